@@ -1,0 +1,120 @@
+// Package playbooks reads playbooks, turns one with an inventory into a plan, and runs the plan.
+//
+// One direction: the runner never sees YAML, a task never sees the plan, a printer only listens (package events).
+package playbooks
+
+import (
+	"context"
+	"time"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// Playbook is a parsed playbook; templates are not filled yet.
+type Playbook struct {
+	File, Name string
+	Vars       map[string]any
+	Plays      []Play
+}
+
+// Play is a list of tasks for a selection of hosts.
+type Play struct {
+	Name, Hosts string
+	Line        int
+	// Serial: hosts a batch, as number ("5") or share ("25%"); "" means all at once.
+	Serial string
+	Tags   []string
+	Vars   map[string]any
+	Tasks  []TaskEntry
+}
+
+// TaskEntry is one task as written: kind and values with templates.
+type TaskEntry struct {
+	Kind, Name string
+	Line       int
+	Values     map[string]any
+	// Lines of the values, for messages.
+	Lines map[string]int
+	Tags  []string
+}
+
+// Plan is what is going to happen: hosts, order, batches, tasks with filled values. A plain value that can be printed; no facts in it.
+type Plan struct {
+	Playbook string
+	Plays    []PlannedPlay
+	// Hosts of the run, and Support: hosts that are looked at and may sign, because a chosen host depends on them.
+	Hosts, Support []*inventory.Host
+	Inventory      *inventory.Inventory
+	MaxFailures    int
+}
+
+// PlannedPlay is one play with its batches.
+type PlannedPlay struct {
+	Name string
+	// Batches of host names, in order.
+	Batches [][]string
+	// Tasks by host name, in order.
+	Tasks map[string][]PlannedTask
+}
+
+// PlannedTask is one task bound to one host's values.
+type PlannedTask struct {
+	Kind, Name string
+	Task       tasks.Task
+}
+
+// PlanOptions choose from a playbook and an inventory.
+type PlanOptions struct {
+	// Limit is a host pattern (-l), Tags (-t) choose plays and tasks; "" and none: all.
+	Limit string
+	Tags  []string
+	// Vars from the command line (-e name=value) win over all others.
+	Vars map[string]any
+}
+
+// Dialer opens the connection to one host; the runner calls it once a host and run.
+type Dialer func(ctx context.Context, h *inventory.Host) (transport.Conn, error)
+
+// Locker keeps two runs on one inventory apart; the journal adds its own later. Release is called once.
+type Locker interface {
+	Acquire(ctx context.Context, run string) (release func(), err error)
+}
+
+// RunOptions say how a plan is run.
+type RunOptions struct {
+	Dial Dialer
+	// Forks: hosts worked on at once; 0 means 50.
+	Forks int
+	// Check: nothing is applied. AcceptRefusals: see tasks.Fleet.
+	Check, AcceptRefusals bool
+	// Run id; "" makes one. Owner is shown to whoever meets this run's lease ("alice@workstation pid 4711").
+	Run, Owner string
+	// Now: the clock for renewals and events; nil means time.Now.
+	Now  func() time.Time
+	Sink events.Sink
+	// Lock, if not nil, is taken before the first host is contacted.
+	Lock Locker
+	// Stop, closed at the first Ctrl-C: no new step begins. The context ends at the second.
+	Stop <-chan struct{}
+}
+
+// Outcome is how a run ended.
+type Outcome struct {
+	// Run id, Exit code (DESIGN 9), and one result for every host.
+	Run   string
+	Exit  int
+	Hosts map[string]HostResult
+	// Cells of every verification in the run.
+	Cells []tasks.Cell
+}
+
+// HostResult is the one result of a host.
+type HostResult struct {
+	Kind    events.Kind
+	Changed int
+	Reason  string
+	Stats   transport.Stats
+}

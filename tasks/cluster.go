@@ -1,0 +1,88 @@
+package tasks
+
+import "time"
+
+// KeyPostgres is the view key of the probe that finds every PostgreSQL cluster of a host with its files and settings.
+const KeyPostgres = "postgres"
+
+// Cluster is one PostgreSQL cluster as the probe found it.
+type Cluster struct {
+	// ID: "15/main" as Debian names it; elsewhere "<major>/<last part of the data directory>".
+	ID string
+	// Major version (15) and server_version_num (150018); the latter 0 when it is stopped.
+	Major, VersionNum int
+	// Running: answers SQL through its socket. Standby: in recovery.
+	Running, Standby bool
+	// Port and SocketDir (first of unix_socket_directories).
+	Port      int
+	SocketDir string
+	// ListenAddresses as set.
+	ListenAddresses string
+	// OSUser and OSGroup run it ("postgres").
+	OSUser, OSGroup string
+	// DataDir, ConfigFile, HBAFile, IdentFile: absolute paths.
+	DataDir, ConfigFile, HBAFile, IdentFile string
+	// BinDir holds the real psql and postgres.
+	BinDir string
+	// Dir is pgfleet's own folder for it: /etc/pgfleet/15-main, root-owned.
+	Dir string
+	// Config, HBA, Ident are the files' bytes. Ours: our settings file (Dir/pgfleet.conf), nil when there is none.
+	Config, HBA, Ident, Ours []byte
+	// Settings of pg_settings that matter here, by name; empty when stopped.
+	Settings map[string]Setting
+	// FileErrors: rows of pg_file_settings with an error ("file:line: name: text"). HBAErrors: broken lines of pg_hba_file_rules.
+	FileErrors, HBAErrors []string
+	// Roles and Databases of a running cluster.
+	Roles     []Role
+	Databases []string
+	// Files in force or about to be (certificates, CA files, CRLs named by Settings or Ours): by path, public bytes. For a key
+	// file Bytes is the public key in PEM, never the key.
+	Files map[string]HostFile
+	// Served: DER certificates that the running server presents on Port to a new TLS connection, leaf first; nil: no TLS.
+	Served [][]byte
+	// ServedCAs: names (one-line text of openssl s_client) of the authorities from which it asks for certificates.
+	ServedCAs []string
+	// LoadTime is pg_conf_load_time(). Now is the host's clock at the probe.
+	LoadTime, Now time.Time
+	// Managed names the tool that owns the configuration files ("patroni"), "" when none was found.
+	Managed string
+	// Sessions now: distinct (user, database, client address, ssl) of pg_stat_activity.
+	Sessions []Session
+	// Undo: run ids with an unproved manifest under Dir/.undo, oldest first.
+	Undo []string
+	// Problem says why this cluster cannot be worked on ("" when it can).
+	Problem string
+}
+
+// Setting is one row of pg_settings.
+type Setting struct {
+	Value, SourceFile string
+	SourceLine        int
+	PendingRestart    bool
+}
+
+// Role is one database role.
+type Role struct {
+	Name                               string
+	Login, Superuser, Replication      bool
+	HasPassword, Scram, ValidUntilPast bool
+}
+
+// Session is one kind of connection that is open now.
+type Session struct {
+	User, Database, Address string
+	TLS                     bool
+	// CertCN is the client certificate's subject as pg_stat_ssl gives it.
+	CertCN string
+}
+
+// HostFile is a file on a host.
+type HostFile struct {
+	Path, Owner, Group string
+	Mode               uint32
+	ModTime            time.Time
+	Bytes              []byte
+	Missing            bool
+	// Readable: the cluster's OS user can read it.
+	Readable bool
+}

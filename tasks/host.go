@@ -1,0 +1,180 @@
+package tasks
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// Host is what a task may know of the host that it works on. All but View is fixed for the run.
+type Host struct {
+	// Name in the inventory; Address: what is dialled, a name or an IP address.
+	Name, Address string
+	// Names are further names and addresses of the host (inventory key names), for subjectAltName and hosts_entry.
+	Names []string
+	// Roles are db_server, client, root_ca, intermediate_ca, and the user's own.
+	Roles []string
+	// Become: commands run as root through sudo. LoginUser: the SSH user.
+	Become    bool
+	LoginUser string
+	// Clusters chosen by the inventory ("15/main"); none: all that are found.
+	Clusters []string
+	// Identities that applications on this client use.
+	Identities []Identity
+	// Servers that this client uses: names of hosts with role db_server, in inventory order.
+	Servers []string
+	// Vars are the inventory's and the playbook's variables for this host, filled.
+	Vars map[string]any
+
+	View  *View
+	Fleet *Fleet
+}
+
+// HasRole tells whether the host has a role.
+func (h *Host) HasRole(role string) bool {
+	for _, r := range h.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
+
+// Identity is one database user for one OS user on a client.
+type Identity struct {
+	// OSUser owns the files; DBUser is the role name and the certificate's common name.
+	OSUser, DBUser string
+	// Databases that the rules admit to; none: all.
+	Databases []string
+	// Default: libpq's default file names are used as well (~/.postgresql/postgresql.crt …).
+	Default bool
+	// AllowPrivileged permits a certificate for postgres, superuser or replication roles.
+	AllowPrivileged bool
+	// Password of the role: a reference {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved at apply; nil: none.
+	Password map[string]any
+}
+
+// Fleet is the rest of the world as a task may see it.
+type Fleet struct {
+	// Hosts by name: those of this run and those that they depend on have a filled View.
+	Hosts map[string]*Host
+	// Authorities as declared.
+	Authorities map[string]pki.Authority
+	// CA is the live access to them.
+	CA Authorities
+	// Run identifies the run (sortable, unique). Now is the time that decides renewals.
+	Run string
+	Now time.Time
+	// CheckOnly: nothing is going to be applied. AcceptRefusals: --accept-refusals.
+	CheckOnly, AcceptRefusals bool
+	// Proofs collects what verification has shown in this run.
+	Proofs *Proofs
+}
+
+// Clients gives the clients that use a server, in name order.
+func (f *Fleet) Clients(server string) []*Host {
+	var out []*Host
+	for _, h := range f.Hosts {
+		for _, s := range h.Servers {
+			if s == server && h.HasRole("client") {
+				out = append(out, h)
+			}
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// View is what is known of one host: results of probes by key. It is safe for concurrent use.
+type View struct {
+	mu      sync.RWMutex
+	results map[string]transport.Result
+	planned map[string]bool
+}
+
+// Get gives a probe's result. ErrPending when it was never looked at, or (with --check) an earlier task of this run would change it.
+func (v *View) Get(key string) (transport.Result, error) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r, ok := v.results[key]
+	if !ok {
+		return r, fmt.Errorf("%s: %w", key, ErrPending)
+	}
+	return r, nil
+}
+
+// Put records results, replacing those of the same key.
+func (v *View) Put(results ...transport.Result) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.results == nil {
+		v.results = map[string]transport.Result{}
+	}
+	for _, r := range results {
+		if r.Key != "" {
+			v.results[r.Key] = r
+		}
+	}
+}
+
+// Plan notes that, with --check, an earlier task would change what these keys show.
+func (v *View) Plan(keys ...string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.planned == nil {
+		v.planned = map[string]bool{}
+	}
+	for _, k := range keys {
+		v.planned[k] = true
+	}
+}
+
+// Planned tells whether an earlier task of a --check run would change what key shows.
+func (v *View) Planned(key string) bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.planned[key]
+}
+
+// Proofs collects logins that were seen to work in this run. It is safe for concurrent use.
+type Proofs struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+// Add notes that client reached server with the given sslmode ("verify-full") or method ("cert").
+func (p *Proofs) Add(client, server, what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	p.seen[client+"\x00"+server+"\x00"+what] = true
+}
+
+// Has tells whether Add was called with the same values.
+func (p *Proofs) Has(client, server, what string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[client+"\x00"+server+"\x00"+what]
+}
+
+// IssueRequest asks an authority for a leaf or a sub-CA certificate.
+type IssueRequest struct {
+	// CSR in DER. Only its public key is used; its self-signature is checked.
+	CSR []byte
+	// Template says profile, subject, names and life: from the inventory, never from the CSR.
+	Template pki.Template
+	// Host that holds the key: a key used by another host is refused.
+	Host string
+	// Fresh: a new certificate even if one was issued for the same request before (renewal).
+	Fresh bool
+}
+
+// ErrRefused marks a value or a state that pgfleet will not go on with; the text says what to do instead.
+var ErrRefused = errors.New("refused")

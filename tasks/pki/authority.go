@@ -1,0 +1,56 @@
+// Package pki holds what pgfleet knows about certificates: profiles, names, lifetimes, lists of revoked certificates, renewal. Pure functions:
+// no connection, no file, no clock of its own.
+package pki
+
+import (
+	"crypto/x509/pkix"
+	"net"
+	"time"
+)
+
+// Authority is one CA as declared in the inventory.
+type Authority struct {
+	// Name in the inventory ("clients"); Host holds the key; Issuer is the name of the authority above, "" for a root.
+	Name, Host, Issuer string
+	// Subject as written, for example "CN=root-ca1,O=Example".
+	Subject string
+	// ValidFor is the CA certificate's life. LeafValidFor is the longest life that it gives to a leaf; 0 means 398 days.
+	ValidFor, LeafValidFor time.Duration
+	// KeyType: ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, ed25519.
+	KeyType string
+	// Dir on the host; "" means /etc/pgfleet/ca/<name>.
+	Dir string
+	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host).
+	Mode string
+	// Offline: requests are exported and answers imported. External: not ours, only its certificate (PEM file on the controller) is known.
+	Offline  bool
+	External string
+	// AllowedNames: patterns that names in leaves must match; none: any.
+	AllowedNames []string
+}
+
+// Profile is the purpose of a certificate.
+type Profile string
+
+// The profiles, with the extensions of POSTGRES_TLS 2.5 and RFC 5280 4.2.1.
+const (
+	ProfileServer Profile = "server" // serverAuth, every name in SAN
+	ProfileClient Profile = "client" // clientAuth, CN = database user
+	ProfileCA     Profile = "ca"     // keyCertSign and cRLSign, path length
+)
+
+// Template is what a certificate shall say.
+type Template struct {
+	Profile Profile
+	Subject pkix.Name
+	// DNSNames and IPAddresses go to subjectAltName.
+	DNSNames    []string
+	IPAddresses []net.IP
+	// ValidFor counts from now; notBefore is Backdate earlier.
+	ValidFor time.Duration
+	// MaxPathLen for ProfileCA; -1 means no limit.
+	MaxPathLen int
+}
+
+// Backdate is how far notBefore lies before the time of signing, so that hosts with slow clocks accept the certificate.
+const Backdate = 5 * time.Minute
