@@ -1,0 +1,44 @@
+# Two commands: `make demo` shows the main job on five real hosts, `make test` passes every test. Both set up what they need.
+
+SHELL := /bin/bash
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH="$$PATH")
+BUILD := go build -trimpath -o bin/
+
+.PHONY: all build setup demo test check fuzz lint vuln cross bench clean
+
+all: build
+
+build: ## bin/pgfleet and bin/pgfleet-lab
+	@mkdir -p bin
+	@$(BUILD) ./cmd/pgfleet ./cmd/pgfleet-lab
+
+setup: ## Debian packages that the lab and the tests need (sudo where not root)
+	@lab/setup.sh
+
+demo: setup build ## five hosts from nothing to verified mutual TLS, twice
+	@$(SUDO) lab/demo.sh
+
+test: setup check ## everything, with the race detector, real sshd and real PostgreSQL
+	$(SUDO) go test -race -timeout 25m ./...
+
+check: ## formatting and vet
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w $$out"; exit 1; }
+	go vet ./...
+
+fuzz: ## every fuzz target, FUZZTIME each
+	@for pkg in $$(go list ./...); do for f in $$(go test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+		echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) $$pkg || exit 1; done; done
+
+lint: ## golangci-lint at the version named here
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run ./...
+
+vuln: ## known vulnerabilities in what is linked
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
+cross: ## every platform that pgfleet is built for
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+		echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -o /dev/null ./cmd/pgfleet || exit 1; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go vet ./... || exit 1; done; done
+
+clean:
+	rm -rf bin
