@@ -74,6 +74,8 @@ type Fleet struct {
 	CheckOnly, AcceptRefusals bool
 	// Proofs collects what verification has shown in this run.
 	Proofs *Proofs
+	// Gate keeps the number of test connections to a server low; its zero value is ready.
+	Gate Gate
 }
 
 // Clients gives the clients that use a server, in name order.
@@ -155,6 +157,21 @@ func (p *Proofs) Add(client, server, what string) {
 		p.seen = map[string]bool{}
 	}
 	p.seen[client+"\x00"+server+"\x00"+what] = true
+}
+
+// Claim gives true to the first who asks for a test that is to be made once a server, false to everyone after.
+func (p *Proofs) Claim(server, check string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := "\x00" + server + "\x00" + check
+	if p.seen == nil {
+		p.seen = map[string]bool{}
+	}
+	if p.seen[key] {
+		return false
+	}
+	p.seen[key] = true
+	return true
 }
 
 // Has tells whether Add was called with the same values.
