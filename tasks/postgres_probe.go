@@ -1,0 +1,101 @@
+package tasks
+
+import (
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+//go:embed postgres_probe.sh
+var postgresProbeProgram string
+
+// PostgresProbe finds every PostgreSQL cluster of the host, running or not, with its files, settings and what it serves: one round
+// trip, keyed KeyPostgres. Names of clients whose address the inventory does not tell are resolved there too.
+func PostgresProbe(h *Host) transport.Step {
+	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: namesToResolve(h), Probe: true, Limit: time.Minute}
+}
+
+// namesToResolve gives the clients of a server that are known by name only.
+func namesToResolve(h *Host) []string {
+	if h.Fleet == nil {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, client := range h.Fleet.Clients(h.Name) {
+		if _, err := netip.ParseAddr(client.Address); err != nil {
+			seen[client.Address] = true
+		}
+	}
+	out := make([]string, 0, len(seen))
+	for name := range seen {
+		if !strings.HasPrefix(name, "-") {
+			out = append(out, name)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// Clusters gives the clusters of a host that are to be worked on: those that the inventory chooses, else all. The error is ErrPending when the
+// host was not looked at, or ErrRefused with the reason when one of them cannot be worked on.
+func Clusters(h *Host) ([]*Cluster, error) {
+	result, err := h.View.Get(KeyPostgres)
+	if err != nil {
+		return nil, err
+	}
+	if result.Err != nil {
+		return nil, fmt.Errorf("look for PostgreSQL on %s: %w", h.Name, result.Err)
+	}
+	found, err := parseClusters(result.Stdout)
+	if err != nil {
+		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
+	}
+	chosen, err := chooseClusters(h, found)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range chosen {
+		if c.Problem != "" {
+			return nil, fmt.Errorf("%w: cluster %s: %s", ErrRefused, c.ID, c.Problem)
+		}
+	}
+	return chosen, nil
+}
+
+// chooseClusters keeps those that the inventory names, in its order.
+func chooseClusters(h *Host, found []*Cluster) ([]*Cluster, error) {
+	ids := make([]string, len(found))
+	for i, c := range found {
+		ids[i] = c.ID
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%w: no PostgreSQL cluster was found on %s: looked at running servers, /etc/postgresql, /var/lib/pgsql, "+
+			"/var/lib/postgresql; install PostgreSQL or take the role db_server from this host", ErrRefused, h.Name)
+	}
+	if len(h.Clusters) == 0 {
+		return found, nil
+	}
+	var out []*Cluster
+	for _, id := range h.Clusters {
+		i := indexOf(ids, id)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: cluster %s is not on %s; found: %s", ErrRefused, id, h.Name, strings.Join(ids, ", "))
+		}
+		out = append(out, found[i])
+	}
+	return out, nil
+}
+
+func indexOf(list []string, s string) int {
+	for i, x := range list {
+		if x == s {
+			return i
+		}
+	}
+	return -1
+}
