@@ -17,18 +17,26 @@ import (
 type Playbook struct {
 	File, Name string
 	Vars       map[string]any
-	Plays      []Play
+	// MaxFailures as written: a number or a template; "" means 0.
+	MaxFailures string
+	Plays       []Play
+	// Lines of keys and, as "vars.<name>", of variables.
+	Lines map[string]int
+
+	kinds kindTable
 }
 
 // Play is a list of tasks for a selection of hosts.
 type Play struct {
 	Name, Hosts string
 	Line        int
-	// Serial: hosts a batch, as number ("5") or share ("25%"); "" means all at once.
+	// Serial: hosts a batch, as number ("5"), share ("25%") or a template; "" means all at once.
 	Serial string
 	Tags   []string
 	Vars   map[string]any
 	Tasks  []TaskEntry
+	// Lines of keys and, as "vars.<name>", of variables.
+	Lines map[string]int
 }
 
 // TaskEntry is one task as written: kind and values with templates.
@@ -49,6 +57,12 @@ type Plan struct {
 	Hosts, Support []*inventory.Host
 	Inventory      *inventory.Inventory
 	MaxFailures    int
+	// Notes are what the user should know beforehand, for example a play that has no host here.
+	Notes []string
+
+	// look: tasks whose needs are looked at though they do not run (hosts that others depend on). vars: filled variables by host.
+	look map[string][]PlannedTask
+	vars map[string]map[string]any
 }
 
 // PlannedPlay is one play with its batches.
@@ -63,7 +77,9 @@ type PlannedPlay struct {
 // PlannedTask is one task bound to one host's values.
 type PlannedTask struct {
 	Kind, Name string
-	Task       tasks.Task
+	// Values as filled, for printing.
+	Values map[string]any
+	Task   tasks.Task
 }
 
 // PlanOptions choose from a playbook and an inventory.
@@ -73,6 +89,8 @@ type PlanOptions struct {
 	Tags  []string
 	// Vars from the command line (-e name=value) win over all others.
 	Vars map[string]any
+	// MaxFailures, if not nil, wins over -e max_failures and the playbook's key.
+	MaxFailures *int
 }
 
 // Dialer opens the connection to one host; the runner calls it once a host and run.
@@ -90,6 +108,8 @@ type RunOptions struct {
 	Forks int
 	// Check: nothing is applied. AcceptRefusals: see tasks.Fleet.
 	Check, AcceptRefusals bool
+	// DetailedExit: with Check, pending changes give exit code 7.
+	DetailedExit bool
 	// Run id; "" makes one. Owner is shown to whoever meets this run's lease ("alice@workstation pid 4711").
 	Run, Owner string
 	// Now: the clock for renewals and events; nil means time.Now.

@@ -1,0 +1,167 @@
+package playbooks
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/tasks"
+)
+
+// kindTable is the kinds of task that a playbook may name.
+type kindTable map[string]tasks.Kind
+
+// allKinds gives every kind of package tasks.
+func allKinds() kindTable {
+	table := kindTable{}
+	for _, k := range tasks.Kinds() {
+		table[k.Name] = k
+	}
+	return table
+}
+
+// names gives the set of kind names, for suggestions.
+func (t kindTable) names() map[string]bool {
+	out := make(map[string]bool, len(t))
+	for name := range t {
+		out[name] = true
+	}
+	return out
+}
+
+// Parse reads a playbook. Every mistake is returned at once, as inventory.Problems with file and line; nothing is contacted.
+func Parse(file string, data []byte) (*Playbook, error) { return parse(file, data, allKinds()) }
+
+func parse(file string, data []byte, kinds kindTable) (*Playbook, error) {
+	p := &parser{file: file, kinds: kinds}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		p.syntax(err)
+		return nil, p.problems
+	}
+	if len(doc.Content) == 0 {
+		p.addf(0, "is empty; a playbook has the keys name and plays")
+		return nil, p.problems
+	}
+	pb := p.playbook(doc.Content[0])
+	if len(p.problems) > 0 {
+		return nil, p.problems
+	}
+	return pb, nil
+}
+
+// parser collects the mistakes of one file.
+type parser struct {
+	file     string
+	kinds    kindTable
+	problems inventory.Problems
+	// nodes counts what aliases have been expanded to.
+	nodes int
+}
+
+func (p *parser) addf(line int, format string, args ...any) {
+	p.problems = append(p.problems, inventory.Problem{File: p.file, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
+
+// syntax turns what the YAML library says into problems with lines.
+func (p *parser) syntax(err error) {
+	texts := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
+	if typeErr := new(yaml.TypeError); errors.As(err, &typeErr) {
+		texts = typeErr.Errors
+	}
+	for _, text := range texts {
+		line := 0
+		if m := yamlLine.FindStringSubmatch(text); m != nil {
+			line, _ = strconv.Atoi(m[1])
+			text = m[2]
+		}
+		p.addf(line, "is not YAML: %s", text)
+	}
+}
+
+func (p *parser) playbook(n *yaml.Node) *Playbook {
+	pb := &Playbook{File: p.file, Lines: map[string]int{}, kinds: p.kinds}
+	p.keys(n, "playbook", map[string]func(*yaml.Node){
+		"name":         func(v *yaml.Node) { pb.Name = p.text(v, "name") },
+		"vars":         func(v *yaml.Node) { pb.Vars = p.vars(v, pb.Lines) },
+		"max_failures": func(v *yaml.Node) { pb.MaxFailures = p.maxFailures(v) },
+		"plays": func(v *yaml.Node) {
+			for _, item := range p.list(v, "plays") {
+				pb.Plays = append(pb.Plays, p.play(item))
+			}
+		},
+	}, pb.Lines)
+	if n.Kind == yaml.MappingNode {
+		p.required(n, pb.Lines, "plays", "a playbook")
+		p.twice(pb.Plays)
+	}
+	if pb.Name == "" {
+		pb.Name = p.file
+	}
+	return pb
+}
+
+func (p *parser) play(n *yaml.Node) Play {
+	play := Play{Line: n.Line, Lines: map[string]int{}}
+	p.keys(n, "play", map[string]func(*yaml.Node){
+		"name":   func(v *yaml.Node) { play.Name = p.text(v, "name") },
+		"hosts":  func(v *yaml.Node) { play.Hosts = strings.Join(p.texts(v, "hosts"), ",") },
+		"serial": func(v *yaml.Node) { play.Serial = p.serial(v) },
+		"tags":   func(v *yaml.Node) { play.Tags = p.texts(v, "tags") },
+		"vars":   func(v *yaml.Node) { play.Vars = p.vars(v, play.Lines) },
+		"tasks": func(v *yaml.Node) {
+			for _, item := range p.list(v, "tasks") {
+				if entry, ok := p.task(item); ok {
+					play.Tasks = append(play.Tasks, entry)
+				}
+			}
+		},
+	}, play.Lines)
+	if n.Kind == yaml.MappingNode {
+		p.required(n, play.Lines, "hosts", "a play")
+		p.required(n, play.Lines, "tasks", "a play")
+	}
+	if play.Name == "" {
+		play.Name = play.Hosts
+	}
+	return play
+}
+
+// twice reports plays of one name: events and tags of the command line call a play by its name.
+func (p *parser) twice(plays []Play) {
+	lines := map[string]int{}
+	for _, play := range plays {
+		if first, ok := lines[play.Name]; ok && play.Name != "" {
+			p.addf(play.Line, "play %q has the name of the play in line %d; give each its own", play.Name, first)
+			continue
+		}
+		lines[play.Name] = play.Line
+	}
+}
+
+func (p *parser) maxFailures(n *yaml.Node) string {
+	text := p.text(n, "max_failures")
+	if !hasTemplate(text) {
+		if _, err := parseMaxFailures(text); err != nil {
+			p.addf(n.Line, "max_failures: %v", err)
+		}
+	}
+	return text
+}
+
+func (p *parser) serial(n *yaml.Node) string {
+	text := p.text(n, "serial")
+	if !hasTemplate(text) {
+		if _, err := batchSize(text, 1); err != nil {
+			p.addf(n.Line, "serial: %v", err)
+		}
+	}
+	return text
+}

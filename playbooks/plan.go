@@ -1,0 +1,214 @@
+package playbooks
+
+import (
+	"fmt"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/tasks"
+)
+
+// NewPlan decides what a playbook does to the hosts of an inventory: hosts, batches, and each host's tasks with filled values. Every mistake
+// is returned at once, as inventory.Problems; nothing is contacted.
+func NewPlan(pb *Playbook, inv *inventory.Inventory, opt PlanOptions) (*Plan, error) {
+	p := &planner{pb: pb, inv: inv, opt: opt, kinds: pb.kinds, said: map[inventory.Problem]*complaint{},
+		plan: &Plan{Playbook: pb.Name, Inventory: inv, look: map[string][]PlannedTask{}, vars: map[string]map[string]any{}}}
+	if p.kinds == nil {
+		p.kinds = allKinds()
+	}
+	p.checkTags()
+	p.checkVars()
+	p.limit()
+	p.failures()
+	chosen := p.choose()
+	for i := range chosen {
+		p.play(&chosen[i])
+	}
+	p.finish(chosen)
+	if problems := p.problems(); len(problems) > 0 {
+		return nil, problems
+	}
+	return p.plan, nil
+}
+
+// planner fills one plan and collects mistakes.
+type planner struct {
+	pb    *Playbook
+	inv   *inventory.Inventory
+	opt   PlanOptions
+	kinds kindTable
+	plan  *Plan
+	// only is the set of hosts that the limit leaves; nil: all.
+	only map[string]bool
+
+	said  map[inventory.Problem]*complaint
+	order []*complaint
+}
+
+// chosenPlay is a play with its hosts: those that it works on, and all that its pattern means.
+type chosenPlay struct {
+	play       *Play
+	hosts, all []*inventory.Host
+	// runs tells by task whether the tags choose it.
+	runs []bool
+	any  bool
+}
+
+// choose resolves every play's hosts and tags.
+func (p *planner) choose() []chosenPlay {
+	chosen := make([]chosenPlay, 0, len(p.pb.Plays))
+	for i := range p.pb.Plays {
+		play := &p.pb.Plays[i]
+		c := chosenPlay{play: play, runs: make([]bool, len(play.Tasks))}
+		for j := range play.Tasks {
+			c.runs[j] = p.tagged(play, &play.Tasks[j])
+			c.any = c.any || c.runs[j]
+		}
+		pattern, err := p.scope(play, nil).fill(play.Hosts)
+		if err == nil {
+			c.all, err = selectHosts(p.inv, fmt.Sprint(pattern))
+		}
+		if err != nil {
+			p.addf("", play.Lines["hosts"], "play %q: hosts: %v", play.Name, err)
+		}
+		for _, h := range c.all {
+			if c.any && (p.only == nil || p.only[h.Name]) {
+				c.hosts = append(c.hosts, h)
+			}
+		}
+		if err == nil && c.any && len(c.hosts) == 0 {
+			p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("play %q has no host here (%s)", play.Name, play.Hosts))
+		}
+		chosen = append(chosen, c)
+	}
+	return chosen
+}
+
+// play plans one play: batches and tasks by host.
+func (p *planner) play(c *chosenPlay) {
+	planned := PlannedPlay{Name: c.play.Name, Tasks: make(map[string][]PlannedTask, len(c.hosts))}
+	size := p.serial(c.play, len(c.hosts))
+	names := make([]string, len(c.hosts))
+	for i, h := range c.hosts {
+		names[i] = h.Name
+		for j := range c.play.Tasks {
+			task, ok := p.task(c.play, &c.play.Tasks[j], h)
+			switch {
+			case !ok:
+			case c.runs[j]:
+				planned.Tasks[h.Name] = append(planned.Tasks[h.Name], task)
+			default:
+				p.plan.look[h.Name] = append(p.plan.look[h.Name], task)
+			}
+		}
+	}
+	for len(names) > 0 {
+		n := min(size, len(names))
+		planned.Batches = append(planned.Batches, names[:n:n])
+		names = names[n:]
+	}
+	if len(planned.Batches) > 0 {
+		p.plan.Plays = append(p.plan.Plays, planned)
+	}
+}
+
+// task fills and decodes one task for one host.
+func (p *planner) task(play *Play, entry *TaskEntry, h *inventory.Host) (PlannedTask, bool) {
+	out := PlannedTask{Kind: entry.Kind, Name: entry.Name, Values: entry.Values}
+	kind, ok := p.kinds[entry.Kind]
+	if !ok {
+		p.addf("", entry.Line, "there is no kind of task %q%s", entry.Kind, tasks.Suggest(entry.Kind, p.kinds.names()))
+		return out, false
+	}
+	if !hasRole(h, kind.Roles) {
+		p.addf(h.Name, entry.Line, "%s is for hosts of role %s", entry.Kind, orList(kind.Roles))
+		return out, false
+	}
+	if hasTemplate(entry.Values) {
+		out.Values = make(map[string]any, len(entry.Values))
+		s := p.scope(play, h)
+		for _, name := range sortedKeys(entry.Values) {
+			value, err := s.fill(entry.Values[name])
+			if err != nil {
+				p.addf(h.Name, entry.lineOf(name), "%s: %s: %v", entry.Kind, name, err)
+				ok = false
+			}
+			out.Values[name] = value
+		}
+	}
+	if !ok {
+		return out, false
+	}
+	task, errs := tasks.Decode(kind, out.Values)
+	for _, err := range errs {
+		p.addf(h.Name, entry.lineOf(err.Param), "%s: %s", entry.Kind, err)
+	}
+	out.Task = task
+	return out, len(errs) == 0
+}
+
+// finish gathers the hosts of the run, those that they depend on, and what those are looked at for.
+func (p *planner) finish(chosen []chosenPlay) {
+	working := map[string]bool{}
+	for _, play := range p.plan.Plays {
+		for _, batch := range play.Batches {
+			for _, name := range batch {
+				working[name] = true
+			}
+		}
+	}
+	for _, h := range p.inv.Hosts {
+		if working[h.Name] {
+			p.plan.Hosts = append(p.plan.Hosts, h)
+		}
+	}
+	support := map[string]bool{}
+	for _, h := range dependencies(p.inv, p.plan.Hosts) {
+		if !working[h.Name] {
+			support[h.Name] = true
+			p.plan.Support = append(p.plan.Support, h)
+		}
+	}
+	for _, c := range chosen {
+		for _, h := range c.all {
+			if !support[h.Name] {
+				continue
+			}
+			for j := range c.play.Tasks {
+				if task, ok := p.task(c.play, &c.play.Tasks[j], h); ok {
+					p.plan.look[h.Name] = append(p.plan.look[h.Name], task)
+				}
+			}
+		}
+	}
+	p.lookAtAuthorities()
+	for _, list := range [][]*inventory.Host{p.plan.Hosts, p.plan.Support} {
+		for _, h := range list {
+			p.plan.vars[h.Name] = p.hostVars(h)
+		}
+	}
+	if len(p.plan.Hosts) == 0 && len(p.order) == 0 {
+		p.addf("", 0, "nothing to do: no host is chosen%s", p.chosenBy())
+	}
+}
+
+// lookAtAuthorities has every host that holds an authority looked at for it, whatever the plays say: others may ask it to sign.
+func (p *planner) lookAtAuthorities() {
+	kind, ok := p.kinds["authority"]
+	if !ok {
+		return
+	}
+	holders := map[string]bool{}
+	for _, a := range p.inv.Authorities {
+		holders[a.Host] = true
+	}
+	for _, list := range [][]*inventory.Host{p.plan.Hosts, p.plan.Support} {
+		for _, h := range list {
+			if !holders[h.Name] {
+				continue
+			}
+			if task, errs := tasks.Decode(kind, nil); len(errs) == 0 {
+				p.plan.look[h.Name] = append(p.plan.look[h.Name], PlannedTask{Kind: kind.Name, Task: task})
+			}
+		}
+	}
+}
