@@ -37,6 +37,8 @@ const (
 	ProfileServer Profile = "server" // serverAuth, every name in SAN
 	ProfileClient Profile = "client" // clientAuth, CN = database user
 	ProfileCA     Profile = "ca"     // keyCertSign and cRLSign, path length
+	// ProfileCanary is for the certificates that prove a server's trust: both uses, no names, and a key that nobody has.
+	ProfileCanary Profile = "canary"
 )
 
 // Template is what a certificate shall say.
@@ -54,3 +56,47 @@ type Template struct {
 
 // Backdate is how far notBefore lies before the time of signing, so that hosts with slow clocks accept the certificate.
 const Backdate = 5 * time.Minute
+
+// DefaultLeafLife is the longest life of a leaf where the inventory names none.
+const DefaultLeafLife = 398 * 24 * time.Hour
+
+// DefaultLife is the life of an authority's certificate where the inventory names none.
+const DefaultLife = 3650 * 24 * time.Hour
+
+// LeafLife is the longest life that the authority gives to a leaf.
+func (a Authority) LeafLife() time.Duration {
+	if a.LeafValidFor > 0 {
+		return a.LeafValidFor
+	}
+	return DefaultLeafLife
+}
+
+// Life is how long the authority's own certificate is valid.
+func (a Authority) Life() time.Duration {
+	if a.ValidFor > 0 {
+		return a.ValidFor
+	}
+	return DefaultLife
+}
+
+// DirOrDefault is the authority's folder on its host, an absolute path.
+func (a Authority) DirOrDefault() string {
+	if a.Dir != "" {
+		return a.Dir
+	}
+	return "/etc/pgfleet/ca/" + a.Name
+}
+
+// KeyTypeOrDefault is the authority's type of key, ecdsa-p256 where the inventory names none.
+func (a Authority) KeyTypeOrDefault() string {
+	if a.KeyType != "" {
+		return a.KeyType
+	}
+	return KeyTypes()[0]
+}
+
+// IsRoot tells whether the authority signs its own certificate.
+func (a Authority) IsRoot() bool { return a.Issuer == "" }
+
+// Ours tells whether pgfleet can have the authority sign: it has a host, and is neither offline nor external.
+func (a Authority) Ours() bool { return a.Host != "" && !a.Offline && a.External == "" }
