@@ -23,6 +23,8 @@ type Inventory struct {
 	Authorities map[string]pki.Authority
 	// Warnings: what was understood in part (ssh_config directives that are not supported), for the user to read.
 	Warnings []string
+
+	index *index
 }
 
 // Host is one host with everything the inventory says of it; variables are merged with their precedence already applied.
@@ -36,7 +38,7 @@ type Host struct {
 	Groups []string
 	// Clusters chosen ("15/main"); none: all that are found.
 	Clusters []string
-	// ConnectsTo is resolved: names of hosts with role db_server, in inventory order.
+	// ConnectsTo is resolved: names of hosts with role db_server, in inventory order. Hosts share slices: read only.
 	ConnectsTo []string
 	Identities []Identity
 	// Vars: all, group, host variables merged. SSH settings are among them and in Target.
@@ -69,8 +71,12 @@ type Identity struct {
 
 // Host gives a host by name.
 func (inv *Inventory) Host(name string) (*Host, bool) {
+	if inv.index != nil && len(inv.index.hosts) == len(inv.Hosts) {
+		h, ok := inv.index.byName[strings.ToLower(name)]
+		return h, ok
+	}
 	for _, h := range inv.Hosts {
-		if h.Name == name {
+		if strings.EqualFold(h.Name, name) {
 			return h, true
 		}
 	}
@@ -107,4 +113,8 @@ type Options struct {
 	SSHConfig string
 	// ConnectTimeout overrides every host's when not 0.
 	ConnectTimeout time.Duration
+	// Vars from the command line (-e name=value) win over every level; SSH settings among them change the targets.
+	Vars map[string]any
+	// Home is the folder that ~ means; "" is the user's. LocalUser is who runs pgfleet; "" asks the system.
+	Home, LocalUser string
 }

@@ -27,6 +27,8 @@ type Authority struct {
 	External string
 	// AllowedNames: patterns that names in leaves must match; none: any.
 	AllowedNames []string
+	// Profiles of the leaves that it may sign (inventory key profiles); none: server and client.
+	Profiles []Profile
 }
 
 // Profile is the purpose of a certificate.

@@ -1,0 +1,146 @@
+package inventory
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// assemble puts the drafts together: members of groups, variables by precedence, servers of clients, SSH targets.
+func (r *reader) assemble() *Inventory {
+	inv := &Inventory{File: r.file, Groups: map[string][]string{}, Authorities: map[string]pki.Authority{}}
+	for _, d := range r.hosts {
+		inv.Hosts = append(inv.Hosts, &d.Host)
+	}
+	ix := newIndex(inv.Hosts)
+	for _, d := range r.hosts {
+		for _, role := range d.Roles {
+			ix.addTo(role, d.Name)
+		}
+	}
+	for _, role := range builtinRoles {
+		ix.know(role)
+	}
+	r.resolveGroups(ix)
+	for _, g := range r.groups {
+		ix.know(g.name)
+		for _, i := range g.members {
+			inv.Groups[g.name] = append(inv.Groups[g.name], r.hosts[i].Name)
+			ix.groups[g.name][i] = true
+			if !g.role {
+				r.hosts[i].Groups = append(r.hosts[i].Groups, g.name)
+			}
+		}
+	}
+	inv.index = ix
+	r.mergeVars()
+	byName := map[string]*draft{}
+	for _, d := range r.hosts {
+		byName[strings.ToLower(d.Name)] = d
+	}
+	r.checkAuthorities(byName)
+	for _, a := range r.authorities {
+		inv.Authorities[a.Name] = a.Authority
+	}
+	r.resolveServers(ix)
+	r.checkRoles()
+	if len(r.problems) == 0 {
+		inv.Warnings = r.targets()
+	}
+	return inv
+}
+
+// mergeVars lays the levels over one another: all, groups (parents first), host, command line.
+func (r *reader) mergeVars() {
+	over := r.commandLine()
+	merged := make([]settings, len(r.hosts))
+	for i := range merged {
+		merged[i].over(r.vars)
+	}
+	for _, g := range r.groups {
+		for _, i := range g.members {
+			merged[i].over(g.own)
+		}
+	}
+	for i, d := range r.hosts {
+		merged[i].over(d.own)
+		merged[i].over(over)
+		d.own = merged[i]
+		d.Vars = merged[i].vars
+		if d.Vars == nil {
+			d.Vars = map[string]any{}
+		}
+		d.SudoPassword, _ = merged[i].typed["sudo_password"].(map[string]any)
+	}
+}
+
+// resolveServers fills ConnectsTo of every client. Clients that say the same share one slice.
+func (r *reader) resolveServers(ix *index) {
+	known := map[string][]string{}
+	for _, d := range r.hosts {
+		items := d.connects
+		switch {
+		case !d.HasRole("client"):
+			if items != nil {
+				r.add(d.Line, "hosts.%s.connects_to: only a host with the role client connects to servers", d.Name)
+			}
+			continue
+		case items == nil:
+			items = []item{{"db_server", d.Line}}
+		}
+		key := fmt.Sprint(items)
+		names, ok := known[key]
+		if !ok {
+			names = r.servers(ix, items, d.connects == nil)
+			known[key] = names
+		}
+		d.ConnectsTo = names
+	}
+}
+
+// servers gives the names of the hosts that items mean, in inventory order.
+func (r *reader) servers(ix *index, items []item, byDefault bool) []string {
+	picked := make([]bool, len(r.hosts))
+	for _, it := range items {
+		found, err := ix.choose(it.text)
+		if err != nil {
+			r.add(it.line, "connects_to: %v", err)
+			continue
+		}
+		some := false
+		for i := range found {
+			if !found[i] {
+				continue
+			}
+			some = true
+			if !r.hosts[i].HasRole("db_server") {
+				r.add(it.line, "connects_to: %s means %s, which has no role db_server", it.text, r.hosts[i].Name)
+				break
+			}
+			picked[i] = true
+		}
+		if !some && !byDefault {
+			r.add(it.line, "connects_to: no host is meant by %s", it.text)
+		}
+	}
+	var names []string
+	for i, yes := range picked {
+		if yes {
+			names = append(names, r.hosts[i].Name)
+		}
+	}
+	return names
+}
+
+// checkRoles reports what a host says but its roles cannot use.
+func (r *reader) checkRoles() {
+	for _, d := range r.hosts {
+		if len(d.Identities) > 0 && !d.HasRole("client") {
+			r.add(d.identitiesLine, "hosts.%s.identities: only a host with the role client has identities", d.Name)
+		}
+		if len(d.Clusters) > 0 && !d.HasRole("db_server") {
+			r.add(d.clustersLine, "hosts.%s.clusters: only a host with the role db_server has clusters", d.Name)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package inventory
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// canaryPrefix begins the names of pgfleet's own test certificates.
+const canaryPrefix = "pgfleet-canary-"
+
+// maxIdentifier is the length of a PostgreSQL name in bytes (NAMEDATALEN - 1), which is also within the 64 characters of a common name
+// (RFC 5280 appendix A, ub-common-name).
+const maxIdentifier = 63
+
+var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password"}
+
+// identities reads {osuser: [dbuser, {user: x, …}]}.
+func (h *hostEntry) identities(e entry) {
+	what := h.what + ".identities"
+	var out []Identity
+	for _, os := range h.r.entries(e.value, what) {
+		if !osUserRE.MatchString(os.key) {
+			h.r.add(os.line, "%s: %q is no OS user's name", what, short(os.key))
+			continue
+		}
+		out = append(out, h.r.osUser(os, what+"."+os.key)...)
+	}
+	for _, d := range h.hosts {
+		d.Identities, d.identitiesLine = out, e.line
+	}
+}
+
+// osUser reads the identities of one OS user.
+func (r *reader) osUser(os entry, what string) []Identity {
+	nodes := []*yaml.Node{os.value}
+	if os.value.Kind == yaml.SequenceNode {
+		nodes = os.value.Content
+	}
+	if len(nodes) == 0 || isNull(os.value) {
+		r.add(os.line, "%s: wants a list of database users", what)
+		return nil
+	}
+	var out []Identity
+	seen, byDefault := map[string]bool{}, 0
+	for _, n := range nodes {
+		id, ok := r.identity(n, what)
+		if !ok {
+			continue
+		}
+		if seen[id.DBUser] {
+			r.add(n.Line, "%s: database user %s is given twice", what, id.DBUser)
+		}
+		seen[id.DBUser] = true
+		if id.Default {
+			if byDefault++; byDefault == 2 {
+				r.add(n.Line, "%s: only one identity of an OS user can be its default", what)
+			}
+		}
+		id.OSUser = os.key
+		out = append(out, id)
+	}
+	return out
+}
+
+// identity reads one database user: its name alone, or with settings.
+func (r *reader) identity(n *yaml.Node, what string) (Identity, bool) {
+	var id Identity
+	user := item{n.Value, n.Line}
+	switch {
+	case n.Kind == yaml.MappingNode:
+		before := len(r.problems)
+		user = item{"", n.Line}
+		for _, e := range r.entries(n, what) {
+			r.identityKey(&id, &user, e, what)
+		}
+		if len(r.problems) > before {
+			return id, false
+		}
+		if user.text == "" {
+			r.add(n.Line, "%s: the key user is missing: the database user's name", what)
+			return id, false
+		}
+	case n.Kind != yaml.ScalarNode || isNull(n) || n.Value == "":
+		r.add(n.Line, "%s: wants a database user, found %s", what, kindName(n))
+		return id, false
+	}
+	if err := checkIdentifier(user.text); err != nil {
+		r.add(user.line, "%s: database user %v", what, err)
+		return id, false
+	}
+	switch {
+	case user.text == "postgres" && !id.AllowPrivileged:
+		r.add(user.line, "%s: a certificate for postgres opens everything; if that is meant, write {user: postgres, allow_privileged: true}", what)
+	case strings.HasPrefix(user.text, canaryPrefix):
+		r.add(user.line, "%s: names beginning with %s are pgfleet's own", what, canaryPrefix)
+	}
+	id.DBUser = user.text
+	return id, true
+}
+
+func (r *reader) identityKey(id *Identity, user *item, e entry, what string) {
+	name := what + "." + e.key
+	switch e.key {
+	case "user":
+		user.text, _ = r.text(e, name)
+		user.line = e.value.Line
+	case "databases":
+		items := r.list(e.value, name, false)
+		for _, it := range items {
+			if err := checkIdentifier(it.text); err != nil {
+				r.add(it.line, "%s: database %v", name, err)
+				continue
+			}
+			id.Databases = append(id.Databases, it.text)
+		}
+		if e.value.Kind == yaml.SequenceNode && len(e.value.Content) == 0 {
+			r.add(e.line, "%s: is empty; leave it out to admit to all databases", name)
+		}
+	case "default":
+		id.Default, _ = r.boolean(e.value, name)
+	case "allow_privileged":
+		id.AllowPrivileged, _ = r.boolean(e.value, name)
+	case "password":
+		id.Password, _ = r.reference(e.value, name)
+	default:
+		r.unknown(e, what, identityKeys)
+	}
+}
+
+// checkIdentifier tells whether a text can be a role or database here: it also becomes a folder's name and a common name.
+func checkIdentifier(name string) error {
+	switch {
+	case name == "" || name == "." || name == "..":
+		return fmt.Errorf("%q is no name", name)
+	case len(name) > maxIdentifier:
+		return fmt.Errorf("%q is longer than PostgreSQL's %d bytes", short(name), maxIdentifier)
+	case strings.TrimSpace(name) != name:
+		return fmt.Errorf("%q begins or ends with a space", name)
+	}
+	for _, c := range name {
+		if c == '/' || c == unicode.ReplacementChar || unicode.IsControl(c) {
+			return fmt.Errorf("%q holds %q, which is not allowed", name, c)
+		}
+	}
+	return nil
+}
