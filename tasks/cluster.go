@@ -28,10 +28,17 @@ type Cluster struct {
 	Dir string
 	// Config, HBA, Ident are the files' bytes. Ours: our settings file (Dir/pgfleet.conf), nil when there is none.
 	Config, HBA, Ident, Ours []byte
-	// Settings of pg_settings that matter here, by name; empty when stopped.
+	// PID of the postmaster, 0 when stopped.
+	PID int
+	// OursTime is when Ours was last written. ConfigFiles: the files whose bytes are Config, HBA and Ident, by path.
+	OursTime    time.Time
+	ConfigFiles map[string]HostFile
+	// Settings of pg_settings that matter here, by name. When stopped: what postgres -C says of a few, values only.
 	Settings map[string]Setting
 	// FileErrors: rows of pg_file_settings with an error ("file:line: name: text"). HBAErrors: broken lines of pg_hba_file_rules.
 	FileErrors, HBAErrors []string
+	// Lines are the rows of pg_file_settings for names that begin with ssl or stand in Ours.
+	Lines []FileLine
 	// Roles and Databases of a running cluster.
 	Roles     []Role
 	Databases []string
@@ -40,8 +47,12 @@ type Cluster struct {
 	Files map[string]HostFile
 	// Served: DER certificates that the running server presents on Port to a new TLS connection, leaf first; nil: no TLS.
 	Served [][]byte
-	// ServedCAs: names (one-line text of openssl s_client) of the authorities from which it asks for certificates.
+	// ServedCAs: names of the authorities from which it asks for certificates, as pkix.RDNSequence.String gives them.
 	ServedCAs []string
+	// ServedProblem says why Served could not be seen ("" when it could, or when there is no TLS to see).
+	ServedProblem string
+	// Resolved: addresses by name, as this host resolves them, for the names that PostgresProbe asked about.
+	Resolved map[string][]string
 	// LoadTime is pg_conf_load_time(). Now is the host's clock at the probe.
 	LoadTime, Now time.Time
 	// Managed names the tool that owns the configuration files ("patroni"), "" when none was found.
@@ -59,6 +70,20 @@ type Setting struct {
 	Value, SourceFile string
 	SourceLine        int
 	PendingRestart    bool
+	// Unit ("8kB", ""), Type (vartype), Source ("configuration file", "command line", …), Context ("sighup", "postmaster", …).
+	Unit, Type, Source, Context string
+}
+
+// FileLine is one row of pg_file_settings.
+type FileLine struct {
+	File        string
+	Line        int
+	Name, Value string
+	// Applied: no later line has the same name, and the value is accepted. Error: what the server says against it.
+	Applied bool
+	Error   string
+	// Restart: the line waits for a restart, which PostgreSQL reports as an error too.
+	Restart bool
 }
 
 // Role is one database role.
@@ -66,6 +91,8 @@ type Role struct {
 	Name                               string
 	Login, Superuser, Replication      bool
 	HasPassword, Scram, ValidUntilPast bool
+	// Groups that it is a direct member of.
+	Groups []string
 }
 
 // Session is one kind of connection that is open now.

@@ -1,5 +1,271 @@
 package tasks
 
-import "errors"
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
 
-func parseClusters(out []byte) ([]*Cluster, error) { return nil, errors.New("not read yet") }
+// record is one piece of what the probe printed.
+type record struct {
+	name string
+	body []byte
+}
+
+// readRecords takes the probe's output apart: "name length\n", bytes, "\n". The last record must be "end": output that was cut is an error.
+func readRecords(out []byte) ([]record, error) {
+	var list []record
+	for pos := 0; pos < len(out); {
+		nl := bytes.IndexByte(out[pos:], '\n')
+		if nl < 0 {
+			return nil, fmt.Errorf("byte %d: a record's heading has no end", pos)
+		}
+		name, size, ok := strings.Cut(string(out[pos:pos+nl]), " ")
+		n, err := strconv.Atoi(size)
+		start := pos + nl + 1
+		if !ok || err != nil || n < 0 || n >= len(out)-start || out[start+n] != '\n' {
+			return nil, fmt.Errorf("byte %d: record %q does not have the length that its heading says", pos, clipText(string(out[pos:pos+nl])))
+		}
+		list = append(list, record{name, out[start : start+n]})
+		pos = start + n + 1
+		if name == "end" {
+			if pos != len(out) {
+				return nil, fmt.Errorf("byte %d: something follows the end", pos)
+			}
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("it ends early")
+}
+
+func clipText(text string) string {
+	if len(text) > 60 {
+		return text[:60] + "…"
+	}
+	return text
+}
+
+// survey is the state of reading one probe's records.
+type survey struct {
+	now      time.Time
+	clusters []*Cluster
+	resolved map[string][]string
+}
+
+// parseClusters reads what postgres_probe.sh printed.
+func parseClusters(out []byte) ([]*Cluster, error) {
+	records, err := readRecords(out)
+	if err != nil {
+		return nil, err
+	}
+	s := &survey{resolved: map[string][]string{}}
+	var later []record
+	for _, r := range records {
+		switch r.name {
+		case "host":
+			s.now = unixTime(keyValues(r.body)["now"])
+		case "cluster":
+			s.clusters = append(s.clusters, newCluster(keyValues(r.body)))
+		case "ours", "undo":
+			later = append(later, r)
+		case "address":
+			lines := strings.Fields(string(r.body))
+			if len(lines) > 1 {
+				s.resolved[lines[0]] = lines[1:]
+			}
+		case "end":
+		default:
+			if len(s.clusters) == 0 {
+				return nil, fmt.Errorf("record %q belongs to no cluster", clipText(r.name))
+			}
+			if err := s.clusters[len(s.clusters)-1].read(r); err != nil {
+				return nil, err
+			}
+		}
+	}
+	nameClusters(s.clusters)
+	for _, c := range s.clusters {
+		c.Now, c.Resolved = s.now, s.resolved
+		for _, r := range later {
+			c.readOurs(r)
+		}
+	}
+	return s.clusters, nil
+}
+
+// keyValues reads lines "key=value".
+func keyValues(body []byte) map[string]string {
+	out := map[string]string{}
+	for _, line := range strings.Split(string(body), "\n") {
+		if name, value, ok := strings.Cut(line, "="); ok {
+			out[name] = value
+		}
+	}
+	return out
+}
+
+func newCluster(kv map[string]string) *Cluster {
+	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"],
+		Managed: kv["managed"], Running: kv["state"] == "running",
+		Settings: map[string]Setting{}, Files: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
+	c.Major, _ = strconv.Atoi(kv["major"])
+	c.PID, _ = strconv.Atoi(kv["pid"])
+	if c.Major > 0 && c.Major < 12 {
+		c.problem(fmt.Sprintf("PostgreSQL %d is too old: 12 or later is needed", c.Major))
+	}
+	return c
+}
+
+// problem notes the first reason why a cluster cannot be worked on.
+func (c *Cluster) problem(text string) {
+	if c.Problem == "" {
+		c.Problem = strings.TrimSpace(text)
+	}
+}
+
+// read takes one record of a cluster.
+func (c *Cluster) read(r record) error {
+	switch r.name {
+	case "problem":
+		c.problem(string(r.body))
+	case "pidfile":
+		c.readPidFile(strings.Split(string(r.body), "\n"))
+	case "sql":
+		return c.readAnswer(r.body)
+	case "stopped":
+		c.readStopped(keyValues(r.body))
+	case "config":
+		return c.readConfigFile(r.body)
+	case "file":
+		f, _, err := readFileRecord(r.body)
+		if err != nil {
+			return err
+		}
+		c.Files[f.Path] = f
+	case "served":
+		c.readServed(r.body)
+	case "running":
+	default:
+		return fmt.Errorf("record %q is not known", clipText(r.name))
+	}
+	return nil
+}
+
+func (c *Cluster) readPidFile(lines []string) {
+	for len(lines) < 4 {
+		lines = append(lines, "")
+	}
+	c.Port, _ = strconv.Atoi(lines[0])
+	c.SocketDir = lines[1]
+	if status := strings.TrimSpace(lines[3]); status != "" && status != "ready" && status != "standby" {
+		c.problem("the server is " + status + "; wait until it is ready")
+	}
+}
+
+// readStopped takes the answers of postgres -C.
+func (c *Cluster) readStopped(kv map[string]string) {
+	for name, value := range kv {
+		c.Settings[name] = Setting{Value: value}
+	}
+	c.Settings["config_file"] = Setting{Value: c.ConfigFile}
+	if dir := kv["data_directory"]; dir != "" {
+		c.DataDir = dir
+	}
+	c.Port, _ = strconv.Atoi(kv["port"])
+	c.fillPaths()
+}
+
+// fillPaths sets what the settings say of the cluster's places.
+func (c *Cluster) fillPaths() {
+	c.ListenAddresses = c.Settings["listen_addresses"].Value
+	for name, field := range map[string]*string{"config_file": &c.ConfigFile, "hba_file": &c.HBAFile, "ident_file": &c.IdentFile} {
+		if value := c.Settings[name].Value; value != "" {
+			*field = c.absolute(value)
+		}
+	}
+	if first, _, _ := strings.Cut(c.Settings["unix_socket_directories"].Value, ","); c.SocketDir == "" {
+		c.SocketDir = strings.Trim(strings.TrimSpace(first), `"`)
+	}
+}
+
+// absolute makes a path absolute as the server does: below the data directory.
+func (c *Cluster) absolute(p string) string {
+	if p == "" || path.IsAbs(p) {
+		return p
+	}
+	return c.DataDir + "/" + p
+}
+
+// readConfigFile takes postgresql.conf, pg_hba.conf or pg_ident.conf; which one it is, its path says.
+func (c *Cluster) readConfigFile(body []byte) error {
+	f, _, err := readFileRecord(body)
+	if err != nil {
+		return err
+	}
+	c.ConfigFiles[f.Path] = f
+	switch f.Path {
+	case c.ConfigFile:
+		c.Config = f.Bytes
+	case c.HBAFile:
+		c.HBA = f.Bytes
+	case c.IdentFile:
+		c.Ident = f.Bytes
+	}
+	if f.Missing && f.Path != c.IdentFile {
+		c.problem(f.Path + " is not there")
+	} else if !f.Readable && !f.Missing {
+		c.problem(fmt.Sprintf("%s cannot be read as %s", f.Path, c.OSUser))
+	}
+	return nil
+}
+
+// readFileRecord takes "kind found size mode user group mtime path\nbytes", "kind unreadable …" or "kind missing path\nwhy".
+func readFileRecord(body []byte) (HostFile, string, error) {
+	head, content, _ := strings.Cut(string(body), "\n")
+	kind, rest, _ := strings.Cut(head, " ")
+	state, rest, _ := strings.Cut(rest, " ")
+	if state == "missing" {
+		absent := strings.Contains(content, "No such file") || strings.Contains(content, "Not a directory")
+		return HostFile{Path: rest, Missing: absent}, kind, nil
+	}
+	words := strings.SplitN(rest, " ", 6)
+	if len(words) != 6 || state != "found" && state != "unreadable" {
+		return HostFile{}, kind, fmt.Errorf("file record %q is not as agreed", clipText(head))
+	}
+	mode, err := strconv.ParseUint(words[1], 8, 32)
+	if err != nil {
+		return HostFile{}, kind, fmt.Errorf("file record %q: mode: %w", clipText(head), err)
+	}
+	f := HostFile{Path: words[5], Mode: uint32(mode), Owner: words[2], Group: words[3], ModTime: unixTime(words[4]), Readable: state == "found"}
+	if f.Readable {
+		f.Bytes = []byte(content)
+	}
+	return f, kind, nil
+}
+
+// unixTime reads seconds since 1970 with an optional fraction; the zero time when it is none.
+func unixTime(text string) time.Time {
+	whole, frac, _ := strings.Cut(strings.TrimSpace(text), ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	nano, _ := strconv.ParseInt((frac + "000000000")[:9], 10, 64)
+	return time.Unix(sec, nano).UTC()
+}
+
+// readOurs takes what lies in pgfleet's own folder, when it is this cluster's.
+func (c *Cluster) readOurs(r record) {
+	head, content, _ := strings.Cut(string(r.body), "\n")
+	dir, rest, _ := strings.Cut(head, " ")
+	switch {
+	case dir != c.Dir:
+	case r.name == "undo":
+		c.Undo = append(c.Undo, rest)
+	default:
+		c.Ours, c.OursTime = []byte(content), unixTime(rest)
+	}
+}

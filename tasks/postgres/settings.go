@@ -176,3 +176,8 @@ func SettingsOf(text []byte) (map[string]string, error) {
 	}
 	return out, err
 }
+
+// IsInclude tells whether a name is one of the include directives.
+func IsInclude(name string) bool {
+	return name == "include" || name == "include_if_exists" || name == "include_dir"
+}

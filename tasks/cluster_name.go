@@ -1,0 +1,75 @@
+package tasks
+
+import (
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+)
+
+// baseDir is the folder of everything that pgfleet keeps on a host.
+const baseDir = "/etc/pgfleet"
+
+// settingsFile is the name of our settings file in a cluster's folder.
+const settingsFile = "pgfleet.conf"
+
+// nameClusters gives each cluster its ID and folder. A cluster that includes our settings file already keeps the folder named there, so that a
+// second cluster of the same name, found later, moves nothing.
+func nameClusters(list []*Cluster) {
+	count := map[string]int{}
+	for _, c := range list {
+		c.ID = clusterID(c, false)
+		count[c.ID]++
+	}
+	for _, c := range list {
+		if count[c.ID] > 1 {
+			c.ID = clusterID(c, true)
+		}
+		if dir := includedDir(c.Config); dir != "" {
+			c.ID = strings.Replace(path.Base(dir), "-", "/", 1)
+		}
+		c.Dir = baseDir + "/" + strings.Replace(c.ID, "/", "-", 1)
+	}
+	taken := map[string]*Cluster{}
+	for _, c := range list {
+		if other := taken[c.ID]; other != nil {
+			c.problem("it has the same name as the cluster in " + other.DataDir)
+			other.problem("it has the same name as the cluster in " + c.DataDir)
+		}
+		taken[c.ID] = c
+	}
+}
+
+// clusterID is "15/main" for /etc/postgresql/15/main, else the major version and the last part (long: the last two parts) of the data directory.
+func clusterID(c *Cluster, long bool) string {
+	parts := strings.Split(strings.TrimPrefix(c.ConfigFile, "/etc/postgresql/"), "/")
+	if strings.HasPrefix(c.ConfigFile, "/etc/postgresql/") && len(parts) == 3 && parts[2] == "postgresql.conf" {
+		return parts[0] + "/" + parts[1]
+	}
+	name := path.Base(c.DataDir)
+	if long {
+		name = path.Base(path.Dir(c.DataDir)) + "-" + name
+	}
+	return strconv.Itoa(c.Major) + "/" + strings.Map(plainByte, name)
+}
+
+// plainByte keeps what may stand in a folder's name without quoting.
+func plainByte(r rune) rune {
+	if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
+		return r
+	}
+	return '_'
+}
+
+// includedDir gives the folder of ours whose settings file a postgresql.conf includes, "" when none.
+func includedDir(config []byte) string {
+	list, _ := postgres.ReadConfig(config)
+	for _, a := range list {
+		dir := path.Dir(a.Value)
+		if postgres.IsInclude(a.Name) && path.Dir(dir) == baseDir && path.Base(a.Value) == settingsFile && strings.Contains(path.Base(dir), "-") {
+			return dir
+		}
+	}
+	return ""
+}
