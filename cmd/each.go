@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/playbooks/events"
+)
+
+// onEach works on hosts, as many at once as forks allows, and gives what decides the exit code. After the first Ctrl-C no further host is
+// begun; those count as interrupted.
+func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*inventory.Host, work func(context.Context, *inventory.Host, playbooks.Dialer) events.Kind) (playbooks.Ending, error) {
+	if connect.forks < 1 {
+		return playbooks.Ending{}, usagef("--forks: at least 1 host must be worked on")
+	}
+	door, err := connect.dialer(sys, nil, hosts)
+	if err != nil {
+		return playbooks.Ending{}, err
+	}
+	defer door.close()
+	ctx, signals, release := watchInterrupts(ctx, sayTo(sys.Err), func() {})
+	defer release()
+	var (
+		mu  sync.Mutex
+		end playbooks.Ending
+		all errgroup.Group
+	)
+	all.SetLimit(connect.forks)
+	for _, h := range hosts {
+		all.Go(func() error {
+			kind := events.Interrupted
+			if !signals.came() {
+				kind = work(ctx, h, door.dial)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			end.Add(kind)
+			return nil
+		})
+	}
+	_ = all.Wait()
+	end.Interrupted = end.Interrupted || signals.came()
+	return end, nil
+}

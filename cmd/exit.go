@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// The exit codes, as docs/reference.md explains them.
+const (
+	exitOK          = playbooks.ExitOK
+	exitInternal    = playbooks.ExitInternal
+	exitFailed      = playbooks.ExitFailed
+	exitUnverified  = playbooks.ExitUnverified
+	exitUnreachable = playbooks.ExitUnreachable
+	exitUsage       = playbooks.ExitUsage
+	exitLocked      = playbooks.ExitLocked
+	exitPending     = playbooks.ExitPending
+	exitInterrupted = playbooks.ExitInterrupted
+)
+
+// usageError is a mistake in what the user typed or wrote; nothing was contacted.
+type usageError struct {
+	text, hint string
+}
+
+func (e *usageError) Error() string { return e.text }
+
+// Hint says what to type instead.
+func (e *usageError) Hint() string { return e.hint }
+
+// usagef makes a usageError without a hint.
+func usagef(format string, args ...any) *usageError {
+	return &usageError{text: fmt.Sprintf(format, args...)}
+}
+
+// exitStatus ends a command whose findings are printed already: no further text, only the code.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitCode is the one table from error to exit code.
+func exitCode(err error) int {
+	var (
+		status   exitStatus
+		usage    *usageError
+		problems inventory.Problems
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.As(err, &usage), errors.As(err, &problems):
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, playbooks.ErrLocked):
+		return exitLocked
+	case errors.Is(err, transport.ErrUnreachable):
+		return exitUnreachable
+	}
+	return exitInternal
+}
+
+// report prints an error and its hint, as the last thing that a command says.
+func report(w io.Writer, err error) {
+	var status exitStatus
+	if err == nil || errors.As(err, &status) {
+		return
+	}
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 || !strings.HasPrefix(line, " ") {
+			line = "error: " + line
+		}
+		fmt.Fprintln(w, line)
+	}
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintln(w, "hint: "+hint)
+	}
+}
+
+// hinter is an error that knows what its reader can do.
+type hinter interface{ Hint() string }
+
+// hintOf gives the outermost hint of an error, "" when it has none.
+func hintOf(err error) string {
+	var h hinter
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}
+
+// asConfiguration makes any error about what the user wrote one of exit code 5.
+func asConfiguration(err error) error {
+	var problems inventory.Problems
+	if err == nil || errors.As(err, &problems) {
+		return err
+	}
+	return &usageError{text: err.Error(), hint: hintOf(err)}
+}

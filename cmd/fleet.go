@@ -1,0 +1,39 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
+)
+
+// load finds and reads the inventory and prints its warnings. Every error is the user's to repair: exit 5, nothing contacted.
+func (o *fleetOptions) load(sys *System) (*inventory.Inventory, error) {
+	path, err := inventory.Find(o.inventory)
+	if err != nil {
+		return nil, &usageError{text: err.Error()}
+	}
+	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout})
+	if err != nil {
+		return nil, asConfiguration(err)
+	}
+	for _, w := range inv.Warnings {
+		fmt.Fprintln(sys.Err, "warning: "+printers.Clean(w))
+	}
+	return inv, nil
+}
+
+// choose gives the hosts that a pattern means; "" means all. An empty selection is a mistake.
+func choose(inv *inventory.Inventory, pattern string) ([]*inventory.Host, error) {
+	if pattern == "" {
+		return inv.Hosts, nil
+	}
+	hosts, err := inv.Select(pattern)
+	if err != nil {
+		return nil, &usageError{text: err.Error(), hint: "pgfleet hosts lists names, roles and groups"}
+	}
+	if len(hosts) == 0 {
+		return nil, &usageError{text: fmt.Sprintf("%q means no host", pattern), hint: "pgfleet hosts lists names, roles and groups"}
+	}
+	return hosts, nil
+}

@@ -1,0 +1,110 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// helpAll lists the commands.
+func helpAll(out io.Writer, table []*command) {
+	fmt.Fprint(out, "pgfleet brings mutual TLS to a fleet of PostgreSQL servers and their clients, over SSH.\n\n")
+	fmt.Fprint(out, "Usage:\n  pgfleet COMMAND [flags] [arguments]\n\nCommands:\n")
+	for _, c := range table {
+		if !c.Hidden {
+			fmt.Fprintf(out, "  %-11s %s\n", c.Name, c.Usage)
+		}
+	}
+	fmt.Fprint(out, "\nStart with:\n  pgfleet init\n  pgfleet trust --all\n  pgfleet run --check --diff playbooks/mtls.yaml\n  pgfleet run playbooks/mtls.yaml\n")
+	fmt.Fprint(out, "\n`pgfleet COMMAND --help` explains one command. The inventory is -i FILE, else $PGFLEET_INVENTORY, else inventory.yaml here.\n")
+	fmt.Fprint(out, "\nExit codes:\n")
+	for _, e := range exitTexts {
+		fmt.Fprintf(out, "  %-4d %s\n", e.code, e.text)
+	}
+}
+
+// exitTexts explains the exit codes to the user.
+var exitTexts = []struct {
+	code int
+	text string
+}{
+	{exitOK, "everything is as wanted"},
+	{exitInternal, "an error inside pgfleet"},
+	{exitFailed, "a host failed"},
+	{exitUnverified, "verification found something that differs"},
+	{exitUnreachable, "a host was not reached: network, host key, login, sudo"},
+	{exitUsage, "usage or configuration; nothing was contacted"},
+	{exitLocked, "another run holds the lock"},
+	{exitPending, "changes are pending (--check --detailed-exitcode)"},
+	{exitInterrupted, "interrupted"},
+}
+
+// helpOne explains one command.
+func helpOne(out io.Writer, c *command, words []string) {
+	if c.about != nil && len(words) > 0 {
+		if text := c.about(words); text != "" {
+			fmt.Fprint(out, text)
+			return
+		}
+	}
+	fmt.Fprintf(out, "%s\n\nUsage:\n  pgfleet %s", c.Usage, c.Name)
+	if c.ArgsUsage != "" && !c.stopAtFirst {
+		fmt.Fprint(out, " "+c.ArgsUsage)
+	}
+	if len(c.Flags) > 0 {
+		fmt.Fprint(out, " [flags]")
+	}
+	if c.stopAtFirst {
+		fmt.Fprint(out, " "+c.ArgsUsage)
+	}
+	fmt.Fprintln(out)
+	if c.Description != "" {
+		fmt.Fprintf(out, "\n%s\n", strings.TrimSpace(c.Description))
+	}
+	if c.examples != "" {
+		fmt.Fprintln(out, "\nExamples:")
+		for _, l := range strings.Split(strings.TrimSpace(c.examples), "\n") {
+			fmt.Fprintln(out, "  "+strings.TrimSpace(l))
+		}
+	}
+	if len(c.Flags) == 0 {
+		return
+	}
+	fmt.Fprintln(out, "\nFlags:")
+	for _, f := range append(c.Flags, helpFlag) {
+		left, text := flagHelp(f)
+		fmt.Fprintf(out, "  %-28s %s\n", left, text)
+	}
+}
+
+// helpFlag is what every command has; the line reader knows it.
+var helpFlag = &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "explain this command"}
+
+// flagHelp gives "-l, --limit PATTERN" and what the flag does. The value's name stands between backquotes in its usage text.
+func flagHelp(f cli.Flag) (left, text string) {
+	d, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return longName(f), ""
+	}
+	text = d.GetUsage()
+	value := ""
+	if before, rest, found := strings.Cut(text, "`"); found {
+		name, after, _ := strings.Cut(rest, "`")
+		value, text = name, before+name+after
+	}
+	left = "    " + longName(f)
+	for _, alias := range f.Names()[1:] {
+		if len(alias) == 1 {
+			left = "-" + alias + ", " + longName(f)
+		}
+	}
+	if d.TakesValue() {
+		if value == "" {
+			value = "VALUE"
+		}
+		left += " " + value
+	}
+	return left, text
+}

@@ -1,0 +1,167 @@
+package printers
+
+import (
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/playbooks/events"
+)
+
+// rowsMax bounds the list of what hosts are doing.
+const rowsMax = 10
+
+// display is a screen with the picture of a run on it, or nothing where there is no terminal.
+type display struct {
+	screen *Screen
+	live   *live
+}
+
+func startDisplay(opt Options) display {
+	if opt.Screen == nil {
+		return display{}
+	}
+	d := display{opt.Screen, newLive(opt.Shape, opt.ErrStyle)}
+	d.screen.Start(d.live.frame)
+	return d
+}
+
+func (d display) event(e events.Event) {
+	if d.screen != nil {
+		d.screen.Update(func() { d.live.event(e) })
+	}
+}
+
+// print writes a line above the picture.
+func (d display) print(w io.Writer, text string) {
+	if d.screen != nil {
+		d.screen.Print(w, text)
+		return
+	}
+	_, _ = io.WriteString(w, text)
+}
+
+func (d display) close() {
+	if d.screen != nil {
+		d.screen.Close()
+	}
+}
+
+// live is the picture of a run at this moment.
+type live struct {
+	shape   Shape
+	style   Style
+	started time.Time
+	play    string
+	// done: finished tasks by play and host. ended: hosts that have their result. active: what each host does.
+	done   map[string]map[string]int
+	ended  map[string]events.Kind
+	active map[string]activity
+}
+
+type activity struct {
+	task  string
+	since time.Time
+}
+
+func newLive(shape Shape, style Style) *live {
+	return &live{shape: shape, style: style, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
+}
+
+func (l *live) event(e events.Event) {
+	if l.started.IsZero() {
+		l.started = e.Time
+	}
+	switch e.Type {
+	case events.PlayStarted:
+		l.play = e.Play
+	case events.TaskStarted:
+		l.active[e.Host] = activity{e.Task, e.Time}
+	case events.Task:
+		delete(l.active, e.Host)
+		if l.done[e.Play] == nil {
+			l.done[e.Play] = map[string]int{}
+		}
+		l.done[e.Play][e.Host]++
+	case events.Host:
+		delete(l.active, e.Host)
+		l.ended[e.Host] = e.Kind
+	}
+}
+
+// frame draws one line of progress and one for each host that works, the one that works longest first.
+func (l *live) frame(now time.Time, width, height int) []string {
+	out := []string{l.style.paint(bold, cut(l.headline(now), width))}
+	names := make([]string, 0, len(l.active))
+	for name := range l.active {
+		names = append(names, name)
+	}
+	sort.Slice(names, func(i, j int) bool {
+		a, b := l.active[names[i]], l.active[names[j]]
+		if !a.since.Equal(b.since) {
+			return a.since.Before(b.since)
+		}
+		return names[i] < names[j]
+	})
+	rows := min(height-1, rowsMax)
+	more := 0
+	if len(names) > rows {
+		more = len(names) - rows + 1
+		names = names[:max(0, rows-1)]
+	}
+	longest := 0
+	for _, name := range names {
+		longest = max(longest, len([]rune(Clean(name))))
+	}
+	for _, name := range names {
+		a := l.active[name]
+		row := fmt.Sprintf("  %s  %s  %s", pad(Clean(name), longest), Clean(a.task), elapsed(now.Sub(a.since).Truncate(time.Second)))
+		out = append(out, cut(row, width))
+	}
+	if more > 0 && rows > 0 {
+		out = append(out, l.style.paint(faint, cut(fmt.Sprintf("  … and %s more", count(more, "host")), width)))
+	}
+	return out
+}
+
+// headline: the play's place and name, how many of its hosts are through, tasks of the whole run, trouble, time.
+func (l *live) headline(now time.Time) string {
+	var parts []string
+	total, through := 0, 0
+	for i, p := range l.shape {
+		hosts := 0
+		for host, n := range p.Tasks {
+			total += n
+			done := min(l.done[p.Name][host], n)
+			if _, over := l.ended[host]; over {
+				done = n
+			}
+			through += done
+			if done == n {
+				hosts++
+			}
+		}
+		if p.Name == l.play {
+			parts = append(parts, fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), Clean(p.Name)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host")))
+		}
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "connecting")
+	}
+	parts = append(parts, fmt.Sprintf("%d of %s", through, count(total, "task")))
+	trouble := 0
+	for _, k := range l.ended {
+		if bad(k) {
+			trouble++
+		}
+	}
+	if trouble > 0 {
+		parts = append(parts, fmt.Sprintf("%s in trouble", count(trouble, "host")))
+	}
+	if !l.started.IsZero() {
+		parts = append(parts, elapsed(now.Sub(l.started).Truncate(time.Second)))
+	}
+	return strings.Join(parts, "  ")
+}

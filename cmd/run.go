@@ -1,0 +1,137 @@
+package cmd
+
+import (
+	"fmt"
+	"strings"
+
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+)
+
+// runOptions is what pgfleet run was asked for.
+type runOptions struct {
+	playbook string
+	choice   planChoice
+	fleet    fleetOptions
+	apply    applyOptions
+}
+
+// planChoice says which part of a playbook and which hosts.
+type planChoice struct {
+	limit       string
+	tags        []string
+	vars        []string
+	maxFailures *int
+}
+
+func (p *planChoice) flags() []cli.Flag {
+	return []cli.Flag{
+		limitFlag(&p.limit),
+		&cli.StringSliceFlag{Name: "tags", Aliases: []string{"t"}, Usage: "only plays and tasks with one of these `TAGS`"},
+		&cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE` or NAME:=JSON; wins over all others"},
+		&cli.IntFlag{Name: "max-failures", Usage: "go on until more than `N` hosts failed, were not reached or not proved (default: the playbook's, else 0)"},
+	}
+}
+
+// take reads what urfave/cli keeps for itself.
+func (p *planChoice) take(c *cli.Context) {
+	p.tags = commas(c.StringSlice("tags"))
+	p.vars = c.StringSlice("extra-vars")
+	if c.IsSet("max-failures") {
+		n := c.Int("max-failures")
+		p.maxFailures = &n
+	}
+}
+
+// options gives the form for package playbooks.
+func (p *planChoice) options() (playbooks.PlanOptions, error) {
+	vars, err := assignments("variable", p.vars)
+	if err != nil {
+		return playbooks.PlanOptions{}, err
+	}
+	return playbooks.PlanOptions{Limit: p.limit, Tags: p.tags, Vars: vars, MaxFailures: p.maxFailures}, nil
+}
+
+func newRun(sys *System) *command {
+	o := &runOptions{}
+	return &command{
+		Command: &cli.Command{
+			Name: "run", Usage: "Bring hosts to the state that a playbook describes", ArgsUsage: "PLAYBOOK",
+			Description: `Hosts are looked at first, then only what differs is changed, proved and verified. A second run changes nothing.
+It asks nothing. --check --diff shows what would be done and does none of it. Standard output gets results, diffs, the
+recap and the verification table; standard error gets live progress, notices and errors.
+Ctrl-C lets the steps under way finish; a second Ctrl-C stops now. Either way the next run goes on from there.`,
+			Flags: join(o.choice.flags(), o.apply.runFlags(), o.fleet.flags(), o.apply.flags()),
+			Action: func(c *cli.Context) error {
+				if err := wantArguments(c, "PLAYBOOK"); err != nil {
+					return err
+				}
+				o.playbook = c.Args().First()
+				o.choice.take(c)
+				return o.run(c.Context, sys)
+			},
+		},
+		examples: `pgfleet run --check --diff playbooks/mtls.yaml
+			pgfleet run playbooks/mtls.yaml
+			pgfleet run playbooks/mtls.yaml -l 'db_server:!db3.example.net' -e enforce=permissive
+			pgfleet run playbooks/mtls.yaml --check --detailed-exitcode -o json`,
+	}
+}
+
+// run reads what the user wrote, plans, and applies the plan.
+func (o *runOptions) run(ctx context.Context, sys *System) error {
+	if err := o.apply.check(); err != nil {
+		return err
+	}
+	plan, err := makePlan(sys, &o.fleet, &o.choice, o.playbook)
+	if err != nil {
+		return err
+	}
+	return o.apply.apply(ctx, sys, plan)
+}
+
+// makePlan reads inventory and playbook and gives the plan. Mistakes of both are the user's: exit 5, nothing contacted.
+func makePlan(sys *System, fleet *fleetOptions, choice *planChoice, path string) (*playbooks.Plan, error) {
+	opt, err := choice.options()
+	if err != nil {
+		return nil, err
+	}
+	inv, err := fleet.load(sys)
+	if err != nil {
+		return nil, err
+	}
+	pb, err := loadPlaybook(path)
+	if err != nil {
+		return nil, asConfiguration(err)
+	}
+	return finishPlan(sys, func() (*playbooks.Plan, error) { return playbooks.NewPlan(pb, inv, opt) })
+}
+
+// finishPlan makes a plan and prints what the user should know beforehand.
+func finishPlan(sys *System, plan func() (*playbooks.Plan, error)) (*playbooks.Plan, error) {
+	p, err := plan()
+	if err != nil {
+		return nil, asConfiguration(err)
+	}
+	for _, n := range p.Notes {
+		fmt.Fprintln(sys.Err, "notice: "+n)
+	}
+	return p, nil
+}
+
+// names gives host names for messages, at most five of them.
+func names(hosts []*inventory.Host) string {
+	var out []string
+	for i, h := range hosts {
+		if i == 5 {
+			out = append(out, fmt.Sprintf("and %d more", len(hosts)-5))
+			break
+		}
+		out = append(out, h.Name)
+	}
+	return strings.Join(out, ", ")
+}

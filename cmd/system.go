@@ -1,0 +1,96 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// System is what commands get from the machine that they run on.
+type System struct {
+	// In, Out and Err are the standard streams: Out is data, Err is progress and errors.
+	In       io.Reader
+	Out, Err io.Writer
+	// Getenv gives an environment variable, "" when it is not set.
+	Getenv func(string) string
+	// Now is the clock.
+	Now func() time.Time
+	// Size gives columns and rows of the terminal behind a stream; ok is false when there is none.
+	Size func(stream any) (width, height int, ok bool)
+	// ReadSecret reads a line from the terminal without showing it. It is called only when Size says that In is a terminal.
+	ReadSecret func() ([]byte, error)
+}
+
+// OS is the machine itself.
+func OS() *System {
+	return &System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Size: terminalSize,
+		ReadSecret: func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) }}
+}
+
+func terminalSize(stream any) (width, height int, ok bool) {
+	f, isFile := stream.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0, 0, false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24, true
+	}
+	return width, height, true
+}
+
+// isTerminal tells whether a stream is a terminal.
+func (s *System) isTerminal(stream any) bool {
+	_, _, ok := s.Size(stream)
+	return ok
+}
+
+// errNoTerminal says that nobody is there to answer a question.
+var errNoTerminal = errors.New("there is no terminal to ask on")
+
+// canAsk tells whether questions can be asked: the question on Err, the answer on In.
+func (s *System) canAsk() bool { return s.isTerminal(s.In) && s.isTerminal(s.Err) }
+
+// secret asks for a line that is not shown.
+func (s *System) secret(question string) ([]byte, error) {
+	if !s.canAsk() {
+		return nil, errNoTerminal
+	}
+	fmt.Fprint(s.Err, question)
+	answer, err := s.ReadSecret()
+	fmt.Fprintln(s.Err)
+	if err != nil {
+		return nil, fmt.Errorf("read answer: %w", err)
+	}
+	return answer, nil
+}
+
+// confirm asks a question that only the word yes (or y) answers with yes.
+func (s *System) confirm(question string) (bool, error) {
+	if !s.canAsk() {
+		return false, errNoTerminal
+	}
+	fmt.Fprint(s.Err, question+" [y/N] ")
+	var line []byte
+	one := make([]byte, 1)
+	for {
+		n, err := s.In.Read(one)
+		if n == 1 && one[0] == '\n' {
+			break
+		}
+		if n == 1 {
+			line = append(line, one[0])
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return false, fmt.Errorf("read answer: %w", err)
+		}
+	}
+	return isYes(string(line)), nil
+}
