@@ -65,7 +65,7 @@ func (p *planner) choose() []chosenPlay {
 		}
 		pattern, err := p.scope(play, nil).fill(play.Hosts)
 		if err == nil {
-			c.all, err = selectHosts(p.inv, fmt.Sprint(pattern))
+			c.all, err = p.inv.Select(fmt.Sprint(pattern))
 		}
 		if err != nil {
 			p.addf("", play.Lines["hosts"], "play %q: hosts: %v", play.Name, err)
@@ -162,7 +162,7 @@ func (p *planner) finish(chosen []chosenPlay) {
 		}
 	}
 	support := map[string]bool{}
-	for _, h := range dependencies(p.inv, p.plan.Hosts) {
+	for _, h := range p.inv.Support(p.plan.Hosts) {
 		if !working[h.Name] {
 			support[h.Name] = true
 			p.plan.Support = append(p.plan.Support, h)

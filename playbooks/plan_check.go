@@ -118,9 +118,9 @@ func (p *planner) limit() {
 		return
 	}
 	p.only = map[string]bool{}
-	hosts, err := selectHosts(p.inv, p.opt.Limit)
+	hosts, err := p.inv.Select(p.opt.Limit)
 	if err != nil {
-		p.addf("", 0, "limit %q: %v", p.opt.Limit, err)
+		p.addf("", 0, "limit: %v", err)
 	}
 	for _, h := range hosts {
 		p.only[h.Name] = true

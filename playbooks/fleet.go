@@ -1,0 +1,31 @@
+package playbooks
+
+import (
+	"time"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/tasks"
+)
+
+// newFleet gives every host of the inventory as tasks see it. Views are empty; those of the run are filled by the look.
+func newFleet(plan *Plan, run string, now time.Time, opt RunOptions) *tasks.Fleet {
+	fleet := &tasks.Fleet{Hosts: make(map[string]*tasks.Host, len(plan.Inventory.Hosts)), Authorities: plan.Inventory.Authorities,
+		Run: run, Now: now, CheckOnly: opt.Check, AcceptRefusals: opt.AcceptRefusals, Proofs: &tasks.Proofs{}}
+	for _, h := range plan.Inventory.Hosts {
+		fleet.Hosts[h.Name] = newHost(h, fleet, plan.vars[h.Name])
+	}
+	return fleet
+}
+
+func newHost(h *inventory.Host, fleet *tasks.Fleet, vars map[string]any) *tasks.Host {
+	if vars == nil {
+		vars = h.Vars
+	}
+	out := &tasks.Host{Name: h.Name, Address: h.Address, Names: h.Names, Roles: h.Roles, Become: h.Target.Become, LoginUser: h.Target.User,
+		Clusters: h.Clusters, Servers: h.ConnectsTo, Vars: vars, View: &tasks.View{}, Fleet: fleet}
+	for _, id := range h.Identities {
+		out.Identities = append(out.Identities, tasks.Identity{OSUser: id.OSUser, DBUser: id.DBUser, Databases: id.Databases,
+			Default: id.Default, AllowPrivileged: id.AllowPrivileged, Password: id.Password})
+	}
+	return out
+}

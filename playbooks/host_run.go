@@ -1,0 +1,87 @@
+package playbooks
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// hostRun is one host during a run. All but the atomic fields belong to the goroutine that works on the host.
+type hostRun struct {
+	inv     *inventory.Host
+	host    *tasks.Host
+	support bool
+	doer    *doer
+	// probes are the needs of the whole run by key.
+	probes map[string]transport.Step
+	// deps are the hosts without which this one cannot get what it needs; found out when the first host of the run fails.
+	deps      []string
+	depsKnown bool
+	// skew is the host's clock less ours, as far as the look could tell.
+	skew time.Duration
+	// left counts tasks not begun; changed, pending those that changed or would change something.
+	left, changed, pending int
+	cells                  []tasks.Cell
+	took                   time.Duration
+
+	end atomic.Pointer[ending]
+	// signed: an authority on it signed for another host.
+	signed atomic.Bool
+}
+
+// ending is the one result of a host that did not come through.
+type ending struct {
+	kind         events.Kind
+	reason, hint string
+	locked       bool
+	internal     bool
+	stack        string
+}
+
+func (h *hostRun) ending() *ending { return h.end.Load() }
+
+// finish gives the host its result unless it has one; true when this call did.
+func (h *hostRun) finish(e *ending) bool { return h.end.CompareAndSwap(nil, e) }
+
+// result is the host's result when nothing ended it early.
+func (h *hostRun) result() events.Kind {
+	switch {
+	case h.changed > 0:
+		return events.Changed
+	case h.pending > 0:
+		return events.WouldChange
+	}
+	return events.OK
+}
+
+// endingOf sorts an error into a host's result.
+func endingOf(task string, err error) *ending {
+	e := &ending{kind: events.Failed, reason: err.Error(), hint: hintOf(err)}
+	if task != "" {
+		e.reason = task + ": " + e.reason
+	}
+	var depends *dependencyError
+	switch {
+	case errors.As(err, &depends):
+		e.kind = events.Skipped
+	case errors.Is(err, transport.ErrUnreachable):
+		e.kind = events.Unreachable
+	case errors.Is(err, ErrLocked):
+		e.locked = true
+	}
+	return e
+}
+
+// hintOf gives what the user can do about an error, if it knows.
+func hintOf(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		return h.Hint()
+	}
+	return ""
+}

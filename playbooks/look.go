@@ -1,0 +1,137 @@
+package playbooks
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+const (
+	clockKey = "pgfleet.clock"
+	// clockWarn: a host's clock this far off is worth a notice.
+	clockWarn = time.Minute
+)
+
+// lookAt connects to a host and sees, in one round trip, everything that any task of the run needs of it.
+func (r *runner) lookAt(ctx context.Context, h *hostRun) {
+	conn, err := r.opt.Dial(ctx, h.inv)
+	if err != nil {
+		e := endingOf("connect", err)
+		e.kind = events.Unreachable
+		if ctx.Err() != nil {
+			e = &ending{kind: events.Interrupted, reason: "stopped while connecting"}
+		}
+		r.end(h, e)
+		return
+	}
+	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.tenant(), dir: r.leaseDirOf(h), now: r.opt.Now, readOnly: r.opt.Check,
+		gone: func(holder string) bool { return ended("/proc", holder) }}
+	steps := r.needs(h)
+	began := r.opt.Now()
+	results, err := h.doer.Do(ctx, steps...)
+	if err != nil {
+		r.fail(ctx, h, "look", err)
+		return
+	}
+	h.host.View.Put(results...)
+	r.clock(h, results, began)
+}
+
+// needs gives the probes of every task of the run on a host, equal keys once, and the clock.
+func (r *runner) needs(h *hostRun) []transport.Step {
+	steps := []transport.Step{{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true}}
+	h.probes = map[string]transport.Step{}
+	add := func(list []PlannedTask) {
+		for i := range list {
+			for _, s := range list[i].Task.Needs(h.host) {
+				if _, ok := h.probes[s.Key]; ok {
+					continue
+				}
+				s.Probe = true
+				h.probes[s.Key] = s
+				steps = append(steps, s)
+			}
+		}
+	}
+	for i := range r.plan.Plays {
+		add(r.plan.Plays[i].Tasks[h.inv.Name])
+	}
+	add(r.plan.look[h.inv.Name])
+	return steps
+}
+
+// clock compares the host's clock with ours, as far as a round trip that began then can tell.
+func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) {
+	for _, res := range results {
+		if res.Key != clockKey || res.Err != nil {
+			continue
+		}
+		seconds, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
+		if err != nil {
+			return
+		}
+		theirs, now := time.Unix(seconds, 0), r.opt.Now()
+		switch {
+		case theirs.After(now):
+			h.skew = theirs.Sub(now)
+		case theirs.Before(began.Truncate(time.Second)):
+			h.skew = theirs.Sub(began.Truncate(time.Second))
+		}
+	}
+	if h.skew.Abs() > clockWarn {
+		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s from this machine's", h.inv.Name, offBy(h.skew)),
+			Hint: fmt.Sprintf("set it right (chrony, systemd-timesyncd); beyond %s nothing is signed for it", pki.Backdate)})
+	}
+}
+
+// offBy writes a difference between clocks: "90s ahead".
+func offBy(skew time.Duration) string {
+	if skew < 0 {
+		return fmt.Sprintf("%s behind", skew.Abs().Round(time.Second))
+	}
+	return fmt.Sprintf("%s ahead", skew.Round(time.Second))
+}
+
+// leaseDirOf is where a host's lease lies. A host with a restricted authority lets nothing run but the authority's own program, which
+// has a lock of its own.
+func (r *runner) leaseDirOf(h *hostRun) string {
+	for _, a := range r.fleet.Authorities {
+		if a.Host == h.inv.Name && a.Mode == "restricted" {
+			return ""
+		}
+	}
+	return leaseDir
+}
+
+// fresh gives the probes that show what keys name: as the task asks for them now, else as they were asked for in the look.
+func (h *hostRun) fresh(task tasks.Task, keys []string) []transport.Step {
+	if len(keys) == 0 {
+		return nil
+	}
+	now := map[string]transport.Step{}
+	for _, s := range task.Needs(h.host) {
+		now[s.Key] = s
+	}
+	var steps []transport.Step
+	seen := map[string]bool{}
+	for _, key := range keys {
+		step, ok := now[key]
+		if !ok {
+			step, ok = h.probes[key]
+		}
+		if !ok || seen[key] {
+			continue
+		}
+		seen[key] = true
+		step.Probe = true
+		steps = append(steps, step)
+	}
+	return steps
+}

@@ -1,0 +1,52 @@
+package playbooks
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks"
+)
+
+//go:embed *.yaml
+var shipped embed.FS
+
+// Shipped gives the names of the playbooks that are part of pgfleet, sorted: "mtls".
+func Shipped() []string {
+	files, _ := fs.Glob(shipped, "*.yaml") // the pattern is a constant, so there is no error
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(f, ".yaml")
+	}
+	return files
+}
+
+// ShippedSource gives the text of a playbook that is part of pgfleet, by name ("mtls") or by its place in the repository ("playbooks/mtls.yaml").
+func ShippedSource(name string) ([]byte, bool) {
+	name = strings.TrimSuffix(strings.TrimPrefix(path.Clean(strings.ReplaceAll(name, `\`, "/")), "playbooks/"), ".yaml")
+	data, err := shipped.ReadFile(name + ".yaml")
+	return data, err == nil
+}
+
+// Load reads a playbook: a file, or, when there is no such file, a shipped one. Mistakes in it are inventory.Problems.
+func Load(nameOrPath string) (*Playbook, error) {
+	data, err := os.ReadFile(nameOrPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		if source, ok := ShippedSource(nameOrPath); ok {
+			return Parse(nameOrPath, source)
+		}
+		known := map[string]bool{}
+		for _, name := range Shipped() {
+			known[name] = true
+		}
+		return nil, fmt.Errorf("read playbook %s: there is no such file, and none of that name is shipped (%s)%s",
+			nameOrPath, strings.Join(Shipped(), ", "), tasks.Suggest(nameOrPath, known))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read playbook: %w", err)
+	}
+	return Parse(nameOrPath, data)
+}

@@ -1,0 +1,67 @@
+package playbooks
+
+import "context"
+
+// slots is how many hosts are worked on at once.
+type slots chan struct{}
+
+// slot is one host's place. It is used by that host's goroutine only.
+type slot struct {
+	pool slots
+	held bool
+}
+
+type slotKey struct{}
+
+// take waits for a place; false when stop is closed or the context ends first.
+func (p slots) take(ctx context.Context, stop <-chan struct{}) (*slot, bool) {
+	if stopped(ctx, stop) {
+		return nil, false
+	}
+	select {
+	case p <- struct{}{}:
+		return &slot{pool: p, held: true}, true
+	case <-stop:
+	case <-ctx.Done():
+	}
+	return nil, false
+}
+
+// give returns the place, if it is held.
+func (s *slot) give() {
+	if s.held {
+		s.held = false
+		<-s.pool
+	}
+}
+
+// with puts the place into a context, so that a wait for a signature can give it up.
+func (s *slot) with(ctx context.Context) context.Context { return context.WithValue(ctx, slotKey{}, s) }
+
+// parked runs wait without the place that ctx carries, and takes it again afterwards. If the context ends first the place stays given up.
+func parked(ctx context.Context, wait func()) {
+	s, ok := ctx.Value(slotKey{}).(*slot)
+	if !ok || !s.held {
+		wait()
+		return
+	}
+	s.give()
+	wait()
+	select {
+	case s.pool <- struct{}{}:
+		s.held = true
+	case <-ctx.Done():
+	}
+}
+
+// stopped tells whether no new step may begin.
+func stopped(ctx context.Context, stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return true
+	case <-ctx.Done():
+		return true
+	default:
+		return false
+	}
+}

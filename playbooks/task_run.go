@@ -1,0 +1,214 @@
+package playbooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// taskRun is one task on one host.
+type taskRun struct {
+	r    *runner
+	h    *hostRun
+	play string
+	task *PlannedTask
+
+	// event is what will be told of it.
+	event events.Event
+}
+
+// label names the task to the user.
+func (t *taskRun) label() string {
+	if t.task.Name != "" {
+		return t.task.Name
+	}
+	return t.task.Kind
+}
+
+// run does the task and tells how it went.
+func (t *taskRun) run(ctx context.Context) {
+	base := events.Event{Play: t.play, Task: t.label(), Host: t.h.inv.Name, Data: map[string]any{"kind": t.task.Kind}}
+	base.Type = events.TaskStarted
+	t.r.tell.tell(base)
+	began := t.r.opt.Now()
+	t.event = base
+	t.event.Type, t.event.Kind = events.Task, events.OK
+	t.event.Data = map[string]any{"kind": t.task.Kind}
+	defer func() {
+		t.event.TookMS = t.r.opt.Now().Sub(began).Milliseconds()
+		t.r.tell.tell(t.event)
+	}()
+	if err := t.do(ctx); err != nil {
+		t.ended(t.r.fail(ctx, t.h, t.label(), err))
+	}
+}
+
+// ended lets the task's event show what ended the host.
+func (t *taskRun) ended(e *ending) {
+	t.event.Kind, t.event.Reason, t.event.Hint = e.kind, e.reason, e.hint
+}
+
+// do looks for what is to be changed and changes it; what it gives is the host's end.
+func (t *taskRun) do(ctx context.Context) error {
+	change, err := t.task.Task.Check(ctx, t.h.host)
+	pending := errors.Is(err, tasks.ErrPending)
+	if err != nil && !pending {
+		return err
+	}
+	verifier, verifies := t.task.Task.(tasks.Verifier)
+	if change == nil && !pending && !verifies {
+		return nil
+	}
+	if on := t.r.blockedBy(t.h); on != "" {
+		return &dependencyError{host: on, reason: fmt.Sprintf("it is %s (%s)", t.r.hosts[on].ending().kind, t.r.hosts[on].ending().reason)}
+	}
+	switch {
+	case t.r.opt.Check:
+		t.foresee(change, pending, verifies)
+		return nil
+	case pending:
+		return fmt.Errorf("something that this needs is not there yet: %w", err)
+	case change != nil:
+		if err := t.apply(ctx, change); err != nil || t.h.ending() != nil {
+			return err
+		}
+	}
+	if verifies {
+		return t.verify(ctx, verifier)
+	}
+	return nil
+}
+
+// foresee tells what would be done.
+func (t *taskRun) foresee(change *tasks.Change, pending, verifies bool) {
+	switch {
+	case pending:
+		t.event.Kind, t.event.Summary = events.WouldChange, "(known after apply)"
+		t.h.pending++
+	case change != nil:
+		t.event.Kind, t.event.Summary, t.event.Diff = events.WouldChange, change.Summary, change.Diff
+		t.h.host.View.Plan(change.Touches...)
+		t.h.pending++
+	case verifies:
+		t.event.Kind, t.event.Reason = events.Skipped, "a check makes no test connections"
+	}
+}
+
+// apply makes a change, sees that nothing more is wanted, and has it proved where the task can. When that fails after something was
+// changed, a task that can undo brings the state of before back.
+func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
+	t.event.Summary, t.event.Diff = change.Summary, change.Diff
+	before := t.h.doer.changed()
+	err := t.carryOut(ctx, change)
+	prover, proves := t.task.Task.(tasks.Prover)
+	if err == nil && proves {
+		if err = prover.Prove(ctx, t.h.host, t.h.doer); err != nil {
+			err = fmt.Errorf("prove: %w", err)
+		}
+	}
+	if err == nil {
+		t.event.Kind = events.Changed
+		t.h.changed++
+		return nil
+	}
+	if proves && t.h.doer.changed() > before && ctx.Err() == nil && !errors.Is(err, transport.ErrUnreachable) {
+		return t.rollBack(ctx, prover, change, err)
+	}
+	return err
+}
+
+// carryOut applies, sends the closing steps with the probes that show their effect, and checks again.
+func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
+	closing, err := change.Apply(ctx, t.h.doer)
+	if err != nil {
+		return err
+	}
+	steps := append(closing[:len(closing):len(closing)], t.h.fresh(t.task.Task, change.Touches)...)
+	var results []transport.Result
+	if len(steps) > 0 {
+		if results, err = t.h.doer.Do(ctx, steps...); err != nil {
+			return err
+		}
+	}
+	n := min(len(closing), len(results))
+	if change.Then != nil {
+		if err := change.Then(results[:n]); err != nil {
+			return err
+		}
+	}
+	if err := transport.Failed(closing, results[:n]); err != nil {
+		return err
+	}
+	t.h.host.View.Put(results[n:]...)
+	again, err := t.task.Task.Check(ctx, t.h.host)
+	if err != nil {
+		return fmt.Errorf("after the change: %w", err)
+	}
+	if again != nil {
+		return fmt.Errorf("still wants: %s", again.Summary)
+	}
+	return nil
+}
+
+// rollBack brings the files of before back and has them proved. The host ends as rolled back, or as failed when that did not work.
+func (t *taskRun) rollBack(ctx context.Context, prover tasks.Prover, change *tasks.Change, cause error) error {
+	undo := prover.Undo(t.h.host)
+	if len(undo) == 0 {
+		return cause
+	}
+	steps := append(undo[:len(undo):len(undo)], t.h.fresh(t.task.Task, change.Touches)...)
+	results, err := t.h.doer.Do(ctx, steps...)
+	if err == nil {
+		err = transport.Failed(undo, results[:min(len(undo), len(results))])
+	}
+	if err != nil {
+		return fmt.Errorf("%w; the files of before could not be brought back: %w", cause, err)
+	}
+	t.h.host.View.Put(results[len(undo):]...)
+	if err := prover.Prove(ctx, t.h.host, t.h.doer); err != nil {
+		return fmt.Errorf("%w; the files of before are back, but not proved: %w", cause, err)
+	}
+	e := endingOf(t.label(), cause)
+	e.kind, e.reason = events.RolledBack, e.reason+"; the files of before are back and proved"
+	t.r.end(t.h, e)
+	t.ended(e)
+	return nil
+}
+
+// verify makes the task's test connections. One that ends otherwise than wanted makes the host unverified; nothing is rolled back for it.
+func (t *taskRun) verify(ctx context.Context, verifier tasks.Verifier) error {
+	cells, err := verifier.Verify(ctx, t.h.host, t.h.doer)
+	t.h.cells = append(t.h.cells, cells...)
+	t.event.Data["cells"] = eventCells(cells)
+	if err != nil {
+		return err
+	}
+	bad, first := 0, ""
+	for _, c := range cells {
+		if c.OK || c.NotProven {
+			continue
+		}
+		if bad++; bad == 1 {
+			first = fmt.Sprintf("%s to %s as %s, %s: wanted %s, got %s", c.Client, c.Target, c.Identity, c.Check, c.Want, c.Got)
+		}
+	}
+	if bad > 0 {
+		e := &ending{kind: events.Unverified, reason: fmt.Sprintf("%s: %d of %d connection tests differ: %s", t.label(), bad, len(cells), first)}
+		t.r.end(t.h, e)
+		t.ended(e)
+	}
+	return nil
+}
+
+// eventCells gives cells in their stable JSON form.
+func eventCells(cells []tasks.Cell) []events.Cell {
+	out := make([]events.Cell, len(cells))
+	for i, c := range cells {
+		out[i] = events.Cell(c)
+	}
+	return out
+}
