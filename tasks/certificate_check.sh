@@ -1,0 +1,57 @@
+# Functions for programs that make and install keys. Root acts only below folders of root, an OS user only below folders of his own.
+LC_ALL=C
+export LC_ALL
+umask 077
+set -f
+fail() {
+	echo "$*" >&2
+	exit 1
+}
+# folders MODE ANCHOR NAME…: each NAME below the one before, made when it is missing; never through a link, never below a stranger's folder.
+folders() {
+	mode=$1
+	d=$2
+	shift 2
+	for name; do
+		d=$d/$name
+		[ ! -L "$d" ] || fail "$d is a symbolic link: nothing is written through it; remove it, or make it a folder"
+		[ -d "$d" ] || mkdir -m "$mode" -- "$d" || exit 1
+		[ "$(stat -c %u -- "$d")" = "$(id -u)" ] || fail "$d belongs to $(stat -c %U -- "$d"), not to $(id -un): hand it over (chown) or remove it"
+		case $(stat -c %A -- "$d") in
+		?????w* | ????????w*) fail "others may write in $d: chmod go-w it" ;;
+		esac
+	done
+}
+# durable FILE: its bytes are on the disk.
+durable() { sync -- "$1" 2>/dev/null || sync; }
+# public KEY: its public key, in PEM.
+public() { openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null </dev/null; }
+# belong KEY CERTIFICATE: the certificate is for this key.
+belong() {
+	have=$(public "$1") || fail "$1 cannot be read as a key without a passphrase by $(id -un)"
+	want=$(openssl x509 -in "$2" -noout -pubkey) || fail "$2 cannot be read as a certificate by $(id -un)"
+	[ -n "$have" ] && [ "$have" = "$want" ] || fail "key and certificate do not belong together: $1, $2"
+}
+# proven KEY CERTIFICATE: what the private half signs, the certificate's public half accepts. A key with a forged public half fails here.
+proven() {
+	t=$(mktemp -d) || exit 1
+	openssl x509 -in "$2" -noout -pubkey >"$t/pub" && printf pgfleet >"$t/text" || fail "cannot write in $t"
+	if openssl pkey -pubin -in "$t/pub" -noout -text | grep -qi '^ *ed25519'; then
+		openssl pkeyutl -sign -rawin -inkey "$1" -in "$t/text" -out "$t/sig" &&
+			openssl pkeyutl -verify -rawin -pubin -inkey "$t/pub" -in "$t/text" -sigfile "$t/sig" >/dev/null
+	else
+		openssl dgst -sha256 -sign "$1" -passin pass: -out "$t/sig" "$t/text" </dev/null &&
+			openssl dgst -sha256 -verify "$t/pub" -signature "$t/sig" "$t/text" >/dev/null
+	fi
+	ok=$?
+	rm -rf -- "$t"
+	[ "$ok" = 0 ] || fail "key $1 does not sign what certificate $2 verifies: the key has been damaged or tampered with"
+}
+# leads PURPOSE CERTIFICATE ISSUERS: the chain ends in a root of ISSUERS. (OpenSSL before 1.1.0 exits with 0 whatever it found.)
+leads() {
+	out=$(openssl verify -purpose "$1" -CAfile "$3" -untrusted "$2" "$2" 2>&1)
+	case $out in
+	*": OK") ;;
+	*) fail "certificate $2 is not accepted: $out" ;;
+	esac
+}

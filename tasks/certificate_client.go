@@ -1,0 +1,312 @@
+package tasks
+
+import (
+	"context"
+	"crypto/x509"
+	_ "embed"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+//go:embed identity_switch.sh
+var identitySwitchProgram string
+
+// clientWork is one identity that something has to be done for.
+type clientWork struct {
+	st   *identityState
+	plan *certificatePlan
+	// copies are the names in ~/.postgresql that the pair is copied to.
+	copies []string
+	// repair says what besides the certificate is not as wanted.
+	repair []string
+}
+
+// checkClient finds the identities of a client whose certificate or files are not as wanted.
+func (t *certificateTask) checkClient(h *Host) (*Change, error) {
+	if len(h.Identities) == 0 {
+		return nil, fmt.Errorf("%w: %s has no identities: name them in the inventory (identities: {OS-USER: [DATABASE-USER]})", ErrRefused, h.Name)
+	}
+	if err := t.refusePrivileged(h); err != nil {
+		return nil, err
+	}
+	states := make([]*identityState, len(h.Identities))
+	for i, id := range h.Identities {
+		st, err := stateOf(h, id)
+		if err != nil {
+			return nil, err
+		}
+		states[i] = st
+	}
+	by, err := t.issuing(h)
+	if err != nil {
+		return nil, err
+	}
+	var work []*clientWork
+	for _, st := range states {
+		w, err := t.clientWork(h, st, by)
+		if err != nil {
+			return nil, err
+		}
+		if w.plan.Why != "" || len(w.repair) > 0 {
+			work = append(work, w)
+		}
+	}
+	if len(work) == 0 {
+		return nil, nil
+	}
+	return t.clientChange(h, by, work), nil
+}
+
+// clientWork compares one identity with what is wanted.
+func (t *certificateTask) clientWork(h *Host, st *identityState, by *issuing) (*clientWork, error) {
+	o := &holder{Key: h.Name + " " + identityKey(st.ID), Title: st.ID.DBUser + " of " + st.ID.OSUser, Anchor: st.Home, Below: st.Below, File: "client",
+		User: st.ID.OSUser, FolderMode: "700", Versions: st.Versions, Current: st.Current,
+		Template: pki.Template{Profile: pki.ProfileClient, ValidFor: t.ValidFor}}
+	o.Template.Subject.CommonName = st.ID.DBUser
+	w := &clientWork{st: st, plan: t.planFor(o, by, h.Fleet.Now)}
+	copies, err := t.copiesOf(h, st)
+	if err != nil {
+		return nil, err
+	}
+	w.copies = copies
+	if w.plan.Why != "" {
+		return w, nil
+	}
+	w.repair, err = t.clientRepair(h, w)
+	return w, err
+}
+
+// copiesOf gives the pairs in ~/.postgresql that an identity wants: libpq's default names, client.crt. Files there that are not ours
+// stop the task, are kept, or are replaced.
+func (t *certificateTask) copiesOf(h *Host, st *identityState) ([]string, error) {
+	var out []string
+	if st.ID.Default {
+		out = append(out, "postgresql")
+	}
+	if t.TLSDir == "home" {
+		out = append(out, "client")
+		for _, other := range h.Identities {
+			if other.OSUser == st.ID.OSUser && other.DBUser != st.ID.DBUser {
+				return nil, fmt.Errorf("%w: OS user %s on %s has several database users, and tls_dir: home has room for one: use tls_dir: own", ErrRefused, st.ID.OSUser, h.Name)
+			}
+		}
+	}
+	var kept []string
+	for _, name := range out {
+		foreign, err := t.foreignPair(h, st, name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case foreign == "" || t.Existing == "replace" || t.Existing == "overlap":
+			kept = append(kept, name)
+		case t.Existing == "stop" || name == "client":
+			return nil, fmt.Errorf("%w: %s on %s is not pgfleet's: move it away, or say existing: replace (a copy is kept) or existing: keep", ErrRefused, foreign, h.Name)
+		}
+	}
+	return kept, nil
+}
+
+// foreignPair gives the path of a file of a pair in ~/.postgresql that none of our versions explains, "" when there is none.
+func (t *certificateTask) foreignPair(h *Host, st *identityState, name string) (string, error) {
+	crt, key := st.entry(st.Home+"/.postgresql/"+name+".crt"), st.entry(st.Home+"/.postgresql/"+name+".key")
+	for _, e := range []*entry{crt, key} {
+		if err := refuseEntry(h, e, st.UID); err != nil {
+			return "", err
+		}
+	}
+	ours := func(spki []byte) bool {
+		for _, v := range st.Versions {
+			if len(spki) > 0 && string(v.Key.spki()) == string(spki) {
+				return true
+			}
+		}
+		return false
+	}
+	if certs := crt.certificates(); crt.Kind == "file" && (len(certs) == 0 || !ours(certs[0].RawSubjectPublicKeyInfo)) {
+		return crt.Path, nil
+	}
+	if key.Kind == "file" && !ours(key.spki()) {
+		return key.Path, nil
+	}
+	return "", nil
+}
+
+// files are the paths that the services of an identity shall name once the plan's version is in force.
+func (t *certificateTask) files(w *clientWork) ServiceFiles {
+	now := w.st.filesNow()
+	files := ServiceFiles{Root: w.st.Base + "/root.crt", CRL: now.CRL}
+	v := w.plan.base() + "/v/" + w.plan.Gen
+	files.Cert, files.Key = v+"/client.crt", v+"/client.key"
+	if t.TLSDir == "home" {
+		files.Cert, files.Key = w.st.Home+"/.postgresql/client.crt", w.st.Home+"/.postgresql/client.key"
+	}
+	return files
+}
+
+// clientRepair lists what is not as wanted although the certificate is.
+func (t *certificateTask) clientRepair(h *Host, w *clientWork) ([]string, error) {
+	st, v := w.st, w.plan.Current
+	var out []string
+	block, err := t.block(h, w)
+	if err != nil {
+		return nil, err
+	}
+	if block != st.Block {
+		out = append(out, "the services in "+st.ServiceFile)
+	}
+	if st.entry(st.Base+"/pgfleet.env").Text != environment(t.files(w)) {
+		out = append(out, st.Base+"/pgfleet.env")
+	}
+	if v.Key.Mode&0o077 != 0 || v.Key.Mode&0o400 == 0 {
+		out = append(out, fmt.Sprintf("mode %04o of %s", v.Key.Mode, v.Key.Path))
+	}
+	for _, name := range w.copies {
+		crt, key := st.entry(st.Home+"/.postgresql/"+name+".crt"), st.entry(st.Home+"/.postgresql/"+name+".key")
+		if string(crt.PEM) != string(v.Crt.PEM) || key.Public != v.Key.Public || crt.Mode&0o077 != 0 || key.Mode&0o077 != 0 {
+			out = append(out, "the copies "+crt.Path+" and .key")
+		}
+	}
+	if w.plan.surplus() {
+		out = append(out, "versions that nobody needs in "+st.Base+"/v")
+	}
+	return out, nil
+}
+
+func (t *certificateTask) block(h *Host, w *clientWork) (string, error) {
+	services, err := servicesOf(h, w.st, t.files(w))
+	if err != nil {
+		return "", err
+	}
+	return serviceBlock(w.st, services)
+}
+
+// clientChange issues for all identities of a host in one round trip of requests and one of closing steps.
+func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork) *Change {
+	c := &Change{}
+	var titles []string
+	var plans []*certificatePlan
+	for _, w := range work {
+		c.Touches = append(c.Touches, identityKey(w.st.ID))
+		plans = append(plans, w.plan)
+		if w.plan.Why != "" {
+			titles = append(titles, w.plan.summary())
+			c.Diff += w.plan.diff(by)
+			continue
+		}
+		titles = append(titles, "repair files of "+w.plan.Title)
+		c.Diff += w.plan.Title + ": not as wanted: " + strings.Join(w.repair, ", ") + "\n"
+	}
+	c.Summary = strings.Join(titles, "; ")
+	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
+		certs, err := t.issueAll(ctx, do, h, plans)
+		if err != nil {
+			return nil, err
+		}
+		return t.clientClosing(h, by, work, certs)
+	}
+	c.Then = func(results []transport.Result) error {
+		for _, p := range plans {
+			t.setForced(p.Key)
+		}
+		return nil
+	}
+	return c
+}
+
+// clientClosing writes every identity's certificate, then checks and switches one after the other.
+func (t *certificateTask) clientClosing(h *Host, by *issuing, work []*clientWork, certs []*x509.Certificate) ([]transport.Step, error) {
+	var writes, switches []transport.Step
+	for i, w := range work {
+		block, err := t.block(h, w)
+		if err != nil {
+			return nil, err
+		}
+		if w.plan.Why != "" {
+			writes = append(writes, w.plan.writeSteps(by, certs[i], 0o600)...)
+		}
+		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))
+		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.previous(), block, w.copies, t.Existing))
+	}
+	return append(writes, switches...), nil
+}
+
+// switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
+func switchStep(st *identityState, gen, previous, block string, copies []string, existing string) transport.Step {
+	first, last := blockMarks(st.ID)
+	keep := ""
+	if existing == "replace" || existing == "overlap" {
+		keep = "copy"
+	}
+	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identitySwitchProgram,
+		Argv: []string{st.Home, st.Below, gen, previous, first, last, strings.Join(copies, " "), keep, ""}, Stdin: []byte(block)}
+}
+
+func writeStep(user, path string, mode uint32, data []byte) transport.Step {
+	return transport.Step{User: user, Write: &transport.FileMeta{Path: path, Mode: fs.FileMode(mode)}, Stdin: data}
+}
+
+// summary is one line for a plan.
+func (p *certificatePlan) summary() string {
+	verb := "issue"
+	switch {
+	case !p.Issue:
+		verb = "put in force"
+	case p.Current.leaf() != nil:
+		verb = "renew"
+	}
+	return fmt.Sprintf("%s certificate of %s (%s)", verb, p.Title, p.Why)
+}
+
+// refusePrivileged refuses certificates for database users that could do anything, unless the identity says so.
+func (t *certificateTask) refusePrivileged(h *Host) error {
+	for _, id := range h.Identities {
+		if err := checkIdentity(id); err != nil {
+			return fmt.Errorf("%w: identity of %s: %w", ErrRefused, h.Name, err)
+		}
+		if id.AllowPrivileged {
+			continue
+		}
+		why := ""
+		if id.DBUser == "postgres" {
+			why = "is PostgreSQL's superuser"
+		}
+		for _, name := range h.Servers {
+			if why == "" {
+				why = privilegeOf(h.Fleet.Hosts[name], id.DBUser)
+			}
+		}
+		if why != "" {
+			return fmt.Errorf("%w: database user %s %s: a stolen key would open everything; use an ordinary role, or set allow_privileged: true for this identity of %s",
+				ErrRefused, id.DBUser, why, h.Name)
+		}
+	}
+	return nil
+}
+
+// privilegeOf says what a role may do on a server that ordinary roles may not; "" also when the server was not seen.
+func privilegeOf(server *Host, role string) string {
+	if server == nil {
+		return ""
+	}
+	clusters, err := Clusters(server)
+	if err != nil {
+		return ""
+	}
+	for _, c := range clusters {
+		for _, r := range c.Roles {
+			switch {
+			case r.Name != role:
+			case r.Superuser:
+				return "is a superuser on " + server.Name + " " + c.ID
+			case r.Replication:
+				return "may replicate on " + server.Name + " " + c.ID
+			}
+		}
+	}
+	return ""
+}

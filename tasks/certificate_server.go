@@ -1,0 +1,273 @@
+package tasks
+
+import (
+	"context"
+	"crypto/x509"
+	_ "embed"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// keyServer is the view key of the probe of /etc/pgfleet.
+const keyServer = "etc-pgfleet"
+
+//go:embed certificate_probe.sh
+var certificateProbeProgram string
+
+//go:embed certificate_install.sh
+var certificateInstallProgram string
+
+//go:embed certificate_readable.sh
+var certificateReadableProgram string
+
+//go:embed certificate_copy.sh
+var certificateCopyProgram string
+
+//go:embed certificate_prune.sh
+var certificatePruneProgram string
+
+// serverProbe looks at what pgfleet keeps below /etc/pgfleet.
+func serverProbe() transport.Step {
+	return transport.Step{Key: keyServer, Probe: true, Limit: 30 * time.Second, Shell: certificateLookProgram + certificateProbeProgram}
+}
+
+// serverLook reads that probe and refuses folders that root must not write in.
+func serverLook(h *Host, clusters []*Cluster) (*look, error) {
+	result, err := h.View.Get(keyServer)
+	if err != nil {
+		return nil, err
+	}
+	if result.Err != nil {
+		return nil, fmt.Errorf("look at /etc/pgfleet on %s: %w", h.Name, result.Err)
+	}
+	l, err := parseLook(result.Stdout)
+	if err != nil {
+		return nil, fmt.Errorf("look at /etc/pgfleet on %s: %w", h.Name, err)
+	}
+	for _, c := range clusters {
+		for _, p := range []string{"/etc/pgfleet", c.Dir, c.Dir + "/v"} {
+			e := l.entry(p)
+			if e.Kind == "unknown" && l.entry(path.Dir(p)).Kind == "dir" {
+				continue // not listed: it is not there
+			}
+			if err := refuseEntry(h, e, 0); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return l, nil
+}
+
+// serverWork is one cluster that something has to be done for.
+type serverWork struct {
+	c      *Cluster
+	plan   *certificatePlan
+	repair []string
+}
+
+// checkServer finds the clusters of a server whose certificate or files are not as wanted.
+func (t *certificateTask) checkServer(h *Host) (*Change, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	l, err := serverLook(h, clusters)
+	if err != nil {
+		return nil, err
+	}
+	by, err := t.issuing(h)
+	if err != nil {
+		return nil, err
+	}
+	tmpl := t.serverTemplate(h)
+	if err := tmpl.Check(); err != nil {
+		return nil, fmt.Errorf("%w: certificate of %s: %w", ErrRefused, h.Name, err)
+	}
+	var work []*serverWork
+	for _, c := range clusters {
+		if foreign := t.foreign(c, by); foreign != "" {
+			switch t.Existing {
+			case "keep":
+				continue
+			case "stop":
+				return nil, fmt.Errorf("%w: cluster %s of %s uses the certificate %s, which is not pgfleet's: say existing: replace (its files stay where they are) or existing: keep",
+					ErrRefused, c.ID, h.Name, foreign)
+			}
+		}
+		w := t.serverWork(h, c, l, by, tmpl)
+		if w.plan.Why != "" || len(w.repair) > 0 {
+			work = append(work, w)
+		}
+	}
+	if len(work) == 0 {
+		return nil, nil
+	}
+	return t.serverChange(h, by, work), nil
+}
+
+// foreign gives the path of a certificate in force that is not ours, "" when there is none. Debian's self-made snakeoil counts as none.
+func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
+	if c.Settings["ssl"].Value != "on" {
+		return ""
+	}
+	p := c.path(c.Settings["ssl_cert_file"].Value)
+	ours := c.path(parseSettings(c.Ours)["ssl_cert_file"])
+	if p == "" || p == ours || strings.HasPrefix(p, c.Dir+"/") || path.Base(p) == "ssl-cert-snakeoil.pem" {
+		return ""
+	}
+	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
+		return ""
+	}
+	return p
+}
+
+// path makes a file name in a setting absolute: relative ones start at the data directory.
+func (c *Cluster) path(name string) string {
+	if name == "" || path.IsAbs(name) {
+		return name
+	}
+	return path.Join(c.DataDir, name)
+}
+
+// serverWork compares one cluster with what is wanted.
+func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, tmpl pki.Template) *serverWork {
+	set := parseSettings(c.Ours)
+	versions := l.versionsIn(c.Dir+"/v", "server")
+	current := versionNamed(versions, set["ssl_cert_file"])
+	if current == nil && t.TLSDir == "data" {
+		current = versionWith(versions, c.Files[c.path(set["ssl_cert_file"])].Bytes)
+	}
+	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
+		Versions: versions, Current: current, Template: tmpl}
+	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now)}
+	if w.plan.Why == "" {
+		w.repair = t.serverRepair(w, l, set)
+	}
+	return w
+}
+
+// versionWith gives the newest version whose certificate has these bytes.
+func versionWith(versions []version, crt []byte) *version {
+	certs, err := pki.ParseCertificates(crt)
+	if err != nil {
+		return nil
+	}
+	for i := len(versions) - 1; i >= 0; i-- {
+		if leaf := versions[i].leaf(); leaf != nil && leaf.Equal(certs[0]) {
+			return &versions[i]
+		}
+	}
+	return nil
+}
+
+// settings are the two that one rename switches.
+func (t *certificateTask) settings(w *serverWork) map[string]string {
+	v := w.plan.base() + "/v/" + w.plan.Gen
+	if t.TLSDir == "data" {
+		v = w.c.DataDir
+	}
+	return map[string]string{"ssl_cert_file": v + "/server.crt", "ssl_key_file": v + "/server.key"}
+}
+
+// serverRepair lists what is not as wanted although the certificate is.
+func (t *certificateTask) serverRepair(w *serverWork, l *look, set map[string]string) []string {
+	var out []string
+	for name, value := range t.settings(w) {
+		if set[name] != value {
+			out = append(out, name+" = "+value)
+		}
+	}
+	v := w.plan.Current
+	if k := v.Key; k.Owner != "root" || k.Group != w.c.OSGroup || k.Mode != 0o640 {
+		out = append(out, fmt.Sprintf("%s is %s:%s %04o, wanted is root:%s 0640", k.Path, k.Owner, k.Group, k.Mode, w.c.OSGroup))
+	}
+	if c, d := v.Crt, l.entry(v.Dir); c.UID != 0 || c.Mode != 0o644 || d.UID != 0 || d.Mode != 0o755 {
+		out = append(out, "owner or mode of "+v.Dir)
+	}
+	if t.TLSDir == "data" {
+		out = append(out, copiesDiffer(w)...)
+	}
+	if w.plan.surplus() {
+		out = append(out, "versions that nobody needs in "+w.c.Dir+"/v")
+	}
+	return out
+}
+
+// copiesDiffer says whether the copies in the data directory are not those of the version in force.
+func copiesDiffer(w *serverWork) []string {
+	crt, key := w.c.Files[w.c.DataDir+"/server.crt"], w.c.Files[w.c.DataDir+"/server.key"]
+	same := versionWith([]version{*w.plan.Current}, crt.Bytes) != nil && string(key.Bytes) == w.plan.Current.Key.Public
+	if same && crt.Mode == 0o600 && key.Mode == 0o600 && crt.Owner == w.c.OSUser && key.Owner == w.c.OSUser {
+		return nil
+	}
+	return []string{"server.crt and server.key in " + w.c.DataDir}
+}
+
+// serverChange issues for all clusters of a host in one round trip of requests and one of closing steps.
+func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork) *Change {
+	c := &Change{Touches: []string{KeyPostgres, keyServer}}
+	var titles []string
+	var plans []*certificatePlan
+	for _, w := range work {
+		plans = append(plans, w.plan)
+		if w.plan.Why != "" {
+			titles = append(titles, w.plan.summary())
+			c.Diff += w.plan.diff(by)
+		} else {
+			titles = append(titles, "repair files of "+w.plan.Title)
+			c.Diff += w.plan.Title + ": not as wanted: " + strings.Join(w.repair, "; ") + "\n"
+		}
+		if t.TLSDir == "data" {
+			c.Diff += "warning: key and certificate in " + w.c.DataDir + " are copied by pg_basebackup, and pg_rewind and some backup tools stop at them\n"
+		}
+	}
+	c.Summary = strings.Join(titles, "; ")
+	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
+		certs, err := t.issueAll(ctx, do, h, plans)
+		if err != nil {
+			return nil, err
+		}
+		return t.serverClosing(h, by, work, certs), nil
+	}
+	c.Then = func([]transport.Result) error {
+		for _, p := range plans {
+			t.setForced(p.Key)
+		}
+		return nil
+	}
+	return c
+}
+
+// serverClosing writes the certificates of all clusters, then opens, checks and switches one cluster after the other.
+func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork, certs []*x509.Certificate) []transport.Step {
+	var writes, rest []transport.Step
+	for i, w := range work {
+		writes = append(writes, w.plan.writeSteps(by, certs[i], 0o644)...)
+		v := w.plan.base() + "/v/" + w.plan.Gen
+		rest = append(rest,
+			transport.Step{Key: "open " + w.plan.Title, Shell: certificateCheckProgram + certificateInstallProgram,
+				Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}},
+			transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
+				Argv: []string{v + "/server.key", v + "/server.crt"}})
+		if t.TLSDir == "data" {
+			keep := ""
+			if t.Existing == "replace" || t.Existing == "overlap" {
+				keep = "copy"
+			}
+			rest = append(rest, transport.Step{Key: "copy to the data directory", User: w.c.OSUser, Shell: certificateCheckProgram + certificateCopyProgram,
+				Argv: []string{v + "/server.key", v + "/server.crt", w.c.DataDir, keep}})
+		}
+		set := parseSettings(w.c.Ours)
+		if want := t.settings(w); set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"] {
+			rest = append(rest, settingsSteps(h, w.c, want)...)
+		}
+		rest = append(rest, transport.Step{Key: "prune " + w.plan.Title, Shell: certificatePruneProgram,
+			Argv: []string{w.plan.base() + "/v", w.plan.Gen, w.plan.previous()}})
+	}
+	return append(writes, rest...)
+}

@@ -1,0 +1,48 @@
+# What one identity has: its OS user's home, psql, files of libpq's default names, pgfleet's folder, services. Runs as that OS user.
+# $1: folder name of the database user; $2, $3: first and last line of its block in ~/.pg_service.conf.
+me=$(id -un) || exit 1
+home=$(getent passwd "$me" 2>/dev/null | cut -d: -f6)
+[ -n "$home" ] || home=$(ME=$me awk -F: '$1 == ENVIRON["ME"] { print $6; exit }' /etc/passwd)
+case $home in
+/*) ;;
+*)
+	echo "OS user $me has no home directory" >&2
+	exit 1
+	;;
+esac
+home=${home%/}
+printf '%s' "$home" | say home
+psql=
+best=-1
+for p in /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql; do
+	[ -x "$p" ] || continue
+	n=${p%/bin/psql}
+	n=${n##*[!0-9.]}
+	n=${n%%.*}
+	[ "${n:-0}" -gt "$best" ] && best=${n:-0} psql=$p
+done
+[ -n "$psql" ] || psql=$(command -v psql) || psql=
+printf '%s' "$psql" | say psql
+[ -n "$psql" ] && "$psql" --version 2>/dev/null </dev/null | say psqlversion
+entry "$home"
+d=$home/.postgresql
+entry "$d"
+for f in postgresql.crt root.crt root.crl client.crt; do entry "$d/$f" pem; done
+for f in postgresql.key client.key; do entry "$d/$f" key; done
+entry "$d/pgfleet"
+d=$d/pgfleet/$1
+entry "$d"
+entry "$d/root.crt" pem
+entry "$d/root.crl" pem
+entry "$d/pgfleet.env" text
+entry "$d/v"
+[ -L "$d/v" ] || versions "$d/v" client
+s=$home/.pg_service.conf
+entry "$s"
+if [ -f "$s" ] && [ ! -L "$s" ]; then
+	# Only our own lines and the names of other services: the rest may hold passwords.
+	BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { on = 1 } on { print } $0 == ENVIRON["END"] { on = 0 }' "$s" | say block
+	printf 'markers %s\n' "$(BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { printf "b" } $0 == ENVIRON["END"] { printf "e" }' "$s")"
+	BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { on = 1 } !on && /^[ \t]*\[/ { print } $0 == ENVIRON["END"] { on = 0 }' "$s" | say others
+fi
+echo done

@@ -1,0 +1,96 @@
+# Puts one version of an identity in force: checks it as the user who will read it, then replaces the block in ~/.pg_service.conf by one rename.
+# $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 version that stays besides it; $5, $6 first and
+# last line of the block; $7 file names in ~/.postgresql that get copies (words: postgresql, client, root.crt, root.crl); $8 copy: foreign files
+# that are replaced are kept as NAME.before-pgfleet; $9 roots: new root.crt and root.crl are put in force, a list never later than its authority.
+# Standard input: the block, empty to remove it.
+home=$1
+below=$2
+base=$home/$below
+gen=$3
+copy=$8
+IFS=/
+# shellcheck disable=SC2086 # one word a folder
+folders 700 "$home" $below
+unset IFS
+services=$home/.pg_service.conf
+new=$services.pgfleet-new
+for f in "$services" "$new" "$base/pgfleet.env"; do
+	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it, or put a file in its place"
+done
+cat >"$base/block.new" || exit 1
+if [ -n "$gen" ]; then
+	folders 700 "$base" v "$gen"
+	v=$base/v/$gen
+	chmod 600 -- "$v/client.key" || exit 1
+	belong "$v/client.key" "$v/client.crt"
+	proven "$v/client.key" "$v/client.crt"
+	leads sslclient "$v/client.crt" "$v/issuer.crt"
+fi
+if [ "$9" = roots ]; then
+	for f in root.crl.union root.crt.new root.crl.new; do
+		[ ! -f "$base/$f" ] || mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
+	done
+fi
+# publish FILE NAME: a copy of FILE as ~/.postgresql/NAME.
+publish() {
+	to=$home/.postgresql/$2
+	[ ! -L "$to" ] || fail "$to is a symbolic link: nothing is written through it; remove it"
+	if [ "$copy" = copy ] && [ -f "$to" ] && [ ! -e "$to.before-pgfleet" ]; then
+		cp -p -- "$to" "$to.before-pgfleet" || exit 1
+	fi
+	rm -f -- "$to.pgfleet-new"
+	cp -- "$1" "$to.pgfleet-new" && chmod 600 "$to.pgfleet-new" || exit 1
+	durable "$to.pgfleet-new"
+}
+pairs=
+roots=
+for name in $7; do
+	case $name in
+	root.*)
+		publish "$base/$name" "$name"
+		roots="$roots $name"
+		;;
+	*)
+		publish "$v/client.key" "$name.key"
+		publish "$v/client.crt" "$name.crt"
+		pairs="$pairs $name.key $name.crt"
+		;;
+	esac
+done
+# The pair last and side by side: everything slow has been done.
+for name in $roots $pairs; do
+	mv -f -- "$home/.postgresql/$name.pgfleet-new" "$home/.postgresql/$name" || exit 1
+done
+rm -f -- "$new"
+if [ -f "$services" ]; then
+	cp -p -- "$services" "$new" || exit 1
+	# Bytes before the block, bytes before its end.
+	at=$(BEGIN=$5 END=$6 awk '{ n += length($0) + 1 } $0 == ENVIRON["BEGIN"] && !b { b = 1; first = n - length($0) - 1 } $0 == ENVIRON["END"] && b && !e { e = n } END { if (b && e) print first, e; else print "none" }' "$services") || exit 1
+	if [ "$at" = none ]; then
+		{
+			cat "$services" && { [ ! -s "$services" ] || [ "$(tail -c 1 "$services" | wc -l)" -eq 1 ] || echo; } && cat "$base/block.new"
+		} >"$new" || exit 1
+	else
+		{ head -c "${at% *}" "$services" && cat "$base/block.new" && tail -c "+$((${at#* } + 1))" "$services"; } >"$new" || exit 1
+	fi
+else
+	cat "$base/block.new" >"$new" || exit 1
+fi
+if [ -f "$services" ] && cmp -s "$services" "$new" 2>/dev/null; then
+	rm -f -- "$new"
+else
+	durable "$new"
+	mv -f -- "$new" "$services" || exit 1
+fi
+rm -f -- "$base/block.new"
+if [ -f "$base/pgfleet.env.new" ]; then
+	mv -f -- "$base/pgfleet.env.new" "$base/pgfleet.env" || exit 1
+fi
+[ -n "$gen" ] || exit 0
+set +f
+for old in "$base"/v/*; do
+	case ${old##*/} in
+	"$gen" | "$4") ;;
+	*) rm -rf -- "$old" || exit 1 ;;
+	esac
+done

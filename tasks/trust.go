@@ -1,0 +1,195 @@
+package tasks
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+var _ = register(Kind{
+	Name:    "trust",
+	Summary: "say which authorities a server or a client believes, with their lists of revoked certificates",
+	Doc: `On a server: ssl_ca_file holds the authorities that sign clients' certificates, root first, and ssl_crl_file one current list of revoked certificates for
+every one of them. Both are files named by their content, switched together by one rename of pgfleet.conf, the list never later than the authority. Each list is checked
+first: signed by that authority, valid now, number not lower than the one in force.
+
+On a client: root.crt of every identity holds the root first, then what is below it; with crl: yes also root.crl, the lists in the other order. The services in
+~/.pg_service.conf name them.
+
+An authority that is not pgfleet's in force stops the task: existing: keep leaves everything as it is, overlap trusts both, replace ours alone.`,
+	Example: "trust: {authorities: [servers_root, servers]}",
+	New:     func() Task { return new(trustTask) },
+	Roles:   []string{"db_server", "client"},
+})
+
+// trustTask is one trust task as written.
+type trustTask struct {
+	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
+	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
+	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers, no on clients"`
+	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
+}
+
+// Validate refuses an empty list.
+func (t *trustTask) Validate() []*ParamError {
+	if len(t.Authorities) == 0 {
+		return []*ParamError{{"authorities", "names none: without one nobody is believed"}}
+	}
+	return nil
+}
+
+func (t *trustTask) server(h *Host) bool {
+	return t.Profile == "server" || t.Profile == "" && h.HasRole("db_server")
+}
+
+// Needs looks at a server's clusters and trust files, or at a client's identities.
+func (t *trustTask) Needs(h *Host) []transport.Step {
+	if t.server(h) {
+		return []transport.Step{PostgresProbe(h), serverProbe()}
+	}
+	return identityProbes(h)
+}
+
+// Check finds where trust is not as wanted.
+func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
+	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
+		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
+	}
+	a, err := t.anchors(h)
+	if err != nil {
+		return nil, err
+	}
+	if t.server(h) {
+		return t.checkServer(h, a)
+	}
+	return t.checkClient(h, a)
+}
+
+// anchors are the authorities that are going to be believed and their lists.
+type anchors struct {
+	// certs: root first, then what is below it. lists in the same order, none when lists are off.
+	certs []*x509.Certificate
+	lists []*x509.RevocationList
+}
+
+// anchors gathers the chains of the named authorities, each certificate once, and a checked list for every one of them.
+func (t *trustTask) anchors(h *Host) (*anchors, error) {
+	a := &anchors{}
+	wantLists, ok := ParseBool(t.CRL)
+	if !ok {
+		wantLists = t.server(h)
+	}
+	for _, name := range t.Authorities {
+		line, err := h.lineage(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range line {
+			if a.has(l.cert) {
+				continue
+			}
+			a.certs = append(a.certs, l.cert)
+			if !wantLists {
+				continue
+			}
+			list, err := l.list(h)
+			if err != nil {
+				return nil, err
+			}
+			a.lists = append(a.lists, list)
+		}
+	}
+	return a, nil
+}
+
+func (a *anchors) has(cert *x509.Certificate) bool { return containsCert(a.certs, cert) }
+
+func containsCert(list []*x509.Certificate, cert *x509.Certificate) bool {
+	return slices.ContainsFunc(list, cert.Equal)
+}
+
+// ancestor is one certificate of an authority's chain with the authority's name, "" when the inventory does not have it.
+type ancestor struct {
+	name string
+	cert *x509.Certificate
+}
+
+// lineage gives an authority's chain, its root first.
+func (h *Host) lineage(name string) ([]ancestor, error) {
+	if _, ok := h.Fleet.Authorities[name]; !ok {
+		return nil, fmt.Errorf("%w: %s is not an authority of the inventory", ErrRefused, name)
+	}
+	chain, err := h.Fleet.CA.Chain(name)
+	if err != nil {
+		return nil, fmt.Errorf("certificate of authority %s: %w", name, err)
+	}
+	if len(chain) == 0 {
+		return nil, fmt.Errorf("certificate of authority %s: %w", name, ErrPending)
+	}
+	out := make([]ancestor, len(chain))
+	for i, cert := range chain {
+		out[len(chain)-1-i] = ancestor{name, cert}
+		name = h.Fleet.Authorities[name].Issuer
+	}
+	if root := out[0].cert; !bytes.Equal(root.RawSubject, root.RawIssuer) {
+		return nil, fmt.Errorf("%w: the chain of authority %s ends in %s, which is no root: PostgreSQL and libpq accept no chain that does not end in a self-signed certificate; add the root",
+			ErrRefused, out[len(out)-1].name, pki.FormatSubject(root.Subject))
+	}
+	return out, nil
+}
+
+// list gives the authority's newest list after checking it.
+func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
+	title := pki.CertTitle(l.cert)
+	if l.name == "" {
+		return nil, fmt.Errorf("%w: no list of revoked certificates is known of %s; with lists in use it would lock out everybody below it: declare that authority, or say crl: no", ErrRefused, title)
+	}
+	list, err := h.Fleet.CA.CRL(l.name)
+	if err != nil {
+		return nil, fmt.Errorf("list of revoked certificates of authority %s: %w", l.name, err)
+	}
+	if err := pki.CheckCRL(list, l.cert, nil, nil, h.Fleet.Now.Add(time.Minute)); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return list, nil
+}
+
+// rootsPEM is a chain in PEM, its root first.
+func rootsPEM(chain []*x509.Certificate) []byte {
+	upside := slices.Clone(chain)
+	slices.Reverse(upside)
+	return pki.CertificatePEM(upside...)
+}
+
+// listOf gives the list of an issuer in a file, nil when there is none or the file is not readable as lists.
+func listOf(file []byte, cert *x509.Certificate) *x509.RevocationList {
+	lists, err := pki.ParseCRLs(file)
+	if err != nil {
+		return nil
+	}
+	var best *x509.RevocationList
+	for _, l := range lists {
+		if pki.BelongsTo(l, cert) == nil && (best == nil || best.Number == nil || l.Number != nil && l.Number.Cmp(best.Number) > 0) {
+			best = l
+		}
+	}
+	return best
+}
+
+// notLower refuses lists whose number is below that of the list in force: a revoked certificate could come back.
+func (a *anchors) notLower(inForce []byte) error {
+	for i, list := range a.lists {
+		old := listOf(inForce, a.certs[i])
+		if old != nil && old.Number != nil && list.Number.Cmp(old.Number) < 0 {
+			return fmt.Errorf("%w: the list of authority %s has number %d, the one in force has %d: an older list would let revoked certificates in again; publish a new list",
+				ErrRefused, pki.CertTitle(a.certs[i]), list.Number, old.Number)
+		}
+	}
+	return nil
+}
