@@ -66,7 +66,7 @@ func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.P
 	say := func(text string) { o.say(sys, screen, text) }
 	ctx, signals, release := watchInterrupts(ctx, say, func() { closeScreen(screen) })
 	defer release()
-	outcome, err := runPlan(ctx, plan, playbooks.RunOptions{
+	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{
 		Dial: dial.dial, Forks: o.connect.forks, Check: o.checkOnly, AcceptRefusals: o.acceptRefusals, DetailedExit: o.detailed,
 		Owner: owner(), Now: sys.Now, Sink: printer.Event, Stop: signals.stop,
 	})

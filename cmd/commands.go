@@ -20,9 +20,13 @@ type command struct {
 // commands is the list of what pgfleet can do, in the order of help.
 func commands(sys *System) []*command {
 	return []*command{
+		newInit(sys),
 		newHosts(sys),
 		newPlan(sys),
 		newRun(sys),
+		newVerify(sys),
+		newTask(sys),
+		newExec(sys),
 		newVersion(sys),
 	}
 }

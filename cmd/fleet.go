@@ -7,20 +7,24 @@ import (
 	"github.com/pgfleet/pgfleet/inventory"
 )
 
-// load finds and reads the inventory and prints its warnings. Every error is the user's to repair: exit 5, nothing contacted.
-func (o *fleetOptions) load(sys *System) (*inventory.Inventory, error) {
+// load finds and reads the inventory. Every error is the user's to repair: exit 5, nothing contacted.
+func (o *fleetOptions) load() (*inventory.Inventory, error) {
 	path, err := inventory.Find(o.inventory)
 	if err != nil {
-		return nil, &usageError{text: err.Error()}
+		return nil, &usageError{text: err.Error(), hint: hintOf(err)}
 	}
 	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout})
 	if err != nil {
 		return nil, asConfiguration(err)
 	}
-	for _, w := range inv.Warnings {
-		fmt.Fprintln(sys.Err, "warning: "+printers.Clean(w))
-	}
 	return inv, nil
+}
+
+// warn prints what an inventory warns of, where no run's events tell it.
+func warn(sys *System, inv *inventory.Inventory) {
+	for _, w := range inv.Warnings {
+		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(w))
+	}
 }
 
 // choose gives the hosts that a pattern means; "" means all. An empty selection is a mistake.

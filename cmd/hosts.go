@@ -53,17 +53,19 @@ func (o *hostsOptions) run(ctx context.Context, sys *System) error {
 	if o.limit != "" && o.pattern != "" {
 		return usagef("hosts: give the pattern once, as an argument or with --limit")
 	}
-	inv, err := o.fleet.load(sys)
+	inv, err := o.fleet.load()
 	if err != nil {
 		return err
 	}
+	warn(sys, inv)
 	hosts, err := choose(inv, o.pattern+o.limit)
 	if err != nil {
 		return err
 	}
 	rows := make([]printers.HostRow, len(hosts))
 	for i, h := range hosts {
-		rows[i] = printers.HostRow{Host: h.Name, Address: h.Address, Port: port(h), User: h.Target.User, Become: h.Target.Become, Roles: h.Roles, Groups: h.Groups}
+		rows[i] = printers.HostRow{Host: h.Name, Address: h.Address, Port: port(h), User: h.Target.User, Become: h.Target.Become,
+			Roles: append([]string{}, h.Roles...), Groups: append([]string{}, h.Groups...)}
 	}
 	var end playbooks.Ending
 	if o.ping {

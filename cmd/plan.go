@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,9 +43,13 @@ func (o *planOptions) run(_ context.Context, sys *System) error {
 	if err := o.out.check(); err != nil {
 		return err
 	}
-	plan, err := makePlan(sys, &o.fleet, &o.choice, o.playbook)
+	plan, err := makePlan(&o.fleet, &o.choice, o.playbook)
 	if err != nil {
 		return err
+	}
+	warn(sys, plan.Inventory)
+	for _, n := range plan.Notes {
+		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(n))
 	}
 	if o.out.json {
 		return printers.WriteJSON(sys.Out, printers.PlanDocument(plan))

@@ -1,14 +1,10 @@
 package cmd
 
 import (
-	"fmt"
-	"strings"
-
 	"context"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
 )
 
@@ -87,7 +83,7 @@ func (o *runOptions) run(ctx context.Context, sys *System) error {
 	if err := o.apply.check(); err != nil {
 		return err
 	}
-	plan, err := makePlan(sys, &o.fleet, &o.choice, o.playbook)
+	plan, err := makePlan(&o.fleet, &o.choice, o.playbook)
 	if err != nil {
 		return err
 	}
@@ -95,43 +91,19 @@ func (o *runOptions) run(ctx context.Context, sys *System) error {
 }
 
 // makePlan reads inventory and playbook and gives the plan. Mistakes of both are the user's: exit 5, nothing contacted.
-func makePlan(sys *System, fleet *fleetOptions, choice *planChoice, path string) (*playbooks.Plan, error) {
+func makePlan(fleet *fleetOptions, choice *planChoice, path string) (*playbooks.Plan, error) {
 	opt, err := choice.options()
 	if err != nil {
 		return nil, err
 	}
-	inv, err := fleet.load(sys)
+	inv, err := fleet.load()
 	if err != nil {
 		return nil, err
 	}
-	pb, err := loadPlaybook(path)
+	pb, err := playbooks.Load(path)
 	if err != nil {
 		return nil, asConfiguration(err)
 	}
-	return finishPlan(sys, func() (*playbooks.Plan, error) { return playbooks.NewPlan(pb, inv, opt) })
-}
-
-// finishPlan makes a plan and prints what the user should know beforehand.
-func finishPlan(sys *System, plan func() (*playbooks.Plan, error)) (*playbooks.Plan, error) {
-	p, err := plan()
-	if err != nil {
-		return nil, asConfiguration(err)
-	}
-	for _, n := range p.Notes {
-		fmt.Fprintln(sys.Err, "notice: "+n)
-	}
-	return p, nil
-}
-
-// names gives host names for messages, at most five of them.
-func names(hosts []*inventory.Host) string {
-	var out []string
-	for i, h := range hosts {
-		if i == 5 {
-			out = append(out, fmt.Sprintf("and %d more", len(hosts)-5))
-			break
-		}
-		out = append(out, h.Name)
-	}
-	return strings.Join(out, ", ")
+	plan, err := playbooks.NewPlan(pb, inv, opt)
+	return plan, asConfiguration(err)
 }

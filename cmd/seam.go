@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
@@ -23,14 +22,3 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, hosts ...[
 	}}, nil
 }
 
-func loadPlaybook(path string) (*playbooks.Playbook, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return playbooks.Parse(path, data)
-}
-
-func runPlan(ctx context.Context, plan *playbooks.Plan, opt playbooks.RunOptions) (*playbooks.Outcome, error) {
-	return nil, errors.New("no runner yet")
-}

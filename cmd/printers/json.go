@@ -9,29 +9,11 @@ import (
 	"github.com/pgfleet/pgfleet/tasks"
 )
 
-// Cell is tasks.Cell in JSON.
-type Cell struct {
-	Client    string `json:"client"`
-	Server    string `json:"server"`
-	Cluster   string `json:"cluster,omitempty"`
-	Check     string `json:"check"`
-	Identity  string `json:"identity,omitempty"`
-	Target    string `json:"target,omitempty"`
-	Want      string `json:"want"`
-	Got       string `json:"got,omitempty"`
-	Detail    string `json:"detail,omitempty"`
-	Via       string `json:"via,omitempty"`
-	OK        bool   `json:"ok"`
-	NotProven bool   `json:"not_proven,omitempty"`
-	Refusal   bool   `json:"refusal,omitempty"`
-}
-
 // Cells gives cells in their JSON form, never nil.
-func Cells(cells []tasks.Cell) []Cell {
-	out := make([]Cell, len(cells))
+func Cells(cells []tasks.Cell) []events.Cell {
+	out := make([]events.Cell, len(cells))
 	for i, c := range cells {
-		out[i] = Cell{Client: c.Client, Server: c.Server, Cluster: c.Cluster, Check: c.Check, Identity: c.Identity, Target: c.Target,
-			Want: c.Want, Got: c.Got, Detail: c.Detail, Via: c.Via, OK: c.OK, NotProven: c.NotProven, Refusal: c.Refusal}
+		out[i] = events.Cell(c)
 	}
 	return out
 }
@@ -46,6 +28,9 @@ type jsonl struct {
 func NewJSONL(opt Options) Printer {
 	return &jsonl{enc: encoder(opt.Out, ""), display: startDisplay(opt)}
 }
+
+// Dialled shows in the live display how far connecting has come.
+func (j *jsonl) Dialled(host string, err error) { j.display.dialled(host, err) }
 
 // Event writes one line.
 func (j *jsonl) Event(e events.Event) {
@@ -68,20 +53,20 @@ func WriteJSON(out io.Writer, v any) error { return encoder(out, "  ").Encode(v)
 
 // Document is what -o json prints at the end of a run.
 type Document struct {
-	V        int       `json:"v"`
-	Run      string    `json:"run"`
-	Playbook string    `json:"playbook,omitempty"`
-	Check    bool      `json:"check"`
-	Started  time.Time `json:"started"`
-	Finished time.Time `json:"finished"`
-	ExitCode int       `json:"exit_code"`
-	Hosts    []Host    `json:"hosts"`
-	Tasks    []Task    `json:"tasks"`
-	Cells    []Cell    `json:"cells"`
-	Notices  []Notice  `json:"notices"`
+	V        int           `json:"v"`
+	Run      string        `json:"run"`
+	Playbook string        `json:"playbook,omitempty"`
+	Check    bool          `json:"check"`
+	Started  time.Time     `json:"started"`
+	Finished time.Time     `json:"finished"`
+	ExitCode int           `json:"exit_code"`
+	Hosts    []Host        `json:"hosts"`
+	Tasks    []Task        `json:"tasks"`
+	Cells    []events.Cell `json:"cells"`
+	Notices  []Notice      `json:"notices"`
 }
 
-// Host is the one result of a host. Tasks counts its tasks by outcome.
+// Host is the one result of a host. Tasks counts its tasks by outcome. Support: it was not chosen, others depend on it.
 type Host struct {
 	Host        string              `json:"host"`
 	Kind        events.Kind         `json:"kind"`
@@ -91,6 +76,7 @@ type Host struct {
 	Connections any                 `json:"connections,omitempty"`
 	RoundTrips  any                 `json:"round_trips,omitempty"`
 	FileBatches any                 `json:"file_batches,omitempty"`
+	Support     bool                `json:"support,omitempty"`
 }
 
 // Task is how one task on one host ended.
@@ -129,6 +115,9 @@ func NewJSON(opt Options) Printer {
 		doc: Document{V: events.Version, Check: opt.Check, Hosts: []Host{}, Tasks: []Task{}, Notices: []Notice{}}}
 }
 
+// Dialled shows in the live display how far connecting has come.
+func (d *document) Dialled(host string, err error) { d.display.dialled(host, err) }
+
 // Event takes what belongs into the document.
 func (d *document) Event(e events.Event) {
 	d.display.event(e)
@@ -149,7 +138,8 @@ func (d *document) Event(e events.Event) {
 		if counts == nil {
 			counts = map[events.Kind]int{}
 		}
-		d.doc.Hosts = append(d.doc.Hosts, Host{e.Host, e.Kind, e.Reason, e.Hint, counts, e.Data["connections"], e.Data["round_trips"], e.Data["file_batches"]})
+		d.doc.Hosts = append(d.doc.Hosts, Host{e.Host, e.Kind, e.Reason, e.Hint, counts, e.Data["connections"], e.Data["round_trips"],
+			e.Data["file_batches"], e.Data["support"] == true})
 	case events.Notice:
 		d.doc.Notices = append(d.doc.Notices, Notice{e.Host, e.Summary, e.Reason, e.Hint})
 	case events.RunFinished:

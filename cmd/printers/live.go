@@ -34,6 +34,12 @@ func (d display) event(e events.Event) {
 	}
 }
 
+func (d display) dialled(host string, err error) {
+	if d.screen != nil {
+		d.screen.Update(func() { d.live.dialled[host] = err == nil })
+	}
+}
+
 // print writes a line above the picture.
 func (d display) print(w io.Writer, text string) {
 	if d.screen != nil {
@@ -55,6 +61,9 @@ type live struct {
 	style   Style
 	started time.Time
 	play    string
+	// batch is "batch 2 of 4", or "". dialled: hosts that were tried, and whether they answered.
+	batch   string
+	dialled map[string]bool
 	// done: finished tasks by play and host. ended: hosts that have their result. active: what each host does.
 	done   map[string]map[string]int
 	ended  map[string]events.Kind
@@ -67,7 +76,7 @@ type activity struct {
 }
 
 func newLive(shape Shape, style Style) *live {
-	return &live{shape: shape, style: style, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
+	return &live{shape: shape, style: style, dialled: map[string]bool{}, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
 }
 
 func (l *live) event(e events.Event) {
@@ -76,7 +85,7 @@ func (l *live) event(e events.Event) {
 	}
 	switch e.Type {
 	case events.PlayStarted:
-		l.play = e.Play
+		l.play, l.batch = e.Play, batch(e.Data)
 	case events.TaskStarted:
 		l.active[e.Host] = activity{e.Task, e.Time}
 	case events.Task:
@@ -85,6 +94,9 @@ func (l *live) event(e events.Event) {
 			l.done[e.Play] = map[string]int{}
 		}
 		l.done[e.Play][e.Host]++
+		if bad(e.Kind) || e.Kind == events.Skipped && e.Reason != "" {
+			l.ended[e.Host] = e.Kind
+		}
 	case events.Host:
 		delete(l.active, e.Host)
 		l.ended[e.Host] = e.Kind
@@ -117,7 +129,7 @@ func (l *live) frame(now time.Time, width, height int) []string {
 	}
 	for _, name := range names {
 		a := l.active[name]
-		row := fmt.Sprintf("  %s  %s  %s", pad(Clean(name), longest), Clean(a.task), elapsed(now.Sub(a.since).Truncate(time.Second)))
+		row := fmt.Sprintf("  %s  %s  %s", pad(Clean(name), longest), Clean(a.task), stopwatch(now.Sub(a.since)))
 		out = append(out, cut(row, width))
 	}
 	if more > 0 && rows > 0 {
@@ -144,24 +156,53 @@ func (l *live) headline(now time.Time) string {
 			}
 		}
 		if p.Name == l.play {
-			parts = append(parts, fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), Clean(p.Name)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host")))
+			parts = append(parts, fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), title(p.Name, l.batch)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host")))
 		}
 	}
 	if len(parts) == 0 {
-		parts = append(parts, "connecting")
+		parts = append(parts, "connecting", count(len(l.dialled), "host"))
+	} else {
+		parts = append(parts, fmt.Sprintf("%d of %s", through, count(total, "task")))
 	}
-	parts = append(parts, fmt.Sprintf("%d of %s", through, count(total, "task")))
-	trouble := 0
-	for _, k := range l.ended {
-		if bad(k) {
-			trouble++
-		}
-	}
+	trouble := l.trouble()
 	if trouble > 0 {
 		parts = append(parts, fmt.Sprintf("%s in trouble", count(trouble, "host")))
 	}
 	if !l.started.IsZero() {
-		parts = append(parts, elapsed(now.Sub(l.started).Truncate(time.Second)))
+		parts = append(parts, stopwatch(now.Sub(l.started)))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// trouble counts hosts that somebody has to look at.
+func (l *live) trouble() int {
+	n := 0
+	for host, answered := range l.dialled {
+		if !answered || bad(l.ended[host]) {
+			n++
+		}
+	}
+	return n
+}
+
+// batch writes which part of a play is on, "" when the play has only one.
+func batch(data map[string]any) string {
+	if n, ok := data["batches"].(int); ok && n > 1 {
+		return fmt.Sprintf("batch %v of %d", data["batch"], n)
+	}
+	return ""
+}
+
+// title is a play's name with its batch.
+func title(play, batch string) string {
+	if batch == "" {
+		return Clean(play)
+	}
+	return Clean(play) + ", " + batch
+}
+
+// stopwatch writes a time that is running: 0:07, 12:34.
+func stopwatch(d time.Duration) string {
+	s := max(0, int(d.Seconds()))
+	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }

@@ -11,10 +11,12 @@ import (
 	"github.com/pgfleet/pgfleet/tasks"
 )
 
-// Printer shows one run.
+// Printer shows one run. Its methods are safe for concurrent use.
 type Printer interface {
-	// Event is told everything that happens, in order, from one goroutine at a time.
+	// Event is told everything that happens, in order.
 	Event(events.Event)
+	// Dialled is told when connecting to a host has ended, before the first event that names the host.
+	Dialled(host string, err error)
 	// Finish shows what is known at the end and puts the terminal back as it was.
 	Finish(Ending)
 }

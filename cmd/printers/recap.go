@@ -11,42 +11,42 @@ import (
 
 // recap counts while a run goes on and prints one line a host at its end.
 type recap struct {
-	order []string
-	hosts map[string]*hostLine
-	// told: hosts with a task line that already says why they ended badly.
-	told     map[string]bool
-	started  time.Time
-	finished time.Time
-	run      string
+	started, finished time.Time
+	// hosts that have their result, in the order of the plan; tasks by host and outcome; told: the last reason that a task's line gave.
+	hosts []hostLine
+	tasks map[string]map[events.Kind]int
+	told  map[string]string
 }
 
-// hostLine is what the recap knows of one host.
+// hostLine is the result of one host.
 type hostLine struct {
-	kind   events.Kind
-	tasks  map[events.Kind]int
-	reason string
-	cost   string
+	name, reason, hint, cost, stack string
+	kind                            events.Kind
+	support                         bool
+}
+
+func newRecap() recap {
+	return recap{tasks: map[string]map[events.Kind]int{}, told: map[string]string{}}
 }
 
 func (r *recap) event(e events.Event) {
 	if r.started.IsZero() {
-		r.started, r.run = e.Time, e.Run
+		r.started = e.Time
 	}
 	switch e.Type {
 	case events.RunFinished:
 		r.finished = e.Time
 	case events.Task:
-		h := r.host(e.Host)
-		h.tasks[e.Kind]++
-		if bad(e.Kind) {
-			if r.told == nil {
-				r.told = map[string]bool{}
-			}
-			r.told[e.Host] = true
+		if r.tasks[e.Host] == nil {
+			r.tasks[e.Host] = map[events.Kind]int{}
+		}
+		r.tasks[e.Host][e.Kind]++
+		if e.Reason != "" {
+			r.told[e.Host] = e.Reason
 		}
 	case events.Host:
-		h := r.host(e.Host)
-		h.kind, h.reason, h.cost = e.Kind, e.Reason, cost(e.Data)
+		stack, _ := e.Data["stack"].(string)
+		r.hosts = append(r.hosts, hostLine{e.Host, e.Reason, e.Hint, cost(e.Data), stack, e.Kind, e.Data["support"] == true})
 	}
 }
 
@@ -57,16 +57,6 @@ func bad(k events.Kind) bool {
 		return true
 	}
 	return false
-}
-
-func (r *recap) host(name string) *hostLine {
-	h, ok := r.hosts[name]
-	if !ok {
-		h = &hostLine{tasks: map[events.Kind]int{}}
-		r.hosts[name] = h
-		r.order = append(r.order, name)
-	}
-	return h
 }
 
 // cost writes what a host's connection cost, from the data of its event.
@@ -82,20 +72,64 @@ var columns = []events.Kind{events.OK, events.Changed, events.WouldChange, event
 	events.Unreachable, events.Interrupted}
 
 func (r *recap) print(opt Options) {
-	if len(r.order) == 0 {
+	if len(r.hosts) == 0 {
 		return
 	}
+	r.untold(opt)
 	fmt.Fprintln(opt.Out)
 	t := r.table(opt)
 	t.print(opt.Out, opt.Style)
-	fmt.Fprintln(opt.Out)
-	_, _ = io.WriteString(opt.Out, opt.Style.paint(bold, r.sum(opt))+"\n")
+	_, _ = io.WriteString(opt.Out, "\n"+opt.Style.paint(bold, r.sum(opt))+"\n")
+}
+
+// untold prints why hosts ended as they did where no task's line says it: never reached, skipped for another's sake, interrupted. Hosts with the
+// same story share a line.
+func (r *recap) untold(opt Options) {
+	type story struct {
+		kind         events.Kind
+		reason, hint string
+	}
+	var order []story
+	hosts := map[story][]string{}
+	for _, h := range r.hosts {
+		if h.reason == "" || r.told[h.name] == h.reason {
+			continue
+		}
+		// What differs only in the host's name is one story.
+		s := story{h.kind, strings.TrimPrefix(oneLine(h.reason), "connect: "), h.hint}
+		if hosts[s] == nil {
+			order = append(order, s)
+		}
+		hosts[s] = append(hosts[s], h.name)
+	}
+	for i, s := range order {
+		if i == 0 {
+			fmt.Fprintln(opt.Out)
+		}
+		fmt.Fprintf(opt.Out, "  %s  %s  %s\n%s", opt.Style.kind(s.kind), few(hosts[s]), s.reason, opt.hint(s.hint))
+	}
+	for _, h := range r.hosts {
+		for i, l := range lines(h.stack) {
+			if i == 0 {
+				fmt.Fprintf(opt.Err, "\n%s: stack of the internal error\n", Clean(h.name))
+			}
+			fmt.Fprintln(opt.Err, diffIndent+l)
+		}
+	}
+}
+
+// few names hosts, not more than six of them.
+func few(names []string) string {
+	if len(names) > 6 {
+		return Clean(strings.Join(names[:5], ", ")) + fmt.Sprintf(" and %d more", len(names)-5)
+	}
+	return Clean(strings.Join(names, ", "))
 }
 
 func (r *recap) table(opt Options) table {
 	used := map[events.Kind]bool{events.OK: true, events.Changed: !opt.Check, events.WouldChange: opt.Check}
-	for _, h := range r.hosts {
-		for k := range h.tasks {
+	for _, kinds := range r.tasks {
+		for k := range kinds {
 			used[k] = true
 		}
 	}
@@ -108,12 +142,15 @@ func (r *recap) table(opt Options) table {
 	if opt.Verbose {
 		t.header = append(t.header, "cost")
 	}
-	for _, name := range r.order {
-		h := r.hosts[name]
-		row := []cell{plain(Clean(name)), {word(h.kind), looks[h.kind].sgr}}
+	for _, h := range r.hosts {
+		result := word(h.kind)
+		if h.support {
+			result += " (support)"
+		}
+		row := []cell{plain(Clean(h.name)), {result, looks[h.kind].sgr}}
 		for _, k := range columns {
 			if used[k] {
-				row = append(row, number(h.tasks[k], k))
+				row = append(row, number(r.tasks[h.name][k], k))
 			}
 		}
 		if opt.Verbose {
@@ -137,13 +174,13 @@ func (r *recap) sum(opt Options) string {
 	for _, h := range r.hosts {
 		ends[h.kind]++
 	}
-	parts := []string{count(len(r.order), "host")}
+	var parts []string
 	for _, k := range columns {
 		if ends[k] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", ends[k], word(k)))
 		}
 	}
-	out := parts[0] + ": " + strings.Join(parts[1:], ", ")
+	out := count(len(r.hosts), "host") + ": " + strings.Join(parts, ", ")
 	if !r.finished.IsZero() {
 		out += " in " + elapsed(r.finished.Sub(r.started))
 	}

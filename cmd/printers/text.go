@@ -3,38 +3,59 @@ package printers
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
+)
+
+// Columns where the lines below a result stand.
+const (
+	hintIndent = "                "
+	diffIndent = "      "
 )
 
 // text prints one line for each thing worth knowing, and a recap. On a terminal the live display stands below the lines.
 type text struct {
 	opt     Options
 	display display
-	recap   recap
-	// play whose heading was printed; headed: what is printed next belongs to it.
-	play   string
-	header bool
+
+	mu    sync.Mutex
+	recap recap
+	// title of the play that is on; printed: a line of it was printed.
+	title   string
+	printed bool
 }
 
 // NewText is the printer for people.
 func NewText(opt Options) Printer {
-	return &text{opt: opt, display: startDisplay(opt), recap: recap{hosts: map[string]*hostLine{}}}
+	return &text{opt: opt, display: startDisplay(opt), recap: newRecap()}
 }
+
+// Dialled shows in the live display how far connecting has come.
+func (t *text) Dialled(host string, err error) { t.display.dialled(host, err) }
 
 // Event prints what the event says, if it is worth a line.
 func (t *text) Event(e events.Event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.display.event(e)
 	t.recap.event(e)
 	switch e.Type {
 	case events.PlayStarted:
-		t.header, t.play = false, e.Play
+		t.title, t.printed = title(e.Play, batch(e.Data)), false
+		if t.opt.Verbose {
+			t.print(t.heading())
+		}
 	case events.Task:
-		t.task(e)
-	case events.Host:
-		t.host(e)
+		if e.Kind != events.OK || t.opt.Verbose {
+			t.print(t.heading() + t.task(e))
+		}
 	case events.Notice:
 		t.notice(e)
+	case events.Certificate:
+		if t.opt.Verbose {
+			t.notice(e)
+		}
 	case events.Lock:
 		if e.Reason != "" {
 			t.notice(e)
@@ -42,88 +63,66 @@ func (t *text) Event(e events.Event) {
 	}
 }
 
-// heading prints the play's name once, before the first line that belongs to it (always with -v).
-func (t *text) heading(play string) string {
-	if play == "" || t.header && play == t.play {
+// heading gives the play's name the first time that a line of it is printed, else "".
+func (t *text) heading() string {
+	if t.printed || t.title == "" {
 		return ""
 	}
-	t.header, t.play = true, play
-	return "\n" + t.opt.Style.paint(bold, Clean(play)) + "\n"
+	t.printed = true
+	return "\n" + t.opt.Style.paint(bold, t.title) + "\n"
 }
 
-func (t *text) task(e events.Event) {
-	if e.Kind == events.OK && !t.opt.Verbose {
-		return
-	}
-	var b strings.Builder
-	b.WriteString(t.heading(e.Play))
-	fmt.Fprintf(&b, "  %s  %s\n", t.opt.Style.kind(e.Kind), subject(e))
-	t.details(&b, e)
-	t.print(b.String())
-}
-
-// host prints how a host ended when that is not told by its tasks: it was never reached, or skipped for another's sake.
-func (t *text) host(e events.Event) {
-	switch e.Kind {
-	case events.OK, events.Changed, events.WouldChange:
-		return
-	}
-	if t.recap.told[e.Host] {
-		return
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "  %s  %s\n", t.opt.Style.kind(e.Kind), subject(e))
-	t.details(&b, e)
-	t.print(b.String())
-}
-
-// subject is who and what: host [cluster] task: text.
-func subject(e events.Event) string {
+// task is the line of one result, and what belongs to it.
+func (t *text) task(e events.Event) string {
 	who := Clean(e.Host)
 	if e.Cluster != "" {
 		who += " " + Clean(e.Cluster)
 	}
-	if e.Task != "" {
-		who += "  " + Clean(e.Task)
-	}
-	said := oneLine(e.Summary)
-	if e.Reason != "" && e.Reason != e.Summary {
-		reason := oneLine(e.Reason)
-		if said == "" {
-			said = reason
-		} else {
-			said += " (" + reason + ")"
-		}
-	}
-	if said == "" {
-		return who
-	}
-	return who + "  " + said
-}
-
-func (t *text) details(b *strings.Builder, e events.Event) {
-	const indent = "                "
-	if e.Hint != "" {
-		for i, l := range lines(e.Hint) {
-			if i == 0 {
-				l = "hint: " + l
-			}
-			b.WriteString(indent + t.opt.Style.paint(cyan, l) + "\n")
-		}
-	}
-	if t.opt.Diff && e.Diff != "" {
+	line := fmt.Sprintf("  %s  %s  %s  %s", t.opt.Style.kind(e.Kind), who, Clean(e.Task), said(e))
+	var b strings.Builder
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	b.WriteString(t.opt.hint(e.Hint))
+	if t.opt.Diff {
 		for _, l := range lines(e.Diff) {
-			b.WriteString(strings.TrimRight("      "+t.opt.Style.diff(l), " ") + "\n")
+			b.WriteString(strings.TrimRight(diffIndent+t.opt.Style.diff(l), " ") + "\n")
 		}
 	}
+	return b.String()
 }
 
+// said is what an event has to say, on one line, without the task's name, which stands before it.
+func said(e events.Event) string {
+	summary, reason := oneLine(e.Summary), strings.TrimPrefix(oneLine(e.Reason), Clean(e.Task)+": ")
+	switch {
+	case reason == "" || reason == summary:
+		return summary
+	case summary == "":
+		return reason
+	case bad(e.Kind):
+		return reason + " (wanted: " + summary + ")"
+	}
+	return summary + " (" + reason + ")"
+}
+
+// hint gives the lines of a hint below a result.
+func (o *Options) hint(text string) string {
+	var b strings.Builder
+	for i, l := range lines(text) {
+		if i == 0 {
+			l = "hint: " + l
+		}
+		b.WriteString(hintIndent + o.Style.paint(cyan, l) + "\n")
+	}
+	return b.String()
+}
+
+// notice prints something that belongs to no task, on Err.
 func (t *text) notice(e events.Event) {
 	said := oneLine(e.Summary)
 	if e.Reason != "" && e.Reason != e.Summary {
 		said = strings.TrimPrefix(said+": "+oneLine(e.Reason), ": ")
 	}
-	if e.Host != "" {
+	if e.Host != "" && !strings.Contains(said, e.Host) {
 		said = Clean(e.Host) + ": " + said
 	}
 	line := t.opt.ErrStyle.paint(yellow, "notice:") + " " + said + "\n"
@@ -133,14 +132,20 @@ func (t *text) notice(e events.Event) {
 	t.display.print(t.opt.Err, line)
 }
 
-func (t *text) print(s string) { t.display.print(t.opt.Out, s) }
+func (t *text) print(s string) {
+	if s != "" {
+		t.display.print(t.opt.Out, s)
+	}
+}
 
 // Finish ends the live display and prints the recap and what verification found.
 func (t *text) Finish(end Ending) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.display.close()
-	t.recap.print(t.opt)
 	if len(end.Cells) > 0 {
 		fmt.Fprintln(t.opt.Out)
 		Matrix(t.opt.Out, t.opt.Style, end.Cells, t.opt.Width)
 	}
+	t.recap.print(t.opt)
 }

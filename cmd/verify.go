@@ -1,0 +1,60 @@
+package cmd
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgfleet/pgfleet/playbooks"
+)
+
+// verifyOptions is what pgfleet verify was asked for.
+type verifyOptions struct {
+	limit string
+	quick bool
+	fleet fleetOptions
+	apply applyOptions
+}
+
+func newVerify(sys *System) *command {
+	o := &verifyOptions{}
+	return &command{
+		Command: &cli.Command{
+			Name: "verify", Usage: "Test every connection that must work, and every one that must be refused",
+			Description: `From each client, with the files and the psql of its applications, to each server that it uses: good logins, and each refusal for
+the right reason. Nothing is changed. Exit 3 when anything differs.`,
+			Flags: join([]cli.Flag{
+				limitFlag(&o.limit),
+				&cli.BoolFlag{Name: "quick", Usage: "one good login for each client and server, each refusal once a server", Destination: &o.quick},
+			}, o.fleet.flags(), o.apply.flags()),
+			Action: func(c *cli.Context) error {
+				if err := wantArguments(c); err != nil {
+					return err
+				}
+				return o.run(c.Context, sys)
+			},
+		},
+		examples: `pgfleet verify
+			pgfleet verify -l app1.example.net --quick
+			pgfleet verify -o json`,
+	}
+}
+
+func (o *verifyOptions) run(ctx context.Context, sys *System) error {
+	if err := o.apply.check(); err != nil {
+		return err
+	}
+	inv, err := o.fleet.load()
+	if err != nil {
+		return err
+	}
+	level := "full"
+	if o.quick {
+		level = "quick"
+	}
+	plan, err := playbooks.AdHoc(inv, "verify", map[string]any{"level": level}, "client", playbooks.PlanOptions{Limit: o.limit})
+	if err != nil {
+		return asConfiguration(err)
+	}
+	return o.apply.apply(ctx, sys, plan)
+}
