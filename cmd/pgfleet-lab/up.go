@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgfleet/pgfleet/lab"
+)
+
+func up() *cli.Command {
+	return &cli.Command{
+		Name:  "up",
+		Usage: "make the hosts: three for authorities, database servers, clients",
+		Flags: labFlags(
+			&cli.IntFlag{Name: "db", Usage: "`NUMBER` of database servers", Value: 1},
+			&cli.IntFlag{Name: "client", Usage: "`NUMBER` of clients", Value: 1},
+			&cli.DurationFlag{Name: "rtt", Usage: "round-trip `TIME` of SSH connections, such as 20ms"},
+			&cli.StringSliceFlag{Name: "variant", Usage: "`[HOSTS=]ACCESS`: sudo, sudo-password, root or no-sudo, for ca, db, app or one host; repeatable"},
+			&cli.BoolFlag{Name: "resolve", Usage: "every host knows all names (without: only its own)"},
+			&cli.StringSliceFlag{Name: "mask", Usage: "a further `FOLDER` of this machine that hosts must not see; repeatable"},
+		),
+		Action: func(c *cli.Context) error {
+			o, err := options(c)
+			if err != nil {
+				return usage(err)
+			}
+			began := time.Now()
+			l, err := lab.Up(c.Context, o)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.App.ErrWriter, "all hosts are up after %.1f s\n", time.Since(began).Seconds())
+			fmt.Fprintf(c.App.Writer, "inventory: %s\nssh:       ssh -F %s db1\n", filepath.Join(l.Folder(), "inventory.yaml"), filepath.Join(l.Folder(), "ssh_config"))
+			return nil
+		},
+	}
+}
+
+func options(c *cli.Context) (lab.Options, error) {
+	if c.Args().Present() {
+		return lab.Options{}, fmt.Errorf("up takes no argument: %q", c.Args().First())
+	}
+	o := lab.Options{
+		Name: c.String("name"), Folder: c.String("state"), DB: c.Int("db"), Client: c.Int("client"), RTT: c.Duration("rtt"),
+		Resolve: c.Bool("resolve"), Mask: c.StringSlice("mask"), Log: c.App.ErrWriter,
+	}
+	for _, text := range c.StringSlice("variant") {
+		v, err := lab.ParseVariant(text)
+		if err != nil {
+			return o, err
+		}
+		o.Variants = append(o.Variants, v)
+	}
+	if o.Folder != "" {
+		abs, err := filepath.Abs(o.Folder)
+		if err != nil {
+			return o, err
+		}
+		o.Folder = abs
+	}
+	return o, nil
+}

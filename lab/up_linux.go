@@ -1,0 +1,240 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Up makes a lab and waits until every host answers. When ctx ends or a step fails, nothing is left. A process that is killed in the middle
+// leaves a folder, and perhaps its keeper for a moment; Down removes both.
+func Up(ctx context.Context, o Options) (*Lab, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := plan(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	l := &Lab{state: state{
+		Name: o.Name, Folder: o.Folder, RTT: o.RTT, Resolve: o.Resolve, Tied: o.Tied, Owner: caller(), Hosts: hosts,
+	}}
+	l.state.Mask = append(checkouts(), o.Mask...)
+	if l.state.Version, err = postgresVersion(); err != nil {
+		return nil, err
+	}
+	lock, err := claim(o.Folder)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if err := l.make(ctx, o); err != nil {
+		return nil, errors.Join(l.explain(err), l.remove())
+	}
+	return l, nil
+}
+
+// make does the work of Up in a claimed folder.
+func (l *Lab) make(ctx context.Context, o Options) error {
+	if err := l.prepare(); err != nil {
+		return err
+	}
+	step(o, "lab %s: %d hosts in %s, files in %s", l.state.Name, len(l.state.Hosts), l.state.Subnet, l.state.Folder)
+	orders, answer, err := l.startKeeper(ctx)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	if err := l.awaitHosts(ctx, answer); err != nil {
+		orders.Close()
+		return err
+	}
+	if err := l.writeController(); err != nil {
+		orders.Close()
+		return err
+	}
+	if l.state.Tied {
+		l.lifeline = orders
+		return nil
+	}
+	defer orders.Close()
+	return send(orders, detach{true})
+}
+
+func step(o Options, format string, args ...any) {
+	if o.Log != nil {
+		fmt.Fprintf(o.Log, format+"\n", args...)
+	}
+}
+
+// claim makes the state folder, and holds it against a second Up or Down until it is closed.
+func claim(folder string) (*os.File, error) {
+	// A Down of the last other lab may remove Root in between: once more.
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, fmt.Errorf("make state folder: %w", err)
+		}
+	}
+	lock, err := lockFolder(folder)
+	if err != nil {
+		return nil, err
+	}
+	found, err := os.ReadDir(folder)
+	if err == nil && len(found) > 0 {
+		err = fmt.Errorf("%s is not empty: a lab is up, or was left behind; end it with: pgfleet-lab down", folder)
+	}
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
+func lockFolder(folder string) (*os.File, error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, fmt.Errorf("open state folder: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: another pgfleet-lab is at work on it: %w", folder, err)
+	}
+	return f, nil
+}
+
+// prepare makes the controller's key and the folders, and chooses the network. The record comes first.
+func (l *Lab) prepare() error {
+	s := &l.state
+	unlock, err := lockNetworks()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := l.chooseNetwork(); err != nil {
+		return err
+	}
+	if err := s.save(); err != nil {
+		return err
+	}
+	// The machine's address is taken with the network still locked: from now on others see it in use.
+	if err := l.makeFolders(); err != nil {
+		return err
+	}
+	return l.reserve()
+}
+
+func (l *Lab) makeFolders() error {
+	for dir, mode := range map[string]fs.FileMode{"run": 0o700, "hosts": 0o700, "log": 0o700, "fs": 0o700} {
+		if err := os.Mkdir(l.state.path(dir), mode); err != nil {
+			return fmt.Errorf("make state folder: %w", err)
+		}
+	}
+	return command(context.Background(), nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pgfleet-lab "+l.state.Name, "-f", l.state.path(keyFile))
+}
+
+// caller is who asked sudo to run this, or root: the controller's files are theirs.
+func caller() owner {
+	uid, err1 := strconv.Atoi(os.Getenv("SUDO_UID"))
+	gid, err2 := strconv.Atoi(os.Getenv("SUDO_GID"))
+	if err1 != nil || err2 != nil {
+		return owner{}
+	}
+	return owner{uid, gid}
+}
+
+// checkouts are the source folders that hosts must not see: the one of the working directory.
+func checkouts() []string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil
+	}
+	for ; dir != "/" && dir != "."; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return []string{dir}
+		}
+	}
+	return nil
+}
+
+// awaitHosts waits for the keeper's answer.
+func (l *Lab) awaitHosts(ctx context.Context, answer *os.File) error {
+	stop := context.AfterFunc(ctx, func() { answer.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	var o outcome
+	if err := json.NewDecoder(answer).Decode(&o); ctx.Err() != nil {
+		return context.Cause(ctx)
+	} else if err != nil {
+		return fmt.Errorf("await hosts: the keeper ended: %w", err)
+	}
+	if o.Error != "" {
+		return errors.New(o.Error)
+	}
+	return nil
+}
+
+// explain adds the end of the keeper's log.
+func (l *Lab) explain(err error) error {
+	text, readErr := os.ReadFile(l.state.path("log", keeperLog))
+	if readErr != nil || len(text) == 0 {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return fmt.Errorf("%w\n%s", err, strings.Join(lines[max(0, len(lines)-20):], "\n"))
+}
+
+// writeController writes what pgfleet and ssh need to reach the hosts.
+func (l *Lab) writeController() error {
+	var known strings.Builder
+	for _, h := range l.state.Hosts {
+		var keys []string
+		for _, kind := range hostKeyKinds {
+			text, err := os.ReadFile(l.state.hostKey(h, kind) + ".pub")
+			if err != nil {
+				return fmt.Errorf("read host key: %w", err)
+			}
+			keys = append(keys, string(text))
+		}
+		known.WriteString(knownHostsLines(h, keys))
+	}
+	for name, text := range map[string]string{knownHostsFile: known.String(), inventoryFile: l.Inventory(), sshConfigFile: l.SSHConfig()} {
+		if err := writeFile(l.state.path(name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{knownHostsFile, inventoryFile, sshConfigFile, keyFile, keyFile + ".pub"} {
+		if err := os.Chown(l.state.path(name), l.state.Owner.UID, l.state.Owner.GID); err != nil {
+			return fmt.Errorf("give away controller files: %w", err)
+		}
+	}
+	return nil
+}
+
+// usedNetworks are this machine's.
+func usedNetworks() ([]netip.Prefix, error) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list this machine's networks: %w", err)
+	}
+	var used []netip.Prefix
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			used = append(used, p)
+		}
+	}
+	return used, nil
+}
