@@ -12,6 +12,9 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
+//go:embed identity_block.sh
+var identityBlockProgram string
+
 //go:embed identity_switch.sh
 var identitySwitchProgram string
 
@@ -242,7 +245,7 @@ func switchStep(st *identityState, gen, previous, block string, copies []string,
 	if existing == "replace" || existing == "overlap" {
 		keep = "copy"
 	}
-	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identitySwitchProgram,
+	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
 		Argv: []string{st.Home, st.Below, gen, previous, first, last, strings.Join(copies, " "), keep, ""}, Stdin: []byte(block)}
 }
 

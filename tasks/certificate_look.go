@@ -35,6 +35,8 @@ type look struct {
 	// Paths in the order seen.
 	Paths   []string
 	Entries map[string]*entry
+	// Actor may act on a path ("": root or the login user); Refused says why nobody can. Sum is the SHA-256 of a file in hex.
+	Actor, Refused, Sum string
 }
 
 // entry is one path.
@@ -139,6 +141,12 @@ func (l *look) set(last *entry, word, rest string) error {
 		l.User = rest
 	case "group":
 		l.Group = rest
+	case "actor":
+		l.Actor = rest
+	case "refused":
+		l.Refused = rest
+	case "sum":
+		l.Sum = rest
 	case "markers":
 		l.Markers = rest
 	case "now", "uid":

@@ -64,15 +64,7 @@ done
 rm -f -- "$new"
 if [ -f "$services" ]; then
 	cp -p -- "$services" "$new" || exit 1
-	# Bytes before the block, bytes before its end.
-	at=$(BEGIN=$5 END=$6 awk '{ n += length($0) + 1 } $0 == ENVIRON["BEGIN"] && !b { b = 1; first = n - length($0) - 1 } $0 == ENVIRON["END"] && b && !e { e = n } END { if (b && e) print first, e; else print "none" }' "$services") || exit 1
-	if [ "$at" = none ]; then
-		{
-			cat "$services" && { [ ! -s "$services" ] || [ "$(tail -c 1 "$services" | wc -l)" -eq 1 ] || echo; } && cat "$base/block.new"
-		} >"$new" || exit 1
-	else
-		{ head -c "${at% *}" "$services" && cat "$base/block.new" && tail -c "+$((${at#* } + 1))" "$services"; } >"$new" || exit 1
-	fi
+	with_block "$services" "$5" "$6" "$base/block.new" "$new" || exit 1
 else
 	cat "$base/block.new" >"$new" || exit 1
 fi
