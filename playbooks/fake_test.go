@@ -257,12 +257,7 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &world{t: t, inv: inv, boxes: map[string]*box{}, stop: make(chan struct{}), ctx: ctx, cancel: cancel, dialed: map[string]int{},
 		now: time.Date(2026, 11, 22, 8, 1, 2, 0, time.UTC), ca: withoutAuthorities}
-	w.kinds = kindTable{
-		"put":    {Name: "put", New: func() tasks.Task { return &put{w: w} }},
-		"proved": {Name: "proved", New: func() tasks.Task { return &proved{} }},
-		"tried":  {Name: "tried", New: func() tasks.Task { return &tried{} }},
-		"db":     {Name: "db", New: func() tasks.Task { return &put{w: w} }, Roles: []string{"db_server"}},
-	}
+	w.kinds = w.fakeKinds()
 	for _, h := range inv.Hosts {
 		w.boxes[h.Name] = &box{name: h.Name, values: map[string]string{}, broken: map[string]bool{}, clock: func() time.Time { return w.now }}
 	}
@@ -279,6 +274,15 @@ func newWorld(t *testing.T) *world {
 		},
 		Sink: func(e events.Event) { w.events = append(w.events, e) }}
 	return w
+}
+
+func (w *world) fakeKinds() kindTable {
+	return kindTable{
+		"put":    {Name: "put", New: func() tasks.Task { return &put{w: w} }},
+		"proved": {Name: "proved", New: func() tasks.Task { return &proved{} }},
+		"tried":  {Name: "tried", New: func() tasks.Task { return &tried{} }},
+		"db":     {Name: "db", New: func() tasks.Task { return &put{w: w} }, Roles: []string{"db_server"}},
+	}
 }
 
 func (w *world) plan(playbook string, opt PlanOptions) *Plan {

@@ -82,7 +82,7 @@ func (p *parser) syntax(err error) {
 			line, _ = strconv.Atoi(m[1])
 			text = m[2]
 		}
-		p.addf(line, "is not YAML: %s", text)
+		p.addf(line, "is not YAML, here or below: %s", text)
 	}
 }
 

@@ -191,11 +191,10 @@ func (p *planner) hostVars(h *inventory.Host) map[string]any {
 			if _, done := out[name]; done {
 				continue
 			}
-			value, err := s.get(name)
-			if err != nil {
-				p.addf(h.Name, p.pb.Lines["vars."+name], "variable %s: %v", name, err)
+			// One that cannot be filled is left out: whoever uses it has been told, and a play may define what it lacks.
+			if value, err := s.get(name); err == nil {
+				out[name] = value
 			}
-			out[name] = value
 		}
 	}
 	return out
