@@ -121,3 +121,21 @@ func refuseNoPEM(data []byte, what string) error {
 	}
 	return nil
 }
+
+// ParseBundle reads certificates and lists of revoked certificates from one PEM file, in order; at least one block.
+func ParseBundle(data []byte) (certs []*x509.Certificate, lists []*x509.RevocationList, err error) {
+	err = eachBlock(data, "certificate", func(block *pem.Block) error {
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE":
+			cert, err := x509.ParseCertificate(block.Bytes)
+			certs = append(certs, cert)
+			return err
+		case "X509 CRL":
+			list, err := x509.ParseRevocationList(block.Bytes)
+			lists = append(lists, list)
+			return err
+		}
+		return fmt.Errorf("is of type %q, a certificate or a list (X509 CRL) is expected", block.Type)
+	})
+	return certs, lists, err
+}

@@ -1,0 +1,272 @@
+package tasks
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// parentWait is how long an intermediate waits for the authority above it, which another host makes in the same play.
+const parentWait = 2 * time.Minute
+
+// applyAuthorities makes keys first, all in one round trip, then signs. The steps of the last authority are left for the caller to send
+// with its probes; last reads their result.
+func applyAuthorities(ctx context.Context, h *Host, plans []*authorityPlan, do Doer) (closing []transport.Step, last *authorityPlan, err error) {
+	made, err := lookAgain(ctx, plans, do)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, p := range plans {
+		step, err := p.signing(ctx, h, made[p])
+		if err != nil {
+			return nil, nil, fmt.Errorf("authority %s: %w", p.a.Name, err)
+		}
+		if step == nil {
+			continue
+		}
+		if i == len(plans)-1 {
+			return []transport.Step{*step}, p, nil
+		}
+		results, err := do.Do(ctx, *step, AuthorityProbe(p.a))
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := p.read(results[0]); err != nil {
+			return nil, nil, err
+		}
+		h.View.Put(results[1:]...)
+	}
+	return nil, nil, nil
+}
+
+// madeKeys is what the first round trip of an authority gave.
+type madeKeys struct {
+	public    crypto.PublicKey
+	csr       []byte
+	throwaway []crypto.PublicKey
+}
+
+// lookAgain makes keys and throw-away keys, closes and reconciles, and sees the result; one round trip for all plans. It
+// updates the plans' states.
+func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*authorityPlan]*madeKeys, error) {
+	made := map[*authorityPlan]*madeKeys{}
+	var asked []*authorityPlan
+	var steps []transport.Step
+	for _, p := range plans {
+		made[p] = &madeKeys{public: p.state.PublicKey}
+		if !p.look {
+			continue
+		}
+		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot()))}
+		for _, canary := range []bool{p.good, p.bad} {
+			if canary {
+				requests = append(requests, newCARequest("throwaway", "type", "ecdsa-p256"))
+			}
+		}
+		steps = append(steps, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
+		asked = append(asked, p)
+	}
+	if len(steps) == 0 {
+		return made, nil
+	}
+	results, err := do.Do(ctx, steps...)
+	if err != nil {
+		return nil, err
+	}
+	if err := transport.Failed(steps, results); err != nil {
+		return nil, err
+	}
+	for i, p := range asked {
+		if made[p], err = p.readKeys(results[i]); err != nil {
+			return nil, fmt.Errorf("authority %s: %w", p.a.Name, err)
+		}
+	}
+	return made, nil
+}
+
+// readKeys reads the answers to init-key, throwaway and status.
+func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
+	reply, err := caResult(r)
+	if err != nil {
+		return nil, err
+	}
+	made := &madeKeys{}
+	for _, answer := range reply.Answers {
+		if err := answer.err(); err != nil {
+			return nil, err
+		}
+		if answer.Verb != "init-key" && answer.Verb != "throwaway" {
+			continue
+		}
+		pub, err := pki.ParsePublicKey(answer.Files["publickey"])
+		if err != nil {
+			return nil, fmt.Errorf("public key from ca.sh: %w", err)
+		}
+		if answer.Verb == "init-key" {
+			made.public, made.csr = pub, answer.Files["csr"]
+		} else {
+			made.throwaway = append(made.throwaway, pub)
+		}
+	}
+	if made.public == nil {
+		return nil, errors.New("ca.sh gave no public key")
+	}
+	p.state, err = ParseAuthority(r)
+	return made, err
+}
+
+// signing gives the step that makes certificate, canaries and list; nil when there is nothing to be signed.
+func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*transport.Step, error) {
+	ca, requests, err := p.certificateRequests(ctx, h, made)
+	if err != nil {
+		return nil, err
+	}
+	now := h.Fleet.Now
+	revoked := p.state.Revoked
+	for _, canary := range p.canaries() {
+		r, serial, err := p.canaryRequest(ca, canary, made, now)
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, r)
+		if canary == "canary-revoked" {
+			revoked = append(revoked[:len(revoked):len(revoked)], pki.Revoked{Serial: serial, At: now, Expires: ca.NotAfter, Reason: 5})
+		}
+	}
+	// What was found revoked in index.txt a moment ago is to be listed too.
+	if p.list || p.lacks(now) {
+		tbs, algorithm, err := pki.CRLTBS(ca, p.state.NextNumber, revoked, 0, now)
+		if err != nil {
+			return nil, err
+		}
+		requests = append(requests, newCARequest("crl", "number", pki.FormatSerial(p.state.NextNumber), "algorithm", algorithm, "tbs", octal(tbs)))
+	}
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	step := caStep(p.a, time.Time{}, requests...)
+	return &step, nil
+}
+
+// lacks tells whether the list in force does not do for the state as it is now.
+func (p *authorityPlan) lacks(now time.Time) bool {
+	s := p.state
+	return s.CRL == nil || s.Certificate == nil || pki.CheckCRL(s.CRL, s.Certificate, nil, s.Revoked, now.Add(time.Minute)) != nil
+}
+
+// canaries are those to be made.
+func (p *authorityPlan) canaries() []string {
+	var out []string
+	if p.good {
+		out = append(out, "canary-good")
+	}
+	if p.bad {
+		out = append(out, "canary-revoked")
+	}
+	return out
+}
+
+// certificateRequests gives the authority's certificate as it is or is going to be, and the request that makes it.
+func (p *authorityPlan) certificateRequests(ctx context.Context, h *Host, made *madeKeys) (*x509.Certificate, []caRequest, error) {
+	if !p.certificate || p.a.IsRoot() && p.state.Certificate != nil {
+		return p.state.Certificate, nil, nil
+	}
+	t, err := authorityTemplate(h.Fleet.Authorities, p.a)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !p.a.IsRoot() {
+		return p.fromParent(ctx, h, made, t)
+	}
+	serial, err := pki.NewSerial(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	tbs, algorithm, err := pki.TBS(t, made.public, nil, nil, serial, h.Fleet.Now)
+	if err != nil {
+		return nil, nil, err
+	}
+	ca, err := pki.Unsigned(tbs, algorithm)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ca, []caRequest{newCARequest("root", "serial", pki.FormatSerial(serial), "algorithm", algorithm, "tbs", octal(tbs))}, nil
+}
+
+// fromParent has the authority above sign: only the request and the certificate travel.
+func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys, t pki.Template) (*x509.Certificate, []caRequest, error) {
+	chain, err := waitForParent(ctx, h.Fleet.CA, p.a.Issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A certificate from before is asked for again only when it was lost on the way, not when it is due.
+	cert, err := h.Fleet.CA.Issue(ctx, p.a.Issuer, IssueRequest{CSR: made.csr, Template: t, Host: h.Name, Fresh: p.state.Certificate != nil && len(p.state.Chain) > 0})
+	if err != nil {
+		return nil, nil, err
+	}
+	if !pki.SameKey(cert.PublicKey, made.public) {
+		return nil, nil, fmt.Errorf("%s signed another key than the one that was sent", p.a.Issuer)
+	}
+	return cert, []caRequest{newCARequest("install", "certificate", octal(pki.CertificatePEM(cert)), "chain", octal(pki.CertificatePEM(chain...)))}, nil
+}
+
+// waitForParent gives the chain of the authority above, which another host may be making right now.
+func waitForParent(ctx context.Context, ca Authorities, name string) ([]*x509.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, parentWait)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		chain, err := ca.Chain(name)
+		if !errors.Is(err, ErrPending) {
+			return chain, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waited for authority %s above it: %w", name, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// canaryRequest asks for one canary; it lives as long as its authority, since nobody can use it.
+func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, made *madeKeys, now time.Time) (caRequest, *big.Int, error) {
+	if len(made.throwaway) == 0 {
+		return caRequest{}, nil, errors.New("ca.sh gave too few public keys")
+	}
+	pub := made.throwaway[0]
+	made.throwaway = made.throwaway[1:]
+	serial, err := pki.NewSerial(nil)
+	if err != nil {
+		return caRequest{}, nil, err
+	}
+	t := pki.Template{Profile: pki.ProfileCanary, Subject: pkix.Name{CommonName: CanaryPrefix + p.a.Name}, ValidFor: ca.NotAfter.Sub(now)}
+	tbs, algorithm, err := pki.TBS(t, pub, ca, ca.PublicKey, serial, now)
+	if err != nil {
+		return caRequest{}, nil, err
+	}
+	return newCARequest("certificate", "id", id, "serial", pki.FormatSerial(serial), "algorithm", algorithm, "profile", string(pki.ProfileCanary),
+		"host", "nobody", "revoke", yes(id == "canary-revoked"), "fresh", "yes", "tbs", octal(tbs)), serial, nil
+}
+
+// read tells whether everything in a signing step was met.
+func (p *authorityPlan) read(r transport.Result) error {
+	reply, err := caResult(r)
+	if err != nil {
+		return fmt.Errorf("authority %s: %w", p.a.Name, err)
+	}
+	for _, answer := range reply.Answers {
+		if err := answer.err(); err != nil {
+			return fmt.Errorf("authority %s: %s: %w", p.a.Name, answer.Verb, err)
+		}
+	}
+	return nil
+}

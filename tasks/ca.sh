@@ -1,0 +1,780 @@
+# The one program through which pgfleet speaks to the host of an authority. POSIX sh and openssl, nothing else.
+#
+#   sh ca.sh DIR <requests >answers
+#
+# DIR is the authority's folder:
+#   authority             who made it: "pgfleet 1 NAME"
+#   keys/ca.key           the private key; it is never printed, copied or sent
+#   certs/ca.crt          its certificate; certs/chain.crt: the certificates above it
+#   crl/ca.crl            the newest list of revoked certificates
+#   issued/SERIAL         one record a certificate: facts, then PEM. These and revoked/ are the truth
+#   revoked/SERIAL        one line: SERIAL, time, reason, end of the certificate
+#   index.txt, index.txt.attr, crlnumber, openssl.cnf    for users of "openssl ca": rebuilt from the records, compared at each request;
+#                         what is found only there (revoked by hand) is taken over into the records
+#   requests/ID           serial number issued for a request;  holders/KEY: host that has a key.  Both only speed up
+#   pending/              work that was cut short; nothing in it has left this host
+#
+# Input: "pgfleet-ca 1 TIME" (the caller's clock in seconds since 1970, 0: not compared), then requests: "request VERB", one "NAME VALUE" a line, "end".
+# Bytes are written as \ooo. Output: "pgfleet-ca 1 TIME SKEW OPENSSL", then answers in the same order: "answer VERB ok|refused", fields, "end". Lines of
+# a file follow their field's name, each with "|" before it. A refused request fails alone. Exit 2: the program as a whole could not
+# work, the reason is on stderr.
+#
+# Values of requests are data: each is checked against what its field may hold, none becomes part of a command's text.
+
+set -f
+umask 077
+IFS=' 	
+'
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+LC_ALL=C
+export PATH LC_ALL
+unset OPENSSL_CONF
+
+nl='
+'
+tab='	'
+dir=${1-}
+locked='' reconciled='' staged='' queue='' skew=0
+
+die() {
+	printf '%s\n' "$*" >&2
+	exit 2
+}
+
+refuse() {
+	printf 'answer %s refused\nreason %s\nend\n' "$verb" "$*"
+}
+
+# file NAME PATH: a field whose value is a file.
+file() {
+	[ -f "$2" ] || return 0
+	printf '%s\n' "$1"
+	sed 's/^/|/' "$2" </dev/null
+	printf '\n'
+}
+
+is_hex() {
+	case $1 in '' | *[!0-9A-F]*) return 1 ;; esac
+	[ $((${#1} % 2)) -eq 0 ] && [ ${#1} -le 40 ]
+}
+
+is_word() {
+	case $1 in '' | -* | .* | *[!A-Za-z0-9._:-]*) return 1 ;; esac
+	[ ${#1} -le 253 ]
+}
+
+is_bytes() {
+	case $1 in '' | *[!0-7\\]*) return 1 ;; esac
+	[ $((${#1} % 4)) -eq 0 ]
+}
+
+# put PATH: stdin becomes the file PATH, whole or not at all.
+put() {
+	cat >"$1.new" && durable "$1.new" && mv -f "$1.new" "$1"
+}
+
+# durable FILE…: on disk. Where sync takes no files it syncs all.
+durable() {
+	sync "$@" </dev/null 2>/dev/null || sync
+}
+
+# ---- the folder
+
+# check_path refuses a DIR below a folder that somebody else could change.
+check_path() {
+	case $dir in
+	/*[!A-Za-z0-9./_-]* | */../* | */.. | */./* | */. | *//* | */) die "folder of the authority: $dir: write a plain absolute path of letters, digits, '.', '_', '-'" ;;
+	/?*) ;;
+	*) die "folder of the authority: $dir: write an absolute path" ;;
+	esac
+	uid=$(id -u) path='' list='/' rest=${dir#/}
+	while [ -n "$rest" ]; do
+		path=$path/${rest%%/*}
+		if [ ! -e "$path" ] && [ ! -L "$path" ]; then
+			[ -x "${path%/*}/" ] || die "cannot look into ${path%/*}"
+			break
+		fi
+		list="$list $path"
+		case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+	done
+	listing=$(ls -ldn $list </dev/null) || die "cannot look at $dir"
+	set -- $list
+	while read -r mode _ owner _; do
+		case $mode in
+		l*) die "folder of the authority: $1 is a symbolic link: name the real path" ;;
+		d*) ;;
+		*) die "folder of the authority: $1 is not a folder" ;;
+		esac
+		[ "$owner" = 0 ] || [ "$owner" = "$uid" ] || die "folder of the authority: $1 belongs to user $owner, who could change what is in it"
+		case $mode in
+		d????????[tT]*) ;;
+		d????w* | d???????w*) die "folder of the authority: others may write to $1" ;;
+		esac
+		shift
+	done <<END
+$listing
+END
+}
+
+# look sets $state: absent, empty, foreign (and $others: what is in it) or ours (and $name).
+look() {
+	state=absent others='' name=''
+	[ -d "$dir" ] || return 0
+	cd "$dir" || die "cannot enter $dir"
+	if [ -f authority ]; then
+		read -r made version name <authority
+		[ "$made $version" = 'pgfleet 1' ] || die "$dir/authority was not written by this version of pgfleet"
+		state=ours
+		return 0
+	fi
+	others=$(ls -A </dev/null) || die "cannot read $dir"
+	kept=''
+	for other in $others; do
+		case $other in lock | lock.d | lock.d.* | pending | authority.new) ;; *) kept="$kept $other" ;; esac
+	done
+	others=${kept# } state=empty
+	[ -z "$others" ] || state=foreign
+}
+
+lock() {
+	[ -z "$locked" ] || return 0
+	locked=yes tries=0
+	if command -v flock >/dev/null 2>&1; then
+		exec 9>>lock || die "cannot write to $dir"
+		until flock -n 9; do
+			wait_for_lock
+		done
+	else
+		trap 'rm -rf "$dir/lock.d"' EXIT
+		trap 'exit 2' HUP INT TERM
+		until mkdir lock.d 2>/dev/null; do
+			steal_lock
+			wait_for_lock
+		done
+		echo $$ >lock.d/pid
+	fi
+	rm -rf pending && mkdir pending || die "cannot write to $dir"
+}
+
+wait_for_lock() {
+	tries=$((tries + 1))
+	[ $tries -le 300 ] || die "another program has held $dir/lock for too long"
+	sleep 0.1 2>/dev/null </dev/null || sleep 1
+}
+
+# steal_lock takes the lock of a process that is gone away.
+steal_lock() {
+	holder='' again=''
+	[ -f lock.d/pid ] && read -r holder <lock.d/pid
+	case $holder in '' | *[!0-9]*) [ $tries -lt 50 ] && return 0 ;; *) kill -0 "$holder" 2>/dev/null && return 0 ;; esac
+	mv lock.d "lock.d.$$" 2>/dev/null || return 0
+	[ -f "lock.d.$$/pid" ] && read -r again <"lock.d.$$/pid"
+	if [ "$again" = "$holder" ]; then rm -rf "lock.d.$$"; else mv "lock.d.$$" lock.d; fi
+}
+
+# ready: the folder is ours and locked, records and index agree.
+ready() {
+	if [ "$state" != ours ]; then
+		refuse "there is no authority of pgfleet in $dir"
+		return 1
+	fi
+	lock
+	reconcile
+}
+
+# ---- records and index
+
+# compare prints what differs between records and index.txt, one "WHAT|…" a line.
+compare() {
+	{
+		ls issued
+		echo =
+		ls revoked
+		echo =
+		[ ! -f index.txt ] || cat index.txt
+	} </dev/null | awk -F'\t' '
+		$0 == "=" { part++; next }
+		part == 0 { if ($0 ~ /^[0-9A-F]+$/) issued[$0] = 1; next }
+		part == 1 { if ($0 ~ /^[0-9A-F]+$/) revoked[$0] = 1; next }
+		{
+			s = toupper($4)
+			if (length(s) % 2) s = "0" s
+			if (NF != 6 || s !~ /^[0-9A-F]+$/ || length(s) > 40 || $1 !~ /^[VRE]$/ || $2 !~ /^[0-9]+Z$/ || s in row ||
+				($1 == "R") != ($3 ~ /^[0-9]+Z(,.*)?$/)) { print "unreadable|" NR; next }
+			row[s] = $1
+			if ($4 != s) print "respell|" s
+			if (!(s in issued)) print "import|" s "|" $2 "|" $6
+			if ($1 == "R" && !(s in revoked)) { split($3, r, ","); print "revoked|" s "|" $2 "|" r[1] "|" r[2] }
+			if ($1 != "R" && s in revoked) print "mark|" s
+		}
+		END { for (s in issued) if (!(s in row)) print "add|" s }'
+}
+
+# reconcile takes over what only index.txt knows, then rebuilds it where it differs from the records.
+reconcile() {
+	[ -z "$reconciled" ] || return 0
+	reconciled=yes
+	differences=$(compare) || die "cannot compare $dir/index.txt with the records"
+	[ -n "$differences" ] || return 0
+	while IFS='|' read -r what item until facts; do
+		case $what in
+		import)
+			printf 'pgfleet 1\nserial %s\nprofile imported\nexpires %s\nsubject %s\n' "$item" "$until" "$facts" | put "issued/$item" || die "cannot write to $dir/issued"
+			printf 'note imported certificate %s from index.txt\n' "$item"
+			;;
+		revoked)
+			known_reason "${facts#*|}"
+			printf '%s %s %s %s\n' "$item" "${facts%%|*}" "$cause" "$until" | put "revoked/$item" || die "cannot write to $dir/revoked"
+			printf 'note certificate %s was revoked by hand\n' "$item"
+			;;
+		unreadable)
+			cp index.txt index.txt.unreadable
+			printf 'note line %s of index.txt could not be read; the file as it was is index.txt.unreadable\n' "$item"
+			;;
+		esac
+	done <<END
+$differences
+END
+	rebuild
+}
+
+# known_reason NAME: $cause, by the names of openssl ca.
+known_reason() {
+	case $1 in
+	unspecified | keyCompromise | CACompromise | affiliationChanged | superseded | cessationOfOperation | certificateHold) cause=$1 ;;
+	keyTime) cause=keyCompromise ;;
+	CAkeyTime) cause=CACompromise ;;
+	holdInstruction) cause=certificateHold ;;
+	*) cause=unspecified ;;
+	esac
+}
+
+# rebuild writes index.txt from the records.
+rebuild() {
+	find revoked -type f ! -name '*.new' -exec cat {} + </dev/null >pending/revoked || die "cannot read $dir/revoked"
+	find issued -type f ! -name '*.new' -exec awk -v list=pending/revoked '
+		BEGIN { while ((getline line <list) > 0) { split(line, f, " "); at[f[1]] = f[2] "," f[3] } }
+		function row() {
+			if (serial == "") return
+			sub(/,unspecified$/, "", at[serial])
+			print (at[serial] ? "R" : "V") "\t" expires "\t" at[serial] "\t" serial "\tunknown\t" subject
+		}
+		FNR == 1 { row(); serial = expires = subject = "" }
+		$1 == "serial" { serial = $2 }
+		$1 == "expires" { expires = $2 }
+		$1 == "subject" { subject = substr($0, 9) }
+		END { row() }' {} + </dev/null >index.txt.new || die "cannot read $dir/issued"
+	durable index.txt.new
+	mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
+}
+
+# ---- signing
+
+# octal N: $o, one byte.
+octal() {
+	o="\\$(($1 / 64))$(($1 / 8 % 8))$(($1 % 8))"
+}
+
+# der_length N: $l, N as a DER length.
+der_length() {
+	if [ "$1" -lt 128 ]; then
+		octal "$1"
+		l=$o
+	elif [ "$1" -lt 256 ]; then
+		octal "$1"
+		l="\\201$o"
+	elif [ "$1" -lt 65536 ]; then
+		octal $(($1 / 256))
+		l="\\202$o"
+		octal $(($1 % 256))
+		l=$l$o
+	else
+		octal $(($1 / 65536))
+		l="\\203$o"
+		octal $(($1 / 256 % 256))
+		l=$l$o
+		octal $(($1 % 256))
+		l=$l$o
+	fi
+}
+
+# sign NAME: signs $tbs; $der is then the whole certificate or list. $problem says why not.
+sign() {
+	case $algorithm in
+	ecdsa-with-SHA256) digest=-sha256 oid='\060\012\006\010\052\206\110\316\075\004\003\002' ;;
+	ecdsa-with-SHA384) digest=-sha384 oid='\060\012\006\010\052\206\110\316\075\004\003\003' ;;
+	ecdsa-with-SHA512) digest=-sha512 oid='\060\012\006\010\052\206\110\316\075\004\003\004' ;;
+	sha256WithRSAEncryption) digest=-sha256 oid='\060\015\006\011\052\206\110\206\367\015\001\001\013\005\000' ;;
+	ed25519) digest='' oid='\060\005\006\003\053\145\160' ;;
+	*)
+		problem="signature algorithm is not known"
+		return 1
+		;;
+	esac
+	problem="openssl could not sign with $dir/keys/ca.key"
+	printf "$tbs" >"pending/$1" || return 1
+	if [ -n "$digest" ]; then
+		hex=$(openssl dgst $digest -hex -sign keys/ca.key "pending/$1" </dev/null 2>/dev/null) || return 1
+		hex=${hex##*= }
+	else
+		problem="$problem: signing with Ed25519 needs OpenSSL 3"
+		openssl pkeyutl -sign -rawin -inkey keys/ca.key -in "pending/$1" -out pending/signature </dev/null 2>/dev/null || return 1
+		hex=''
+		for byte in $(od -An -v -tx1 pending/signature </dev/null); do hex=$hex$byte; done
+	fi
+	case $hex in '' | *[!0-9a-fA-F]*) return 1 ;; esac
+	signature='' length=$((${#hex} / 2))
+	while [ -n "$hex" ]; do
+		rest=${hex#??}
+		octal $((0x${hex%"$rest"}))
+		signature=$signature$o hex=$rest
+	done
+	der_length $((length + 1))
+	signature="\\003$l\\000$signature"
+	der_length $(((${#tbs} + ${#oid} + ${#signature}) / 4))
+	der="\\060$l$tbs$oid$signature"
+	problem=''
+}
+
+# read_back: $der as openssl reads it. Sets $text (facts and PEM), $pem, $subject, $expires.
+read_back() {
+	problem="openssl cannot read the certificate that was signed"
+	text=$(printf "$der" | openssl x509 -inform DER -serial -enddate -subject -nameopt compat 2>/dev/null) || return 1
+	case $text in *"serial=$serial$nl"*) ;; *) problem="the certificate that was signed has another serial number" && return 1 ;; esac
+	pem=-----BEGIN${text#*-----BEGIN}
+	subject=${text#*subject=}
+	subject=${subject%%"$nl"*}
+	subject=${subject# }
+	case $subject in *"$tab"*) problem="the subject holds a tab" && return 1 ;; esac
+	end=${text#*notAfter=}
+	index_time ${end%%"$nl"*} || return 1
+	problem=''
+}
+
+# index_time MONTH DAY TIME YEAR GMT: $expires as index.txt writes it.
+index_time() {
+	case $1 in
+	Jan) month=01 ;; Feb) month=02 ;; Mar) month=03 ;; Apr) month=04 ;; May) month=05 ;; Jun) month=06 ;;
+	Jul) month=07 ;; Aug) month=08 ;; Sep) month=09 ;; Oct) month=10 ;; Nov) month=11 ;; Dec) month=12 ;;
+	*) return 1 ;;
+	esac
+	day=$2 year=$4
+	[ ${#day} -eq 2 ] || day=0$day
+	[ "$year" -ge 2050 ] || year=${year#??}
+	minutes=${3%:*}
+	expires=$year$month$day${minutes%:*}${minutes#*:}${3##*:}Z
+}
+
+# clocks refuses to sign when this host's clock and the caller's differ by more than certificates are backdated.
+clocks() {
+	[ "$skew" -gt 300 ] || [ "$skew" -lt -300 ] || return 0
+	refuse "the clock of this host differs by $skew s from that of the machine that runs pgfleet: certificates would not be valid yet, or too long; set the clocks"
+	return 1
+}
+
+# ---- requests
+
+genkey() {
+	case $type in
+	ecdsa-p256) set -- -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:named_curve ;;
+	ecdsa-p384) set -- -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -pkeyopt ec_param_enc:named_curve ;;
+	rsa-2048 | rsa-3072 | rsa-4096) set -- -algorithm RSA -pkeyopt "rsa_keygen_bits:${type#rsa-}" ;;
+	ed25519) set -- -algorithm ED25519 ;;
+	*) return 1 ;;
+	esac
+	openssl genpkey "$@" </dev/null 2>/dev/null
+}
+
+# init-key: the folder and the key, where they are missing. Answers with the public key and, if asked for, a request.
+do_init_key() {
+	is_word "$want" || { refuse "name of the authority: letters, digits, '.', '_' and '-'" && return; }
+	case $state in
+	foreign)
+		refuse "$dir holds something that pgfleet did not make ($others): name another folder for this authority"
+		return
+		;;
+	absent) make_folder || { refuse "cannot make $dir" && return; } ;;
+	ours) [ "$name" = "$want" ] || { refuse "$dir belongs to authority $name" && return; } ;;
+	esac
+	lock
+	[ -f authority ] || printf 'pgfleet 1 %s\n' "$want" | put authority || { refuse "cannot write to $dir" && return; }
+	state=ours name=$want
+	lay_out || { refuse "cannot set up $dir" && return; }
+	reconcile
+	made=no
+	if [ ! -f keys/ca.key ]; then
+		if [ -e certs/ca.crt ]; then
+			refuse "$dir/certs/ca.crt is there, but its key is missing: bring back $dir/keys/ca.key from its backup, or declare a new authority"
+			return
+		fi
+		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
+		durable keys/ca.key.new keys
+		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
+		durable keys
+		made=yes
+	fi
+	openssl pkey -in keys/ca.key -pubout -out pending/public </dev/null 2>/dev/null || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	if [ "$csr" = yes ]; then
+		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
+		openssl req -new -config pending/csr.cnf -key keys/ca.key -out pending/csr </dev/null 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+	fi
+	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
+	file publickey pending/public
+	file csr pending/csr
+	printf 'end\n'
+}
+
+make_folder() {
+	(umask 022 && mkdir -p "${dir%/*}/") && mkdir "$dir" && cd "$dir"
+}
+
+# lay_out makes what is missing in the folder and closes it to others.
+lay_out() {
+	for folder in keys certs issued revoked pending crl requests holders; do
+		[ -d $folder ] || mkdir $folder || return 1
+	done
+	chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
+	[ ! -f keys/ca.key ] || chmod 0600 keys/ca.key || return 1
+	[ -f index.txt.attr ] || printf 'unique_subject = no\n' | put index.txt.attr || return 1
+	[ -f crlnumber ] || printf '01\n' | put crlnumber || return 1
+	[ -f openssl.cnf ] || openssl_config | put openssl.cnf || return 1
+	[ -f index.txt ] || rebuild
+}
+
+openssl_config() {
+	printf '%s\n' '# For use by hand: openssl ca -config THIS -revoke issued/SERIAL. pgfleet takes over what is revoked so.' \
+		'[ca]' 'default_ca = pgfleet' '[pgfleet]' "dir = $dir" 'database = $dir/index.txt' 'new_certs_dir = $dir/pending' \
+		'certificate = $dir/certs/ca.crt' 'private_key = $dir/keys/ca.key' 'crlnumber = $dir/crlnumber' 'rand_serial = yes' \
+		'default_md = sha256' 'default_days = 365' 'default_crl_days = 30' 'policy = any' 'unique_subject = no' 'email_in_dn = no' \
+		'crl_extensions = crl' '[any]' 'commonName = supplied' '[crl]' 'authorityKeyIdentifier = keyid:always'
+}
+
+# throwaway: the public half of a key that nobody keeps.
+do_throwaway() {
+	public=$(genkey | openssl pkey -pubout 2>/dev/null) || { refuse "openssl on this host cannot make a key of type $type" && return; }
+	printf 'answer %s ok\npublickey\n' "$verb"
+	printf '%s\n' "$public" | sed 's/^/|/'
+	printf 'end\n'
+}
+
+# root: the authority's own, self-signed certificate.
+do_root() {
+	ready && clocks || return
+	if [ -f certs/ca.crt ] && [ "$fresh" != yes ]; then
+		printf 'answer %s ok\nknown yes\n' "$verb"
+		file certificate certs/ca.crt
+		printf 'end\n'
+		return
+	fi
+	is_hex "$serial" && is_bytes "$tbs" || { refuse "broken request" && return; }
+	sign "$serial" && read_back || { refuse "$problem" && return; }
+	printf '%s\n' "$pem" >pending/ca.crt
+	case $(openssl verify -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
+	"pending/ca.crt: OK") ;;
+	*) refuse "openssl does not accept the certificate that was signed" && return ;;
+	esac
+	put certs/ca.crt <pending/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable certs
+	printf 'answer %s ok\nknown no\n' "$verb"
+	file certificate certs/ca.crt
+	printf 'end\n'
+}
+
+# install: the authority's certificate, signed by another one, and the chain above it.
+do_install() {
+	ready || return
+	is_bytes "$certificate" && is_bytes "$chain" || { refuse "broken request" && return; }
+	printf "$certificate" >pending/ca.crt && printf "$chain" >pending/chain.crt
+	public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	[ "$public" = "$(openssl x509 -in pending/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the certificate is not for the key of this authority" && return; }
+	case $(openssl verify -CAfile pending/chain.crt pending/ca.crt </dev/null 2>&1) in
+	"pending/ca.crt: OK") ;;
+	*) refuse "openssl does not accept the certificate with the chain above it" && return ;;
+	esac
+	put certs/chain.crt <pending/chain.crt && put certs/ca.crt <pending/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable certs
+	printf 'answer %s ok\nend\n' "$verb"
+}
+
+# issued ID: $found, the serial number that a request got before and that is still good.
+issued() {
+	found=''
+	[ -n "$id" ] && [ -f "requests/$id" ] && read -r found <"requests/$id" || return 1
+	is_hex "$found" || return 1
+	[ "$revoke" = yes ] || [ ! -e "revoked/$found" ] || return 1
+	case " $staged " in *" $found "*) return 0 ;; esac
+	[ -f "issued/$found" ]
+}
+
+# certificate: stages one certificate; commit ends it together with the others of this call.
+do_certificate() {
+	if ! acceptable; then
+		queue="${queue}bad $problem$nl"
+	elif [ "$fresh" != yes ] && issued; then
+		queue="${queue}old $found$nl"
+	elif sign "$serial" && read_back && stage; then
+		queue="${queue}new $serial$nl"
+	else
+		queue="${queue}bad $problem$nl"
+	fi
+}
+
+# acceptable: nothing speaks against a request; $problem says what does.
+acceptable() {
+	problem="broken request"
+	is_hex "$serial" && is_bytes "$tbs" && is_word "$id" && is_word "$profile" && is_word "$host" || return 1
+	case $key in *[!0-9a-f]*) return 1 ;; esac
+	problem="the authority has no certificate yet"
+	[ -f certs/ca.crt ] || return 1
+	if [ -n "$key" ] && [ -f "holders/$key" ] && read -r holder <"holders/$key" && [ "$holder" != "$host" ]; then
+		problem="its key is used by host $holder already: make a new key on $host"
+		return 1
+	fi
+	problem="serial number $serial is used already"
+	case " $staged " in *" $serial "*) return 1 ;; esac
+	[ ! -e "issued/$serial" ] && [ ! -e "revoked/$serial" ]
+}
+
+# stage writes the record where the bytes to be signed were.
+stage() {
+	problem="cannot write to $dir"
+	printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nexpires %s\nsubject %s\n%s\n' \
+		"$serial" "$id" "$host" "$key" "$profile" "$expires" "$subject" "$pem" >"pending/$serial" || return 1
+	printf '%s\n' "$serial" >"requests/$id" || return 1
+	if [ -n "$key" ]; then printf '%s\n' "$host" >"holders/$key" || return 1; fi
+	staged="$staged $serial"
+	row="V$tab$expires$tab$tab$serial${tab}unknown$tab$subject"
+	if [ "$revoke" = yes ]; then
+		printf '%s %s cessationOfOperation %s\n' "$serial" "$stamp" "$expires" | put "revoked/$serial" || return 1
+		row="R$tab$expires$tab$stamp,cessationOfOperation$tab$serial${tab}unknown$tab$subject"
+	fi
+	rows="$rows$row$nl"
+}
+
+# commit verifies what was staged, makes it durable, moves it to the records, extends the index, and answers.
+commit() {
+	[ -n "$queue" ] || return 0
+	good='' verified='' moved='' verb=certificate
+	if [ -n "$staged" ]; then
+		set -- $staged
+		verified=$(cd pending && openssl verify -partial_chain -CAfile ../certs/ca.crt "$@" </dev/null 2>/dev/null)
+		for serial in $staged; do
+			case "$nl$verified$nl" in *"$nl$serial: OK$nl"*) good="$good $serial" moved="$moved pending/$serial" ;; esac
+		done
+	fi
+	if [ -n "$good" ]; then
+		durable $moved
+		mv $moved issued/ || die "cannot write to $dir/issued"
+		durable issued requests revoked
+		if [ "$good" = "$staged" ]; then
+			{ cat index.txt && printf '%s' "$rows"; } </dev/null >index.txt.new && durable index.txt.new && mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
+		else
+			rebuild
+		fi
+	fi
+	records=''
+	while read -r what value; do
+		case $what in
+		bad) refuse "$value" ;;
+		new | old)
+			if [ -f "issued/$value" ]; then
+				[ $what = new ] && known=no || known=yes
+				printf 'answer certificate ok\nserial %s\nknown %s\nend\n' "$value" "$known"
+				records="$records issued/$value"
+			else
+				refuse "openssl verify does not accept the certificate that was signed: $(verify_problem "$value")"
+			fi
+			;;
+		esac
+	done <<END
+$queue
+END
+	if [ -n "$records" ]; then
+		printf 'records\n'
+		sed 's/^/|/' $records </dev/null
+		printf 'end\n'
+	fi
+	staged='' queue='' rows=''
+}
+
+verify_problem() {
+	openssl verify -partial_chain -CAfile certs/ca.crt "pending/$1" </dev/null 2>&1 | sed -n '/^error/{s/^error [^:]*: *//p;q;}'
+}
+
+# revoke: one certificate of this authority.
+do_revoke() {
+	ready || return
+	is_hex "$serial" || { refuse "broken request" && return; }
+	[ -f "issued/$serial" ] || { refuse "this authority has not issued a certificate with serial number $serial" && return; }
+	if [ ! -f "revoked/$serial" ]; then
+		known_reason "$reason"
+		expires=$(sed -n 's/^expires //p;/^-----BEGIN/q' "issued/$serial" </dev/null)
+		printf '%s %s %s %s\n' "$serial" "$stamp" "$cause" "$expires" | put "revoked/$serial" || { refuse "cannot write to $dir/revoked" && return; }
+		durable revoked
+		rebuild
+	fi
+	printf 'answer %s ok\nend\n' "$verb"
+}
+
+# crl: a new list. Its number must rise, and no revoked certificate that has not expired may be missing.
+do_crl() {
+	ready && clocks || return
+	is_hex "$number" && is_bytes "$tbs" && [ ${#number} -le 14 ] || { refuse "broken request" && return; }
+	[ -f certs/ca.crt ] || { refuse "the authority has no certificate yet" && return; }
+	next=1
+	if [ -f crlnumber ] && read -r next <crlnumber && is_hex "$next" && [ ${#next} -le 14 ]; then next=$((0x$next)); else next=1; fi
+	[ $((0x$number)) -ge $next ] || { refuse "number $number of the list is below $dir/crlnumber" && return; }
+	sign crl || { refuse "$problem" && return; }
+	text=$(printf "$der" | openssl crl -inform DER -CAfile certs/ca.crt -text 2>&1) || { refuse "openssl cannot read the list that was signed" && return; }
+	case $text in *"verify OK"*) ;; *) refuse "openssl does not accept the list that was signed" && return ;; esac
+	lacking=$({
+		printf '%s\n' "$text"
+		echo =
+		find revoked -type f ! -name '*.new' -exec cat {} + </dev/null
+	} | awk -v now="$stamp" '
+		function long(t) { return length(t) > 13 ? t : (substr(t, 1, 2) < "50" ? "20" : "19") t }
+		$0 == "=" { part = 1; next }
+		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1; next }
+		part && NF == 4 && !($1 in listed) && long($4) > long(now) { print $1 }')
+	if [ -n "$lacking" ]; then
+		set -- $lacking
+		refuse "the list lacks the revoked certificate $1"
+		return
+	fi
+	printf '%s\n' "-----BEGIN${text#*-----BEGIN}" | sed '/^-----END/q' | put crl/ca.crl || { refuse "cannot write to $dir/crl" && return; }
+	next=$(printf '%X' $((0x$number + 1)))
+	[ $((${#next} % 2)) -eq 0 ] || next=0$next
+	printf '%s\n' "$next" | put crlnumber || { refuse "cannot write to $dir" && return; }
+	durable crl .
+	printf 'answer %s ok\n' "$verb"
+	file crl crl/ca.crl
+	printf 'end\n'
+}
+
+# fetch: one certificate of the records.
+do_fetch() {
+	[ "$state" = ours ] || { refuse "there is no authority of pgfleet in $dir" && return; }
+	is_hex "$serial" && [ -f "issued/$serial" ] || { refuse "this authority has not issued that certificate" && return; }
+	printf 'answer %s ok\nserial %s\n' "$verb" "$serial"
+	file certificate "issued/$serial"
+	printf 'end\n'
+}
+
+# status: all that there is to see. Changes nothing.
+do_status() {
+	printf 'answer %s ok\ndirectory %s %s\nuid %s\n' "$verb" "$state" "$others" "$uid"
+	if [ "$state" = ours ]; then
+		printf 'name %s\n' "$name"
+		[ -n "$locked" ] || hold_still
+		status_files
+		status_records
+	fi
+	printf 'end\n'
+}
+
+# hold_still waits until no batch is under way, so that records and index are seen together.
+hold_still() {
+	[ -f lock ] && command -v flock >/dev/null 2>&1 || return 0
+	exec 9<lock && tries=0
+	until flock -s -n 9; do
+		wait_for_lock
+	done
+	locked=shared
+}
+
+status_files() {
+	ls -ldn . keys certs issued revoked crl keys/ca.key </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
+		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
+	done
+	if [ -f keys/ca.key ]; then
+		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && {
+			printf 'publickey\n'
+			printf '%s\n' "$public" | sed 's/^/|/'
+		} || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
+	fi
+	file certificate certs/ca.crt
+	file chain certs/chain.crt
+	file crl crl/ca.crl
+	if [ -f crlnumber ] && read -r next <crlnumber; then printf 'crlnumber %s\n' "$next"; fi
+	for id in canary-good canary-revoked; do
+		if [ -f requests/$id ] && read -r found <requests/$id && is_hex "$found"; then file $id "issued/$found"; fi
+	done
+}
+
+status_records() {
+	[ -d issued ] && [ -d revoked ] || return 0
+	differences=$(compare)
+	while IFS='|' read -r what serial _; do
+		[ -z "$what" ] || printf 'differs %s %s\n' "$what" "$serial"
+	done <<END
+$differences
+END
+	find revoked -type f ! -name '*.new' -exec sed 's/^/revoked /' {} + </dev/null
+}
+
+# read_request reads one request; 1: there is none.
+read_request() {
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason=''
+	while IFS=' ' read -r field value; do
+		case $field in
+		request) verb=$value ;;
+		id) id=$value ;;
+		serial) serial=$value ;;
+		algorithm) algorithm=$value ;;
+		profile) profile=$value ;;
+		host) host=$value ;;
+		key) key=$value ;;
+		fresh) fresh=$value ;;
+		revoke) revoke=$value ;;
+		tbs) tbs=$value ;;
+		type) type=$value ;;
+		name) want=$value ;;
+		csr) csr=$value ;;
+		certificate) certificate=$value ;;
+		chain) chain=$value ;;
+		number) number=$value ;;
+		reason) reason=$value ;;
+		end) return 0 ;;
+		*) die "this ca.sh does not know the field that was sent" ;;
+		esac
+	done
+	[ -z "$verb" ] || die "the requests end in the middle"
+	return 1
+}
+
+check_path
+look
+IFS=' ' read -r protocol version theirs || die "no requests"
+[ "$protocol $version" = 'pgfleet-ca 1' ] || die "this ca.sh speaks version 1 of its protocol"
+clock=$(date -u '+%s %y%m%d%H%M%SZ')
+stamp=${clock#* } clock=${clock%% *} rows=''
+case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - theirs)) ;; esac
+printf 'pgfleet-ca 1 %s %s %s\n' "$clock" "$skew" "$(openssl version 2>/dev/null </dev/null)"
+while read_request; do
+	case $verb in
+	certificate)
+		if [ -n "$staged$queue" ] || { ready && clocks; }; then do_certificate; fi
+		continue
+		;;
+	esac
+	commit_verb=$verb
+	if [ -n "$queue" ]; then
+		# commit uses the fields' variables; keep this request's.
+		k_serial=$serial
+		commit
+		verb=$commit_verb serial=$k_serial
+	fi
+	case $verb in
+	init-key) do_init_key ;;
+	throwaway) do_throwaway ;;
+	root) do_root ;;
+	install) do_install ;;
+	revoke) do_revoke ;;
+	crl) do_crl ;;
+	fetch) do_fetch ;;
+	status) do_status ;;
+	*) die "this ca.sh does not know the request that was sent" ;;
+	esac
+done
+commit
+exit 0
