@@ -217,6 +217,15 @@ func (t *tried) Verify(_ context.Context, h *tasks.Host, _ tasks.Prober) ([]task
 		Got: "refused: unknown ca", Via: "psql", OK: h.Name != t.Differs && !t.Unknown, NotProven: t.Unknown}}, nil
 }
 
+// holder stands for the kind authority: it looks at the host.
+type holder struct{}
+
+func (holder) Needs(*tasks.Host) []transport.Step {
+	return []transport.Step{{Key: "ca", Argv: []string{"get", "ca"}, Probe: true}}
+}
+
+func (holder) Check(context.Context, *tasks.Host) (*tasks.Change, error) { return nil, nil }
+
 // world is a fleet of boxes and everything that a run of it tells.
 type world struct {
 	t      *testing.T

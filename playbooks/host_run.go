@@ -2,6 +2,8 @@ package playbooks
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +43,11 @@ type ending struct {
 	locked       bool
 	internal     bool
 	stack        string
+}
+
+// String gives kind and reason for those who depend on the host.
+func (e *ending) String() string {
+	return fmt.Sprintf("it is %s (%s)", strings.ReplaceAll(string(e.kind), "_", " "), e.reason)
 }
 
 func (h *hostRun) ending() *ending { return h.end.Load() }

@@ -86,17 +86,17 @@ func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) 
 		}
 	}
 	if h.skew.Abs() > clockWarn {
-		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s from this machine's", h.inv.Name, offBy(h.skew)),
+		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s this machine's", h.inv.Name, offBy(h.skew)),
 			Hint: fmt.Sprintf("set it right (chrony, systemd-timesyncd); beyond %s nothing is signed for it", pki.Backdate)})
 	}
 }
 
-// offBy writes a difference between clocks: "90s ahead".
+// offBy writes a difference between clocks: "1m30s ahead of".
 func offBy(skew time.Duration) string {
 	if skew < 0 {
 		return fmt.Sprintf("%s behind", skew.Abs().Round(time.Second))
 	}
-	return fmt.Sprintf("%s ahead", skew.Round(time.Second))
+	return fmt.Sprintf("%s ahead of", skew.Round(time.Second))
 }
 
 // leaseDirOf is where a host's lease lies. A host with a restricted authority lets nothing run but the authority's own program, which

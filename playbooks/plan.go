@@ -75,7 +75,7 @@ func (p *planner) choose() []chosenPlay {
 				c.hosts = append(c.hosts, h)
 			}
 		}
-		if err == nil && c.any && len(c.hosts) == 0 {
+		if err == nil && c.any && len(c.all) == 0 {
 			p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("play %q has no host here (%s)", play.Name, play.Hosts))
 		}
 		chosen = append(chosen, c)

@@ -122,15 +122,15 @@ func (r *runner) plays(ctx context.Context) {
 	for i := range r.plan.Plays {
 		play := &r.plan.Plays[i]
 		for b, batch := range play.Batches {
-			if stopped(ctx, r.opt.Stop) || r.spent(true) {
+			hosts := r.alive(batch)
+			switch {
+			case stopped(ctx, r.opt.Stop) || r.spent(true):
 				return
+			case len(hosts) == 0:
+				continue
 			}
 			r.tell.tell(events.Event{Type: events.PlayStarted, Play: play.Name,
-				Data: map[string]any{"hosts": len(batch), "batch": b + 1, "batches": len(play.Batches)}})
-			hosts := make([]*hostRun, len(batch))
-			for i, name := range batch {
-				hosts[i] = r.hosts[name]
-			}
+				Data: map[string]any{"hosts": len(hosts), "batch": b + 1, "batches": len(play.Batches)}})
 			r.each(ctx, hosts, func(ctx context.Context, h *hostRun) {
 				if !r.spent(false) {
 					r.work(ctx, h, play.Name, play.Tasks[h.inv.Name])
@@ -140,14 +140,22 @@ func (r *runner) plays(ctx context.Context) {
 	}
 }
 
-// each calls work for every host that has no result yet, as many at once as there are slots, and waits for all.
+// alive gives the hosts of a batch that have no result yet.
+func (r *runner) alive(batch []string) []*hostRun {
+	var out []*hostRun
+	for _, name := range batch {
+		if h := r.hosts[name]; h.ending() == nil {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// each calls work for every host, as many at once as there are slots, and waits for all.
 func (r *runner) each(ctx context.Context, hosts []*hostRun, work func(context.Context, *hostRun)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, h := range hosts {
-		if h.ending() != nil {
-			continue
-		}
 		place, ok := r.slots.take(ctx, r.opt.Stop)
 		if !ok {
 			return

@@ -191,7 +191,11 @@ func (r *runner) lockedOut(err error) *Outcome {
 
 func (r *runner) runFinished(exit int, counts map[string]int, reason string) {
 	kind := events.OK
-	if exit != ExitOK && exit != ExitPending {
+	switch exit {
+	case ExitOK, ExitPending:
+	case ExitInterrupted:
+		kind = events.Interrupted
+	default:
 		kind = events.Failed
 	}
 	r.tell.tell(events.Event{Type: events.RunFinished, Kind: kind, Reason: reason, Data: map[string]any{"exit_code": exit, "counts": counts}})

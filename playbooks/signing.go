@@ -27,7 +27,7 @@ type signing struct {
 func (s signing) Issue(ctx context.Context, name string, req tasks.IssueRequest) (*x509.Certificate, error) {
 	for _, host := range []string{s.r.fleet.Authorities[name].Host, req.Host} {
 		if h := s.r.hosts[host]; h != nil && h.skew.Abs() > pki.Backdate {
-			return nil, fmt.Errorf("%w: the clock of %s is %s from this machine's, more than the %s by which certificates are backdated; set it right first",
+			return nil, fmt.Errorf("%w: the clock of %s is %s this machine's, more than the %s by which certificates are backdated; set it right first",
 				tasks.ErrRefused, host, offBy(h.skew), pki.Backdate)
 		}
 	}
@@ -53,7 +53,7 @@ func (r *runner) atAuthority(ctx context.Context, host string, steps ...transpor
 	results, err := h.doer.Do(ctx, steps...)
 	if err != nil && ctx.Err() == nil {
 		r.fail(ctx, h, "sign for another host", err)
-		return results, &dependencyError{host: host, reason: err.Error()}
+		return results, &dependencyError{host: host, reason: r.whyNot(host)}
 	}
 	if h.doer.changed() > before {
 		h.signed.Store(true)
@@ -68,7 +68,7 @@ func (r *runner) whyNot(host string) string {
 		return "it is not part of this run"
 	}
 	if e := h.ending(); e != nil {
-		return e.reason
+		return e.String()
 	}
 	return "it is not connected"
 }
@@ -76,4 +76,6 @@ func (r *runner) whyNot(host string) string {
 // dependencyError is a host that another one depends on and that cannot be used.
 type dependencyError struct{ host, reason string }
 
-func (e *dependencyError) Error() string { return fmt.Sprintf("depends on %s: %s", e.host, e.reason) }
+func (e *dependencyError) Error() string {
+	return fmt.Sprintf("depends on %s, but %s", e.host, e.reason)
+}

@@ -64,7 +64,7 @@ func (t *taskRun) do(ctx context.Context) error {
 		return nil
 	}
 	if on := t.r.blockedBy(t.h); on != "" {
-		return &dependencyError{host: on, reason: fmt.Sprintf("it is %s (%s)", t.r.hosts[on].ending().kind, t.r.hosts[on].ending().reason)}
+		return &dependencyError{host: on, reason: t.r.whyNot(on)}
 	}
 	switch {
 	case t.r.opt.Check:
