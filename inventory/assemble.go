@@ -2,7 +2,6 @@ package inventory
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
@@ -35,11 +34,7 @@ func (r *reader) assemble() *Inventory {
 	}
 	inv.index = ix
 	r.mergeVars()
-	byName := map[string]*draft{}
-	for _, d := range r.hosts {
-		byName[strings.ToLower(d.Name)] = d
-	}
-	r.checkAuthorities(byName)
+	r.checkAuthorities()
 	for _, a := range r.authorities {
 		inv.Authorities[a.Name] = a.Authority
 	}
@@ -101,34 +96,19 @@ func (r *reader) resolveServers(ix *index) {
 
 // servers gives the names of the hosts that items mean, in inventory order.
 func (r *reader) servers(ix *index, items []item, byDefault bool) []string {
-	picked := make([]bool, len(r.hosts))
-	for _, it := range items {
-		found, err := ix.choose(it.text)
-		if err != nil {
-			r.add(it.line, "connects_to: %v", err)
+	before := len(r.problems)
+	var names []string
+	for i, yes := range r.chooseList(ix, items, "connects_to") {
+		if !yes {
 			continue
 		}
-		some := false
-		for i := range found {
-			if !found[i] {
-				continue
-			}
-			some = true
-			if !r.hosts[i].HasRole("db_server") {
-				r.add(it.line, "connects_to: %s means %s, which has no role db_server", it.text, r.hosts[i].Name)
-				break
-			}
-			picked[i] = true
+		if !r.hosts[i].HasRole("db_server") {
+			r.add(items[0].line, "connects_to: %s has no role db_server", r.hosts[i].Name)
 		}
-		if !some && !byDefault {
-			r.add(it.line, "connects_to: no host is meant by %s", it.text)
-		}
+		names = append(names, r.hosts[i].Name)
 	}
-	var names []string
-	for i, yes := range picked {
-		if yes {
-			names = append(names, r.hosts[i].Name)
-		}
+	if len(names) == 0 && len(items) > 0 && !byDefault && len(r.problems) == before {
+		r.add(items[0].line, "connects_to: no host is meant")
 	}
 	return names
 }

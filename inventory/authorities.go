@@ -201,7 +201,7 @@ func (r *reader) checkAuthority(a *authorityDraft, what string) {
 }
 
 // checkAuthorities looks at the authorities together, once the hosts are known.
-func (r *reader) checkAuthorities(hosts map[string]*draft) {
+func (r *reader) checkAuthorities() {
 	byName := map[string]*authorityDraft{}
 	for _, a := range r.authorities {
 		byName[a.Name] = a
@@ -214,7 +214,7 @@ func (r *reader) checkAuthorities(hosts map[string]*draft) {
 			r.add(a.at("issuer"), "%s.issuer: unknown authority %q%s", what, short(a.Issuer), suggest(a.Issuer, names))
 		}
 		if a.Host != "" {
-			r.checkHolder(a, what, hosts)
+			r.checkHolder(a, what)
 			held[strings.ToLower(a.Host)] = true
 			place := strings.ToLower(a.Host) + " " + a.DirOrDefault()
 			if other, ok := places[place]; ok {
@@ -238,8 +238,8 @@ func (r *reader) checkAuthorities(hosts map[string]*draft) {
 }
 
 // checkHolder looks at the host of an authority: it must exist and have the role by which playbooks find it.
-func (r *reader) checkHolder(a *authorityDraft, what string, hosts map[string]*draft) {
-	h := hosts[strings.ToLower(a.Host)]
+func (r *reader) checkHolder(a *authorityDraft, what string) {
+	h := r.named(a.Host)
 	if h == nil {
 		var names []string
 		for _, d := range r.hosts {

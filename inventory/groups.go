@@ -153,16 +153,9 @@ func (r *reader) addMembers(byName map[string]*group, ix *index) {
 		if ix.byName[strings.ToLower(g.name)] != nil {
 			r.add(g.line, "groups.%s: a host has this name too", g.name)
 		}
-		for _, p := range g.patterns {
-			picked, err := ix.choose(p.text)
-			if err != nil {
-				r.add(p.line, "groups.%s.hosts: %v", g.name, err)
-				continue
-			}
-			for i := range picked {
-				if picked[i] {
-					g.direct[i] = true
-				}
+		for i, yes := range r.chooseList(ix, g.patterns, "groups."+g.name+".hosts") {
+			if yes {
+				g.direct[i] = true
 			}
 		}
 	}

@@ -83,6 +83,7 @@ type reader struct {
 	hosts       []*draft
 	groups      []*group
 	authorities []*authorityDraft
+	byName      map[string]*draft
 }
 
 func newReader(file string, opt Options) *reader {
@@ -100,9 +101,15 @@ func (r *reader) add(line int, format string, args ...any) {
 	r.problems = append(r.problems, Problem{File: r.file, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-// sorted gives the problems by line, each once.
+// sorted gives the problems by line, each once, those of other files (ssh_config) last.
 func (r *reader) sorted() Problems {
-	sort.SliceStable(r.problems, func(i, j int) bool { return r.problems[i].Line < r.problems[j].Line })
+	sort.SliceStable(r.problems, func(i, j int) bool {
+		a, b := r.problems[i], r.problems[j]
+		if a.File != b.File {
+			return a.File == r.file || b.File != r.file && a.File < b.File
+		}
+		return a.Line < b.Line
+	})
 	seen := map[Problem]bool{}
 	var out Problems
 	for _, p := range r.problems {

@@ -97,10 +97,30 @@ func (ix *index) addTo(group, host string) {
 }
 
 // choose gives, for each host, whether the pattern means it.
-func (ix *index) choose(pattern string) ([]bool, error) {
+func (ix *index) choose(pattern string) ([]bool, error) { return ix.combine(splitPattern(pattern)) }
+
+// chooseList takes the items of a list as terms of one pattern. Items that mean nothing are reported with their line.
+func (r *reader) chooseList(ix *index, items []item, what string) []bool {
+	var terms []string
+	for _, it := range items {
+		parts := splitPattern(it.text)
+		if _, err := ix.combine(parts); err != nil {
+			r.add(it.line, "%s: %v", what, err)
+			continue
+		}
+		terms = append(terms, parts...)
+	}
+	if len(terms) == 0 {
+		return make([]bool, len(ix.hosts))
+	}
+	picked, _ := ix.combine(terms) // each was tried above
+	return picked
+}
+
+// combine gives the hosts that terms mean together.
+func (ix *index) combine(terms []string) ([]bool, error) {
 	union, limits, takeAway := make([]bool, len(ix.hosts)), [][]bool{}, make([]bool, len(ix.hosts))
 	plain := false
-	terms := splitPattern(pattern)
 	if len(terms) == 0 {
 		return nil, fmt.Errorf("is empty; all means every host")
 	}

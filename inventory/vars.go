@@ -26,13 +26,16 @@ func (s *settings) over(strong settings) {
 		return
 	}
 	if s.vars == nil {
-		s.vars, s.typed = map[string]any{}, map[string]any{}
+		s.vars, s.typed, s.lines = map[string]any{}, map[string]any{}, map[string]int{}
 	}
 	for k, v := range strong.vars {
 		s.vars[k] = v
 	}
 	for k, v := range strong.typed {
 		s.typed[k] = v
+	}
+	for k, v := range strong.lines {
+		s.lines[k] = v
 	}
 }
 
