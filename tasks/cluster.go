@@ -61,6 +61,8 @@ type Cluster struct {
 	Sessions []Session
 	// Undo: run ids with an unproved manifest under Dir/.undo, oldest first.
 	Undo []string
+	// Copies: every copy of files from before a run that is kept, oldest first.
+	Copies []Copy
 	// Problem says why this cluster cannot be worked on ("" when it can).
 	Problem string
 }
@@ -112,4 +114,10 @@ type HostFile struct {
 	Missing            bool
 	// Readable: the cluster's OS user can read it.
 	Readable bool
+}
+
+// Copy is what is kept of a cluster's files from before a run changed them.
+type Copy struct {
+	// Run that changed the files. State: unproved, proved or undone. Proving: the run that is about to prove it, "" when none is.
+	Run, State, Proving string
 }

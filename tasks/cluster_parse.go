@@ -264,8 +264,20 @@ func (c *Cluster) readOurs(r record) {
 	switch {
 	case dir != c.Dir:
 	case r.name == "undo":
-		c.Undo = append(c.Undo, rest)
+		c.readCopy(strings.Split(rest, " "))
 	default:
 		c.Ours, c.OursTime = []byte(content), unixTime(rest)
+	}
+}
+
+// readCopy takes folder, state and proving run of one copy; folders of one run are "run", "run~2", ….
+func (c *Cluster) readCopy(words []string) {
+	for len(words) < 3 {
+		words = append(words, "")
+	}
+	run, _, _ := strings.Cut(words[0], "~")
+	c.Copies = append(c.Copies, Copy{Run: run, State: words[1], Proving: words[2]})
+	if words[1] == "unproved" && indexOf(c.Undo, run) < 0 {
+		c.Undo = append(c.Undo, run)
 	}
 }

@@ -231,7 +231,12 @@ for dir in /etc/pgfleet/*/; do
 ${ours%.}"
   fi
   for undo in "$dir"/.undo/*/; do
-    [ -e "$undo/manifest" ] && ! [ -e "$undo/proved" ] && ! [ -e "$undo/undone" ] && undo=${undo%/} && put undo "$dir ${undo##*/}"
+    undo=${undo%/} state=unproved proving=
+    [ -e "$undo/manifest" ] || continue
+    if [ -e "$undo/proving" ]; then read -r proving <"$undo/proving"; fi
+    if [ -e "$undo/proved" ]; then state=proved; fi
+    if [ -e "$undo/undone" ]; then state=undone; fi
+    put undo "$dir ${undo##*/} $state $proving"
   done
 done
 for name; do

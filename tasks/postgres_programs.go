@@ -1,9 +1,36 @@
 package tasks
 
-import _ "embed"
+import (
+	_ "embed"
 
-//go:embed postgres_settings.sh
-var postgresSettingsProgram string
+	"github.com/pgfleet/pgfleet/transport"
+)
 
-//go:embed undo_copy.sh
-var undoCopyProgram string
+// The programs that run on database hosts; postgres_lib.sh comes before each but the probe.
+var (
+	//go:embed postgres_lib.sh
+	postgresLib string
+	//go:embed postgres_settings.sh
+	postgresSettingsProgram string
+	//go:embed postgres_hba.sh
+	postgresHBAProgram string
+	//go:embed postgres_reload.sh
+	postgresReloadProgram string
+	//go:embed postgres_role.sh
+	postgresRoleProgram string
+	//go:embed undo_copy.sh
+	undoCopyProgram string
+	//go:embed undo_back.sh
+	undoBackProgram string
+	//go:embed undo_reload.sh
+	undoReloadProgram string
+	//go:embed undo_proving.sh
+	undoProvingProgram string
+	//go:embed undo_proved.sh
+	undoProvedProgram string
+)
+
+// clusterStep runs one of the programs for a cluster.
+func clusterStep(c *Cluster, what, program string, argv ...string) transport.Step {
+	return transport.Step{Key: what + " " + c.ID, Shell: postgresLib + program, Argv: argv}
+}

@@ -1,6 +1,11 @@
 package tasks
 
 import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -11,15 +16,237 @@ func parseSettings(text []byte) map[string]string {
 	return set
 }
 
-// settingsSteps changes some settings of ours for one cluster and keeps the others: previous bytes are copied for undo, c.Dir/pgfleet.conf is
-// replaced in one rename, postgresql.conf includes it last. Certificate and key that are set together are switched together.
-func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step {
+// mergeSettings gives our settings of a cluster with some changed.
+func mergeSettings(c *Cluster, set map[string]string) map[string]string {
 	all := parseSettings(c.Ours)
 	for name, value := range set {
 		all[name] = value
 	}
-	return []transport.Step{
-		undoStep(h, c, c.Dir+"/pgfleet.conf", c.ConfigFile),
-		{Key: "settings " + c.ID, Shell: postgresSettingsProgram, Argv: []string{c.Dir, c.ConfigFile, c.DataDir, c.BinDir}, Stdin: postgres.RenderSettings(all)},
+	return all
+}
+
+// settingsSteps changes some settings of ours for one cluster and keeps the others: previous bytes are copied for undo, the server's own program
+// reads the whole configuration with the new file in its place, c.Dir/pgfleet.conf is replaced in one rename, postgresql.conf includes it last.
+// Certificate and key that are set together are switched together. Of a cluster whose files another tool writes, nothing is changed: the step fails and says what to
+// apply there.
+func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step {
+	if err := managedRefusal(c, set); err != nil {
+		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
+	file := c.Dir + "/" + settingsFile
+	step := clusterStep(c, "settings of", postgresSettingsProgram,
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, c.OSUser, postgres.IncludeLine(file), yesNo(!includedLast(c)))
+	step.Stdin = postgres.RenderSettings(mergeSettings(c, set))
+	return []transport.Step{undoStep(h, c, file, c.ConfigFile), step}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// includedLast tells whether postgresql.conf includes our settings file and nothing after it.
+func includedLast(c *Cluster) bool {
+	found, after := postgres.Includes(c.Config, c.Dir+"/"+settingsFile)
+	return found && len(after) == 0
+}
+
+// managedRefusal is the refusal to edit files that Patroni writes, with what to apply instead; nil where pgfleet may write.
+func managedRefusal(c *Cluster, set map[string]string) error {
+	if c.Managed == "" {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("postgresql:\n  parameters:\n")
+	for _, name := range postgres.Names(set) {
+		fmt.Fprintf(&b, "    %s: '%s'\n", name, strings.ReplaceAll(set[name], "'", "''"))
+	}
+	return fmt.Errorf("%w: cluster %s: its configuration is written by %s, and what pgfleet writes there would be lost; apply this with patronictl edit-config, then run again:\n%s",
+		ErrRefused, c.ID, c.Managed, b.String())
+}
+
+// postgresSettings sets parameters of the server.
+type postgresSettings struct {
+	Settings map[string]string `param:",rest" doc:"any setting of PostgreSQL and its value, for example ssl, ssl_min_protocol_version, ssl_ciphers"`
+}
+
+var _ = register(Kind{
+	Name:    "postgres_settings",
+	Summary: "Set parameters of PostgreSQL in a file of pgfleet's own",
+	Doc: `Writes /etc/pgfleet/<cluster>/pgfleet.conf and has postgresql.conf include it as its last line. Settings of earlier tasks in that file stay. ` +
+		`Before anything is changed, PostgreSQL's own program reads the whole configuration with the new file in place.
+
+Refused: a setting that the server's version lacks; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; ` +
+		`files that Patroni writes, with the YAML to apply there. A stopped cluster gets its files, nothing is started.
+
+It takes effect with postgres_reload, or at the next restart where PostgreSQL wants one.`,
+	Example: "postgres_settings: {ssl: on, ssl_min_protocol_version: TLSv1.2}",
+	New:     func() Task { return &postgresSettings{} },
+	Roles:   []string{"db_server"},
+})
+
+// Validate checks names and the values that are known here.
+func (t *postgresSettings) Validate() []*ParamError {
+	var out []*ParamError
+	if len(t.Settings) == 0 {
+		return []*ParamError{{Text: "no setting is given; write for example ssl: on"}}
+	}
+	for _, name := range postgres.Names(t.Settings) {
+		if name != strings.ToLower(name) {
+			out = append(out, &ParamError{name, "is written in lower case: " + strings.ToLower(name)})
+		} else if err := postgres.CheckSetting(name, t.Settings[name], 0); err != nil {
+			out = append(out, &ParamError{name, err.Error()})
+		}
+	}
+	if err := postgres.CheckVersions(t.Settings); err != nil {
+		out = append(out, &ParamError{Text: err.Error()})
+	}
+	return out
+}
+
+// Needs gives the probe of clusters.
+func (t *postgresSettings) Needs(h *Host) []transport.Step {
+	return []transport.Step{PostgresProbe(h)}
+}
+
+// Check compares each cluster's file of ours.
+func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	change := &Change{Touches: []string{KeyPostgres}}
+	var steps []transport.Step
+	var titles []string
+	for _, c := range clusters {
+		missing, err := t.missing(h, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+		if len(missing) == 0 {
+			continue
+		}
+		steps = append(steps, settingsSteps(h, c, t.Settings)...)
+		titles = append(titles, fmt.Sprintf("set %s for cluster %s%s", strings.Join(missing, ", "), c.ID, whenInForce(c, missing)))
+		file := c.Dir + "/" + settingsFile
+		change.Diff += diffText(file, string(c.Ours), string(postgres.RenderSettings(mergeSettings(c, t.Settings))))
+		if !includedLast(c) {
+			change.Diff += fmt.Sprintf("%s: last line becomes\n+%s\n", c.ConfigFile, postgres.IncludeLine(file))
+		}
+	}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	change.Summary = strings.Join(titles, "; ")
+	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	return change, nil
+}
+
+// whenInForce is what the user has to know of a change that a reload does not bring about.
+func whenInForce(c *Cluster, names []string) string {
+	if !c.Running {
+		return " (it is stopped: files only)"
+	}
+	for _, name := range names {
+		if postgres.NeedsRestart(name) || c.Settings[name].Context == "postmaster" {
+			return " (" + name + " takes effect when the server is restarted)"
+		}
+	}
+	return ""
+}
+
+// missing gives the names that are not as wanted in our file; the error is a refusal.
+func (t *postgresSettings) missing(h *Host, c *Cluster) ([]string, error) {
+	for _, name := range postgres.Names(t.Settings) {
+		if err := postgres.CheckSetting(name, t.Settings[name], c.Major); err != nil {
+			return nil, fmt.Errorf("%w: cluster %s: %w", ErrRefused, c.ID, err)
+		}
+	}
+	if err := foreignErrors(c); err != nil {
+		return nil, err
+	}
+	if err := overridden(c, t.Settings); err != nil {
+		return nil, err
+	}
+	if c.Managed != "" {
+		return nil, t.managed(c)
+	}
+	if err := t.certificateForTLS(h, c); err != nil {
+		return nil, err
+	}
+	ours := parseSettings(c.Ours)
+	var out []string
+	for _, name := range postgres.Names(t.Settings) {
+		if value, ok := ours[name]; !ok || value != t.Settings[name] {
+			out = append(out, name)
+		}
+	}
+	if len(out) == 0 && !includedLast(c) {
+		out = append(out, "the line that includes our settings")
+	}
+	return out, nil
+}
+
+// managed accepts a cluster of another tool when everything is in force there already.
+func (t *postgresSettings) managed(c *Cluster) error {
+	for name, value := range t.Settings {
+		s, ok := c.Settings[name]
+		if !ok || !postgres.SameValue(s.Type, s.Unit, value, s.Value) {
+			return managedRefusal(c, t.Settings)
+		}
+	}
+	return nil
+}
+
+// certificateForTLS refuses ssl: on without a certificate: the server would go on without TLS and not start again.
+func (t *postgresSettings) certificateForTLS(h *Host, c *Cluster) error {
+	if on, ok := ParseBool(t.Settings["ssl"]); !ok || !on || h.View.Planned(KeyPostgres) {
+		return nil
+	}
+	set := mergeSettings(c, t.Settings)
+	for _, name := range []string{"ssl_cert_file", "ssl_key_file"} {
+		value, ok := set[name]
+		if !ok {
+			value = c.Settings[name].Value
+		}
+		if f := c.Files[c.absolute(value)]; f.Missing {
+			return fmt.Errorf("%w: cluster %s: ssl: on without a certificate: %s is not there; put a certificate task before this one", ErrRefused, c.ID, f.Path)
+		}
+	}
+	return nil
+}
+
+// foreignErrors refuses to build on a configuration that the server rejects for reasons that are not ours.
+func foreignErrors(c *Cluster) error {
+	for _, text := range c.FileErrors {
+		if !strings.HasPrefix(text, c.Dir+"/") {
+			return fmt.Errorf("%w: cluster %s: PostgreSQL rejects its own configuration and would not start again: %s; repair that first", ErrRefused, c.ID, text)
+		}
+	}
+	return nil
+}
+
+// overridden refuses settings that would not come into force because something stronger sets them otherwise.
+func overridden(c *Cluster, set map[string]string) error {
+	file := c.Dir + "/" + settingsFile
+	for _, name := range postgres.Names(set) {
+		s, ok := c.Settings[name]
+		if !ok || !c.Running || postgres.SameValue(s.Type, s.Unit, set[name], s.Value) {
+			continue
+		}
+		switch s.Source {
+		case "command line", "environment variable":
+			return fmt.Errorf("%w: cluster %s: %s is %q by the server's %s, which no file overrides; take it from there (unit file, pg_ctl options) and restart the server",
+				ErrRefused, c.ID, name, s.Value, s.Source)
+		}
+		for _, l := range c.Lines {
+			if l.Name == name && l.File != file && path.Base(l.File) == "postgresql.auto.conf" && !postgres.SameValue(s.Type, s.Unit, set[name], l.Value) {
+				return fmt.Errorf("%w: cluster %s: %s is set to %q by ALTER SYSTEM (%s line %d), which wins over every file; run ALTER SYSTEM RESET %s",
+					ErrRefused, c.ID, name, l.Value, l.File, l.Line, name)
+			}
+		}
+	}
+	return nil
 }

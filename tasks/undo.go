@@ -1,9 +1,52 @@
 package tasks
 
-import "github.com/pgfleet/pgfleet/transport"
+import (
+	"strconv"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
 
 // undoStep copies files, with a manifest, to c.Dir/.undo/<run>/ before they change; a file already copied in this run is left as it is, so that
-// the copy is always of the state before the run. Private keys are never given here.
+// the copy is always of the last state that was proved. Private keys are never given here.
 func undoStep(h *Host, c *Cluster, paths ...string) transport.Step {
-	return transport.Step{Key: "undo " + c.ID, Shell: undoCopyProgram, Argv: append([]string{c.Dir, h.Fleet.Run}, paths...)}
+	return clusterStep(c, "keep files of", undoCopyProgram, append([]string{c.Dir, h.Fleet.Run, c.OSUser}, paths...)...)
+}
+
+// RollbackSteps puts back the naming files (pgfleet.conf, postgresql.conf, pg_hba.conf, pg_ident.conf) of a host's clusters as they were before
+// a run, and reloads servers that run. Clusters that the run did not change are left alone. What must not come back is kept as it is now: an older
+// list of revoked certificates, an authority that was removed, a certificate that is over. The error is that of Clusters.
+func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	var out []transport.Step
+	for _, c := range clusters {
+		if c.hasCopy(run) {
+			out = append(out, c.rollback(run)...)
+		}
+	}
+	return out, nil
+}
+
+// hasCopy tells whether something of before a run is kept that was not put back yet.
+func (c *Cluster) hasCopy(run string) bool {
+	for _, k := range c.Copies {
+		if k.Run == run && k.State != "undone" {
+			return true
+		}
+	}
+	return false
+}
+
+// rollback undoes runs in the order given.
+func (c *Cluster) rollback(runs ...string) []transport.Step {
+	var out []transport.Step
+	for _, run := range runs {
+		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.OSUser))
+	}
+	if c.Running {
+		out = append(out, clusterStep(c, "reload", undoReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port)))
+	}
+	return out
 }

@@ -1,0 +1,119 @@
+# Shared by the programs that change a cluster. Set by each of them first: owner (the cluster's OS user).
+LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
+export LC_ALL PATH
+umask 077
+me=$(id -un)
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+as() { # as USER WORD…
+  as_user=$1
+  shift
+  if [ "$as_user" = "$me" ]; then "$@"
+  elif command -v runuser >/dev/null 2>&1; then runuser -u "$as_user" -- "$@"
+  else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
+  fi
+}
+above() { # above PATH: "root" when root owns every folder above it and nobody else may write there, else the owner of the first that is not
+  above_path=$1
+  set --
+  while above_path=${above_path%/*}; [ -n "$above_path" ]; do set -- "$above_path" "$@"; done
+  stat -c '%U %g %a %n' -- / "$@" | {
+    while read -r who gid mode name; do
+      if [ "$who" != root ]; then echo "$who"; exit 0; fi
+      case $mode in
+      1???) ;;
+      *[2367] | *[2367]?)
+        case $mode in *[2367]) echo "!$name"; exit 0 ;; esac
+        if [ "$gid" != 0 ]; then echo "!$name"; exit 0; fi ;;
+      esac
+    done
+    echo root
+  }
+}
+actor() { # actor PATH: who acts in its folder. Root never works where somebody else could plant a link, at no hop of the way
+  actor_path=$1 actor_hops=0
+  if [ "$me" != root ]; then echo "$me"; return; fi
+  while :; do
+    actor_who=$(above "$actor_path")
+    case $actor_who in
+    root) ;;
+    '!'*) say "${actor_who#!} is writable by others; close it (chmod go-w) first"; return 1 ;;
+    *) echo "$actor_who"; return ;;
+    esac
+    actor_real=$(cd -P "${actor_path%/*}/" 2>/dev/null && pwd -P) || { say "the folder of $actor_path is not there"; return 1; }
+    if [ "$actor_real" != "${actor_path%/*}" ]; then
+      actor_path=${actor_real%/}/${actor_path##*/}
+    elif [ -L "$actor_path" ]; then
+      actor_link=$(readlink "$actor_path")
+      case $actor_link in /*) actor_path=$actor_link ;; *) actor_path=${actor_path%/*}/$actor_link ;; esac
+    else
+      echo root
+      return
+    fi
+    actor_hops=$((actor_hops + 1))
+    if [ "$actor_hops" -gt 20 ]; then say "$1 is a loop of links"; return 1; fi
+  done
+}
+replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may work there; through a link, its target
+  replace_who=$(actor "$1") || return 1
+  as "$replace_who" /bin/sh -c '
+    umask 077
+    path=$(readlink -f "$1" 2>/dev/null) || path=$1
+    new=$path.pgfleet-new
+    rm -f "$new" && cat >"$new" || { rm -f "$new"; echo "cannot write $new" >&2; exit 1; }
+    if [ "$(id -u)" = 0 ]; then chown "$3:$4" "$new" || exit 1
+    elif [ "$(stat -c %G "$new")" != "$4" ]; then chgrp "$4" "$new" 2>/dev/null
+    fi
+    chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$path" || { rm -f "$new"; exit 1; }
+    if command -v restorecon >/dev/null 2>&1; then restorecon "$path" 2>/dev/null; fi
+    sync "${path%/*}" 2>/dev/null || :
+  ' sh "$1" "$2" "$3" "$4"
+}
+ask() { # ask BINDIR SOCKETDIR PORT <sql
+  as "$owner" env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
+    PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning' \
+    "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
+}
+check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it
+  as "$owner" /bin/sh -c '
+    wrong() { printf "%s\n" "$*" >&2; exit 1; }
+    readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $(id -un) sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $(id -un)"; }
+    cert=$1 key=$2 ca=$3 crl=$4
+    if [ -n "$cert" ]; then
+      readable certificate "$cert"
+      readable "private key" "$key"
+      of_cert=$(openssl x509 -in "$cert" -noout -pubkey 2>/dev/null) || wrong "certificate $cert is not a certificate in PEM form"
+      set -- $(stat -L -c "%U %a" -- "$key") "$5"
+      case $1,$2 in
+      "$(id -un)",[0-7]00) ;;
+      root,[0-7][04]0) ;;
+      root,* | "$(id -un)",*) wrong "private key $key has mode $2: at most 0600 when $(id -un) owns it, 0640 when root does" ;;
+      *) wrong "private key $key belongs to $1: the server wants $(id -un) or root" ;;
+      esac
+      if [ "$3" != yes ]; then
+        of_key=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null) ||
+          wrong "private key $key cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended"
+        [ "$of_cert" = "$of_key" ] || wrong "certificate $cert and private key $key do not belong together"
+      fi
+    fi
+    if [ -n "$ca" ]; then
+      readable "CA file" "$ca"
+      openssl crl2pkcs7 -nocrl -certfile "$ca" >/dev/null 2>&1 && grep -q "BEGIN .*CERTIFICATE" "$ca" || wrong "CA file $ca holds a block that is no certificate in PEM form, or none"
+    fi
+    if [ -n "$crl" ]; then
+      readable "CRL file" "$crl"
+      awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
+        c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
+    fi
+  ' sh "$1" "$2" "$3" "$4" "$5"
+}
+setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
+  sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"
+}
+signal() { # signal DATADIR: SIGHUP to its postmaster, as the user who owns it, so that a forged postmaster.pid reaches nobody else
+  as "$owner" /bin/sh -c '
+    { read -r pid <"$1/postmaster.pid"; } 2>/dev/null || { echo "$1/postmaster.pid cannot be read" >&2; exit 1; }
+    [ "/proc/$pid/cwd" -ef "$1" ] || { echo "process $pid of $1/postmaster.pid is not the server" >&2; exit 1; }
+    kill -HUP "$pid"
+  ' sh "$1"
+}

@@ -1,0 +1,93 @@
+# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 OS user, $4 time of the run's controller (seconds).
+# What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over.
+dir=$1 run=$2 owner=$3
+newest() { # newest: folders of the run that are not undone, the last first
+  for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
+    [ -e "$f/manifest" ] && ! [ -e "$f/undone" ] || continue
+    n=${f#"$dir/.undo/$run"} n=${n#"~"}
+    printf '%s %s\n' "${n:-1}" "$f"
+  done | sort -rn | cut -d ' ' -f 2-
+}
+lists() { # lists CRLFILE: "number issuer" of each list in it, numbers as hexadecimal digits
+  awk '/-----BEGIN X509 CRL-----/{p = 1} p{print | c} /-----END X509 CRL-----/{p = 0; close(c)}' \
+    c="openssl crl -noout -crlnumber -issuer 2>/dev/null | sed 's/^[^=]*=//; s/^ *0x//' | paste -s -d ' ' -" "$1" 2>/dev/null
+}
+lower() { # lower A B: hexadecimal A is below B
+  [ "${#1}" -lt "${#2}" ] || { [ "${#1}" -eq "${#2}" ] && [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
+}
+subjects() { openssl crl2pkcs7 -nocrl -certfile "$1" 2>/dev/null | openssl pkcs7 -print_certs 2>/dev/null | grep '^subject'; }
+keep() { # keep FILE NAME: the line of now goes into the file of before
+  { grep -v "^$2 = " "$1"; grep "^$2 = " "$dir/pgfleet.conf"; } >"$1.kept"
+  mv "$1.kept" "$1"
+}
+careful() { # careful FILE: a settings file of before, changed where it would bring back what must not come back
+  [ -e "$dir/pgfleet.conf" ] || return 0
+  was=$(setting "$1" ssl_crl_file) is=$(setting "$dir/pgfleet.conf" ssl_crl_file)
+  ca_was=$(setting "$1" ssl_ca_file) ca_is=$(setting "$dir/pgfleet.conf" ssl_ca_file)
+  older=no
+  if [ -n "$is" ] && [ "$was" != "$is" ]; then
+    if [ -z "$was" ]; then
+      [ -z "$ca_was" ] || older=yes
+    elif lists "$is" | { while read -r b issuer; do
+        a=$(lists "$was" | while read -r n i; do [ "$i" != "$issuer" ] || echo "$n"; done | head -n 1)
+        if [ -z "$a" ] || lower "$a" "$b"; then exit 0; fi
+      done; exit 1; }; then older=yes
+    fi
+  fi
+  if [ -n "$ca_was" ] && [ -n "$ca_is" ] && [ "$ca_was" != "$ca_is" ] &&
+    subjects "$ca_was" | { while IFS= read -r s; do subjects "$ca_is" | grep -Fxq -- "$s" || exit 0; done; exit 1; }; then
+    say "kept as it is now: ssl_ca_file (the one of before trusts an authority that was removed since)"
+    keep "$1" ssl_ca_file
+    older=yes
+  fi
+  if [ "$older" = yes ] && [ -n "$is" ]; then
+    say "kept as it is now: ssl_crl_file (the one of before is older)"
+    keep "$1" ssl_crl_file
+  fi
+  was=$(setting "$1" ssl_cert_file)
+  if [ -n "$was" ] && [ "$was" != "$(setting "$dir/pgfleet.conf" ssl_cert_file)" ] && ! openssl x509 -in "$was" -noout -checkend 0 >/dev/null 2>&1; then
+    say "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before is over)"
+    keep "$1" ssl_cert_file
+    keep "$1" ssl_key_file
+  fi
+}
+usable() { # usable FILE: what it names can be started with; what cannot be is kept as it is now
+  [ -e "$dir/pgfleet.conf" ] || return 0
+  if ! check_tls "$(setting "$1" ssl_cert_file)" "$(setting "$1" ssl_key_file)" '' '' "$([ -z "$(setting "$1" ssl_passphrase_command)" ] || echo yes)"; then
+    say "kept as they are now: ssl_cert_file and ssl_key_file"
+    keep "$1" ssl_cert_file
+    keep "$1" ssl_key_file
+  fi
+  if ! check_tls '' '' "$(setting "$1" ssl_ca_file)" "$(setting "$1" ssl_crl_file)" no; then
+    say "kept as they are now: ssl_ca_file and ssl_crl_file"
+    keep "$1" ssl_ca_file
+    keep "$1" ssl_crl_file
+  fi
+}
+put_back() { # put_back FOLDER
+  while read -r n mode user group path; do
+    case $path in
+    "$dir/pgfleet.conf") ;;
+    *)
+      if [ "$n" = - ]; then
+        who=$(actor "$path") && as "$who" rm -f -- "$path" || return 1
+      else
+        replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
+      fi ;;
+    esac
+  done <"$1/manifest"
+  # Our settings file last: postgresql.conf of before may not include it any more.
+  while read -r n mode user group path; do
+    [ "$path" = "$dir/pgfleet.conf" ] || continue
+    if [ "$n" = - ]; then
+      # Never leave an include without its file: the server would not start.
+      printf '# Written by pgfleet; nothing is set. postgresql.conf may include this file.\n' | replace "$path" 644 root root || return 1
+    else
+      cp "$1/$n" "$1/back" && careful "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
+    fi
+  done <"$1/manifest"
+  : >"$1/undone"
+}
+list=$(newest)
+[ -n "$list" ] || fail "nothing was kept of run $run in $dir/.undo"
+printf '%s\n' "$list" | { while IFS= read -r f; do put_back "$f" || exit 1; done; } || fail "could not put back everything of run $run; run again"
