@@ -217,15 +217,6 @@ func (t *tried) Verify(_ context.Context, h *tasks.Host, _ tasks.Prober) ([]task
 		Got: "refused: unknown ca", Via: "psql", OK: h.Name != t.Differs && !t.Unknown, NotProven: t.Unknown}}, nil
 }
 
-// holder stands for the kind authority: it looks at the host.
-type holder struct{}
-
-func (holder) Needs(*tasks.Host) []transport.Step {
-	return []transport.Step{{Key: "ca", Argv: []string{"get", "ca"}, Probe: true}}
-}
-
-func (holder) Check(context.Context, *tasks.Host) (*tasks.Change, error) { return nil, nil }
-
 // world is a fleet of boxes and everything that a run of it tells.
 type world struct {
 	t      *testing.T
@@ -235,7 +226,7 @@ type world struct {
 	stop   chan struct{}
 	ctx    context.Context
 	cancel context.CancelFunc
-	ca     newAuthorities
+	ca     access
 	events []events.Event
 	opt    RunOptions
 	now    time.Time
@@ -265,7 +256,7 @@ func newWorld(t *testing.T) *world {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &world{t: t, inv: inv, boxes: map[string]*box{}, stop: make(chan struct{}), ctx: ctx, cancel: cancel, dialed: map[string]int{},
-		now: time.Date(2026, 11, 22, 8, 1, 2, 0, time.UTC), ca: withoutAuthorities}
+		now: time.Date(2026, 11, 22, 8, 1, 2, 0, time.UTC), ca: access{withoutAuthorities, caProbe, serverProbe}}
 	w.kinds = w.fakeKinds()
 	for _, h := range inv.Hosts {
 		w.boxes[h.Name] = &box{name: h.Name, values: map[string]string{}, broken: map[string]bool{}, clock: func() time.Time { return w.now }}
@@ -335,12 +326,20 @@ type pairCA struct {
 	gate chan struct{}
 }
 
-func newPairCA(n int) newAuthorities {
+func newPairCA(n int) access {
 	p := &pairCA{wait: n, gate: make(chan struct{})}
-	return func(map[string]pki.Authority, func(string) *tasks.View,
+	return access{func(map[string]pki.Authority, func(string) *tasks.View,
 		func(context.Context, string, ...transport.Step) ([]transport.Result, error), func() time.Time) tasks.Authorities {
 		return p
-	}
+	}, caProbe, serverProbe}
+}
+
+func caProbe(a pki.Authority) transport.Step {
+	return transport.Step{Key: "authority " + a.Name, Argv: []string{"get", "ca"}}
+}
+
+func serverProbe(*tasks.Host) transport.Step {
+	return transport.Step{Key: tasks.KeyPostgres, Argv: []string{"get", "postgres"}}
 }
 
 func (p *pairCA) Issue(ctx context.Context, _ string, _ tasks.IssueRequest) (*x509.Certificate, error) {

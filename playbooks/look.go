@@ -31,7 +31,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 		r.end(h, e)
 		return
 	}
-	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.tenant(), dir: r.leaseDirOf(h), now: r.opt.Now, readOnly: r.opt.Check,
+	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.tenant(), dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
 		gone: func(holder string) bool { return ended("/proc", holder) }}
 	steps := r.needs(h)
 	began := r.opt.Now()
@@ -44,26 +44,34 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	r.clock(h, results, began)
 }
 
-// needs gives the probes of every task of the run on a host, equal keys once, and the clock.
+// needs gives the probes of every task of the run on a host, equal keys once; the clock; and what those who depend on the host want to know of it:
+// its authorities, and of a server that clients of the run use its clusters.
 func (r *runner) needs(h *hostRun) []transport.Step {
 	steps := []transport.Step{{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true}}
 	h.probes = map[string]transport.Step{}
-	add := func(list []PlannedTask) {
-		for i := range list {
-			for _, s := range list[i].Task.Needs(h.host) {
-				if _, ok := h.probes[s.Key]; ok {
-					continue
-				}
-				s.Probe = true
-				h.probes[s.Key] = s
-				steps = append(steps, s)
+	add := func(list ...transport.Step) {
+		for _, s := range list {
+			if _, ok := h.probes[s.Key]; ok {
+				continue
 			}
+			s.Probe = true
+			h.probes[s.Key] = s
+			steps = append(steps, s)
 		}
 	}
 	for i := range r.plan.Plays {
-		add(r.plan.Plays[i].Tasks[h.inv.Name])
+		for _, t := range r.plan.Plays[i].Tasks[h.inv.Name] {
+			add(t.Task.Needs(h.host)...)
+		}
 	}
-	add(r.plan.look[h.inv.Name])
+	for _, name := range sortedKeys(r.fleet.Authorities) {
+		if a := r.fleet.Authorities[name]; a.Host == h.inv.Name && a.Ours() {
+			add(r.with.authority(a))
+		}
+	}
+	if h.inv.HasRole("db_server") && (h.support || r.clients) {
+		add(r.with.server(h.host))
+	}
 	return steps
 }
 
@@ -99,15 +107,15 @@ func offBy(skew time.Duration) string {
 	return fmt.Sprintf("%s ahead of", skew.Round(time.Second))
 }
 
-// leaseDirOf is where a host's lease lies. A host with a restricted authority lets nothing run but the authority's own program, which
-// has a lock of its own.
-func (r *runner) leaseDirOf(h *hostRun) string {
-	for _, a := range r.fleet.Authorities {
-		if a.Host == h.inv.Name && a.Mode == "restricted" {
-			return ""
-		}
+// warnings passes on what the authorities' hosts had to say.
+func (r *runner) warnings() {
+	w, ok := r.fleet.CA.(signing).Authorities.(interface{ Warnings() []string })
+	if !ok {
+		return
 	}
-	return leaseDir
+	for _, text := range w.Warnings() {
+		r.tell.tell(events.Event{Type: events.Notice, Summary: text})
+	}
 }
 
 // fresh gives the probes that show what keys name: as the task asks for them now, else as they were asked for in the look.

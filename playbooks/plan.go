@@ -11,7 +11,7 @@ import (
 // is returned at once, as inventory.Problems; nothing is contacted.
 func NewPlan(pb *Playbook, inv *inventory.Inventory, opt PlanOptions) (*Plan, error) {
 	p := &planner{pb: pb, inv: inv, opt: opt, kinds: pb.kinds, said: map[inventory.Problem]*complaint{},
-		plan: &Plan{Playbook: pb.Name, Inventory: inv, look: map[string][]PlannedTask{}, vars: map[string]map[string]any{}}}
+		plan: &Plan{Playbook: pb.Name, Inventory: inv, vars: map[string]map[string]any{}}}
 	if p.kinds == nil {
 		p.kinds = allKinds()
 	}
@@ -23,7 +23,7 @@ func NewPlan(pb *Playbook, inv *inventory.Inventory, opt PlanOptions) (*Plan, er
 	for i := range chosen {
 		p.play(&chosen[i])
 	}
-	p.finish(chosen)
+	p.finish()
 	if problems := p.problems(); len(problems) > 0 {
 		return nil, problems
 	}
@@ -92,12 +92,8 @@ func (p *planner) play(c *chosenPlay) {
 		names[i] = h.Name
 		for j := range c.play.Tasks {
 			task, ok := p.task(c.play, &c.play.Tasks[j], h)
-			switch {
-			case !ok:
-			case c.runs[j]:
+			if ok && c.runs[j] {
 				planned.Tasks[h.Name] = append(planned.Tasks[h.Name], task)
-			default:
-				p.plan.look[h.Name] = append(p.plan.look[h.Name], task)
 			}
 		}
 	}
@@ -146,8 +142,8 @@ func (p *planner) task(play *Play, entry *TaskEntry, h *inventory.Host) (Planned
 	return out, len(errs) == 0
 }
 
-// finish gathers the hosts of the run, those that they depend on, and what those are looked at for.
-func (p *planner) finish(chosen []chosenPlay) {
+// finish gathers the hosts of the run, those that they depend on, and their variables.
+func (p *planner) finish() {
 	working := map[string]bool{}
 	for _, play := range p.plan.Plays {
 		for _, batch := range play.Batches {
@@ -161,26 +157,7 @@ func (p *planner) finish(chosen []chosenPlay) {
 			p.plan.Hosts = append(p.plan.Hosts, h)
 		}
 	}
-	support := map[string]bool{}
-	for _, h := range p.inv.Support(p.plan.Hosts) {
-		if !working[h.Name] {
-			support[h.Name] = true
-			p.plan.Support = append(p.plan.Support, h)
-		}
-	}
-	for _, c := range chosen {
-		for _, h := range c.all {
-			if !support[h.Name] {
-				continue
-			}
-			for j := range c.play.Tasks {
-				if task, ok := p.task(c.play, &c.play.Tasks[j], h); ok {
-					p.plan.look[h.Name] = append(p.plan.look[h.Name], task)
-				}
-			}
-		}
-	}
-	p.lookAtAuthorities()
+	p.plan.Support = p.inv.Support(p.plan.Hosts)
 	for _, list := range [][]*inventory.Host{p.plan.Hosts, p.plan.Support} {
 		for _, h := range list {
 			p.plan.vars[h.Name] = p.hostVars(h)
@@ -188,27 +165,5 @@ func (p *planner) finish(chosen []chosenPlay) {
 	}
 	if len(p.plan.Hosts) == 0 && len(p.order) == 0 {
 		p.addf("", 0, "nothing to do: no host is chosen%s", p.chosenBy())
-	}
-}
-
-// lookAtAuthorities has every host that holds an authority looked at for it, whatever the plays say: others may ask it to sign.
-func (p *planner) lookAtAuthorities() {
-	kind, ok := p.kinds["authority"]
-	if !ok {
-		return
-	}
-	holders := map[string]bool{}
-	for _, a := range p.inv.Authorities {
-		holders[a.Host] = true
-	}
-	for _, list := range [][]*inventory.Host{p.plan.Hosts, p.plan.Support} {
-		for _, h := range list {
-			if !holders[h.Name] {
-				continue
-			}
-			if task, errs := tasks.Decode(kind, nil); len(errs) == 0 {
-				p.plan.look[h.Name] = append(p.plan.look[h.Name], PlannedTask{Kind: kind.Name, Task: task})
-			}
-		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pgfleet/pgfleet/inventory"
-	"github.com/pgfleet/pgfleet/tasks"
 )
 
 // TestPrecedence: inventory, then playbook, then play, then the command line.
@@ -127,15 +126,14 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-// TestLook: hosts that support others are looked at with the needs of the plays that mean them, and every holder of an authority for it.
+// TestLook: hosts that support others are looked at for what those want to know of them.
 func TestLook(t *testing.T) {
 	w := newWorld(t)
-	w.kinds["authority"] = tasks.Kind{Name: "authority", New: func() tasks.Task { return &holder{} }}
 	plan := w.plan(taggedPlaybook, PlanOptions{Limit: "app2"})
 	if out, err := run(w.ctx, plan, w.opt, w.ca); err != nil || out.Exit != 0 {
 		t.Fatal(err, out)
 	}
-	want := map[string][]string{"ca1": {"date +%s", "get ca"}, "db2": {"date +%s", "get a"}, "app2": {"date +%s", "get b"}}
+	want := map[string][]string{"ca1": {"date +%s", "get ca"}, "db2": {"date +%s", "get postgres"}, "app2": {"date +%s", "get b"}}
 	for name, b := range w.boxes {
 		var got []string
 		if len(b.trips) > 0 {

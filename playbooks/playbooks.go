@@ -60,8 +60,7 @@ type Plan struct {
 	// Notes are what the user should know beforehand, for example a play that has no host here.
 	Notes []string
 
-	// look: tasks whose needs are looked at though they do not run (hosts that others depend on). vars: filled variables by host.
-	look map[string][]PlannedTask
+	// vars: filled variables by host.
 	vars map[string]map[string]any
 }
 

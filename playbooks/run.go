@@ -22,10 +22,10 @@ var runID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // Run carries a plan out: it looks at every host, then does the plays in order, and gives every host one result. The error is about the
 // options or the run's lock: then no host was contacted, and Outcome, if not nil, has the exit code. How hosts fared is in the Outcome alone.
 func Run(ctx context.Context, plan *Plan, opt RunOptions) (*Outcome, error) {
-	return run(ctx, plan, opt, withoutAuthorities)
+	return run(ctx, plan, opt, access{tasks.NewAuthorities, tasks.AuthorityProbe, tasks.PostgresProbe})
 }
 
-func run(ctx context.Context, plan *Plan, opt RunOptions, authorities newAuthorities) (*Outcome, error) {
+func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
@@ -43,7 +43,7 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, authorities newAuthori
 	case !runID.MatchString(opt.Run):
 		return nil, fmt.Errorf("run a plan: run id %q is not letters, digits, dot, dash and underscore", opt.Run)
 	}
-	r := newRunner(plan, opt, authorities)
+	r := newRunner(plan, opt, with)
 	r.started()
 	if opt.Lock != nil {
 		release, err := opt.Lock.Acquire(ctx, r.id)
@@ -54,6 +54,7 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, authorities newAuthori
 	}
 	r.each(ctx, r.order, r.lookAt)
 	r.plays(ctx)
+	r.warnings()
 	r.goodbye(ctx)
 	return r.finished(), nil
 }
@@ -69,6 +70,7 @@ func NewRunID(now time.Time) string {
 type runner struct {
 	plan  *Plan
 	opt   RunOptions
+	with  access
 	id    string
 	fleet *tasks.Fleet
 	tell  *teller
@@ -82,23 +84,26 @@ type runner struct {
 	// host that came first.
 	failures, unverified int
 	first                string
+	// clients tells whether the plan works on clients: then every server of the run is looked at as one.
+	clients bool
 	// broken are hosts that ended early, for those that depend on them.
 	broken map[string]bool
 }
 
-func newRunner(plan *Plan, opt RunOptions, authorities newAuthorities) *runner {
-	r := &runner{plan: plan, opt: opt, id: opt.Run, slots: make(slots, opt.Forks), hosts: map[string]*hostRun{}, broken: map[string]bool{},
+func newRunner(plan *Plan, opt RunOptions, with access) *runner {
+	r := &runner{plan: plan, opt: opt, with: with, id: opt.Run, slots: make(slots, opt.Forks), hosts: map[string]*hostRun{}, broken: map[string]bool{},
 		tell: &teller{run: opt.Run, now: opt.Now, sink: opt.Sink}}
 	r.fleet = newFleet(plan, r.id, opt.Now(), opt)
 	views := func(host string) *tasks.View {
 		if h := r.fleet.Hosts[host]; h != nil {
 			return h.View
 		}
-		return &tasks.View{}
+		return nil
 	}
-	r.fleet.CA = signing{authorities(r.fleet.Authorities, views, r.atAuthority, opt.Now), r}
+	r.fleet.CA = signing{with.authorities(r.fleet.Authorities, views, r.atAuthority, opt.Now), r}
 	for _, h := range plan.Hosts {
 		r.add(&hostRun{inv: h})
+		r.clients = r.clients || h.HasRole("client")
 	}
 	for _, h := range plan.Support {
 		r.add(&hostRun{inv: h, support: true})

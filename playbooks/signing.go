@@ -12,7 +12,15 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// newAuthorities makes the live access to the CAs; tasks.NewAuthorities is the real one.
+// access is what the runner takes from package tasks besides the tasks of the plan.
+type access struct {
+	authorities newAuthorities
+	// authority and server are the probes with which hosts that others depend on are looked at.
+	authority func(pki.Authority) transport.Step
+	server    func(*tasks.Host) transport.Step
+}
+
+// newAuthorities makes the live access to the CAs.
 type newAuthorities func(declared map[string]pki.Authority, views func(host string) *tasks.View,
 	do func(ctx context.Context, host string, steps ...transport.Step) ([]transport.Result, error), now func() time.Time) tasks.Authorities
 
@@ -34,6 +42,7 @@ func (s signing) Issue(ctx context.Context, name string, req tasks.IssueRequest)
 	var cert *x509.Certificate
 	var err error
 	parked(ctx, func() { cert, err = s.Authorities.Issue(ctx, name, req) })
+	s.r.warnings()
 	if err == nil {
 		s.r.tell.tell(events.Event{Type: events.Certificate, Kind: events.OK, Host: req.Host, Summary: "signed by " + name, Data: map[string]any{
 			"authority": name, "subject": cert.Subject.String(), "serial": fmt.Sprintf("%X", cert.SerialNumber),
