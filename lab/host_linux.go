@@ -186,7 +186,7 @@ func startServices(order bootOrder, r *reaper) error {
 		}
 	}
 	if order.Host.Role == DBServer {
-		if err := r.run("/usr/bin/pg_ctlcluster", order.State.Version, "main", "start"); err != nil {
+		if err := startCluster(order, r); err != nil {
 			return err
 		}
 	}

@@ -12,19 +12,19 @@ func inventoryText(s state) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The hosts of lab %s, written by pgfleet-lab up.\n", s.Name)
 	b.WriteString("vars:\n  ssh_user: ops\n  become: true\n")
-	fmt.Fprintf(&b, "  ssh_identity_file: %s\n  ssh_known_hosts: %s\n", s.path(keyFile), s.path(knownHostsFile))
+	fmt.Fprintf(&b, "  ssh_identity_file: %s\n  ssh_known_hosts: %s\n  ssh_identities_only: true\n", s.path(keyFile), s.path(knownHostsFile))
 	if s.RTT > 0 {
 		b.WriteString("  ssh_port: 2222\n")
 	}
 	b.WriteString("\nhosts:\n")
 	for _, h := range s.Hosts {
-		inventoryHost(&b, h)
+		inventoryHost(&b, s, h)
 	}
 	b.WriteString(inventoryAuthorities)
 	return b.String()
 }
 
-func inventoryHost(b *strings.Builder, h Host) {
+func inventoryHost(b *strings.Builder, s state, h Host) {
 	fmt.Fprintf(b, "  %s:\n    address: %s\n    roles: [%s]\n", h.Name, h.Addr, h.Role)
 	if h.Role == Client {
 		b.WriteString("    connects_to: [db_server]\n    identities: {postgres: [dbuser1]}\n")
@@ -35,7 +35,7 @@ func inventoryHost(b *strings.Builder, h Host) {
 	case NoSudo:
 		b.WriteString("    vars: {become: false}\n")
 	case SudoPassword:
-		fmt.Fprintf(b, "    # sudo asks for the password %s\n", OpsPassword)
+		fmt.Fprintf(b, "    vars: {sudo_password: {file: %s}}\n", s.path(passwordFile))
 	}
 }
 

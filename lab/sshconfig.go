@@ -11,6 +11,7 @@ const (
 	knownHostsFile = "known_hosts"
 	inventoryFile  = "inventory.yaml"
 	sshConfigFile  = "ssh_config"
+	passwordFile   = "sudo_password"
 )
 
 // SSHConfig is an ssh_config for the lab's hosts, for ssh -F: only the lab's key, only the lab's host keys.

@@ -55,6 +55,10 @@ func writeFile(path string, text []byte, mode fs.FileMode) error {
 	if err := os.WriteFile(draft, text, mode); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
+	// Whatever the umask.
+	if err := os.Chmod(draft, mode); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
 	if err := os.Rename(draft, path); err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,11 +86,12 @@ func step(o Options, format string, args ...any) {
 
 // claim makes the state folder, and holds it against a second Up or Down until it is closed.
 func claim(folder string) (*os.File, error) {
-	// A Down of the last other lab may remove Root in between: once more.
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		if err := os.MkdirAll(folder, 0o755); err != nil {
-			return nil, fmt.Errorf("make state folder: %w", err)
-		}
+	if err := makeFolder(folder); err != nil {
+		return nil, err
+	}
+	// Whatever the umask: the controller's files may be another user's.
+	if err := os.Chmod(folder, 0o755); err != nil {
+		return nil, fmt.Errorf("make state folder: %w", err)
 	}
 	lock, err := lockFolder(folder)
 	if err != nil {
@@ -103,6 +106,21 @@ func claim(folder string) (*os.File, error) {
 		return nil, err
 	}
 	return lock, nil
+}
+
+func makeFolder(folder string) error {
+	err := os.MkdirAll(folder, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A Down of the last other lab removed Root in between.
+		err = os.MkdirAll(folder, 0o755)
+	}
+	if err == nil && filepath.Dir(folder) == Root {
+		err = os.Chmod(Root, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("make state folder: %w", err)
+	}
+	return nil
 }
 
 func lockFolder(folder string) (*os.File, error) {
@@ -211,12 +229,17 @@ func (l *Lab) writeController() error {
 		}
 		known.WriteString(knownHostsLines(h, keys))
 	}
-	for name, text := range map[string]string{knownHostsFile: known.String(), inventoryFile: l.Inventory(), sshConfigFile: l.SSHConfig()} {
-		if err := writeFile(l.state.path(name), []byte(text), 0o644); err != nil {
+	files := map[string]string{knownHostsFile: known.String(), inventoryFile: l.Inventory(), sshConfigFile: l.SSHConfig(), passwordFile: OpsPassword + "\n"}
+	for name, text := range files {
+		mode := fs.FileMode(0o644)
+		if name == passwordFile {
+			mode = 0o600
+		}
+		if err := writeFile(l.state.path(name), []byte(text), mode); err != nil {
 			return err
 		}
 	}
-	for _, name := range []string{knownHostsFile, inventoryFile, sshConfigFile, keyFile, keyFile + ".pub"} {
+	for _, name := range append(slices.Collect(maps.Keys(files)), keyFile, keyFile+".pub") {
 		if err := os.Chown(l.state.path(name), l.state.Owner.UID, l.state.Owner.GID); err != nil {
 			return fmt.Errorf("give away controller files: %w", err)
 		}

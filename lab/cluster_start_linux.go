@@ -1,0 +1,17 @@
+package lab
+
+import "path/filepath"
+
+// startCluster starts PostgreSQL. Debian's pg_ctlcluster knows what users may have configured, and waits in steps of half a second; on the
+// first boot, where nothing is configured, what it would call is enough.
+func startCluster(order bootOrder, r *reaper) error {
+	version := order.State.Version
+	if !order.First {
+		return r.run("/usr/bin/pg_ctlcluster", version, "main", "start")
+	}
+	return r.run("/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--",
+		filepath.Join("/usr/lib/postgresql", version, "bin/pg_ctl"), "start", "-s", "-w",
+		"-D", filepath.Join("/var/lib/postgresql", version, "main"),
+		"-l", "/var/log/postgresql/postgresql-"+version+"-main.log",
+		"-o", " -c config_file=\"/etc/postgresql/"+version+"/main/postgresql.conf\"  -c external_pid_file=\"/var/run/postgresql/"+version+"-main.pid\" ")
+}
