@@ -31,7 +31,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 		r.end(h, e)
 		return
 	}
-	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.tenant(), dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
+	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.who, dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
 		gone: func(holder string) bool { return ended("/proc", holder) }}
 	steps := r.needs(h)
 	began := r.opt.Now()

@@ -72,6 +72,7 @@ type runner struct {
 	opt   RunOptions
 	with  access
 	id    string
+	who   tenant
 	fleet *tasks.Fleet
 	tell  *teller
 	slots slots
@@ -91,7 +92,7 @@ type runner struct {
 }
 
 func newRunner(plan *Plan, opt RunOptions, with access) *runner {
-	r := &runner{plan: plan, opt: opt, with: with, id: opt.Run, slots: make(slots, opt.Forks), hosts: map[string]*hostRun{}, broken: map[string]bool{},
+	r := &runner{plan: plan, opt: opt, with: with, id: opt.Run, who: newTenant(opt), slots: make(slots, opt.Forks), hosts: map[string]*hostRun{}, broken: map[string]bool{},
 		tell: &teller{run: opt.Run, now: opt.Now, sink: opt.Sink}}
 	r.fleet = newFleet(plan, r.id, opt.Now(), opt)
 	views := func(host string) *tasks.View {
@@ -201,11 +202,11 @@ func (r *runner) spent(endOfBatch bool) bool {
 	return !r.opt.Check && failures > r.plan.MaxFailures
 }
 
-// tenant is this run as its leases name it.
-func (r *runner) tenant() tenant {
-	owner := r.opt.Owner
+// newTenant is a run as its leases name it.
+func newTenant(opt RunOptions) tenant {
+	owner := opt.Owner
 	if owner == "" {
 		owner = fmt.Sprintf("pgfleet pid %d", os.Getpid())
 	}
-	return tenant{run: r.id, owner: owner, holder: process("/proc", os.Getpid())}
+	return tenant{run: opt.Run, owner: owner, holder: process("/proc", os.Getpid())}
 }
