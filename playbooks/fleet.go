@@ -14,7 +14,25 @@ func newFleet(plan *Plan, run string, now time.Time, opt RunOptions) *tasks.Flee
 	for _, h := range plan.Inventory.Hosts {
 		fleet.Hosts[h.Name] = newHost(h, fleet, plan.vars[h.Name])
 	}
+	fleet.UsedBy = usedBy(fleet)
 	return fleet
+}
+
+// usedBy finds the clients of every server at once: searching for those of one server takes as long, and there may be a thousand.
+func usedBy(fleet *tasks.Fleet) map[string][]*tasks.Host {
+	out := map[string][]*tasks.Host{}
+	for _, name := range sortedKeys(fleet.Hosts) {
+		h := fleet.Hosts[name]
+		if !h.HasRole("client") {
+			continue
+		}
+		for _, server := range h.Servers {
+			if list := out[server]; len(list) == 0 || list[len(list)-1] != h {
+				out[server] = append(list, h)
+			}
+		}
+	}
+	return out
 }
 
 func newHost(h *inventory.Host, fleet *tasks.Fleet, vars map[string]any) *tasks.Host {

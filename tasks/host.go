@@ -63,6 +63,8 @@ type Identity struct {
 type Fleet struct {
 	// Hosts by name: those of this run and those that they depend on have a filled View.
 	Hosts map[string]*Host
+	// UsedBy gives the clients of each server, in name order; nil: Clients searches Hosts.
+	UsedBy map[string][]*Host
 	// Authorities as declared.
 	Authorities map[string]pki.Authority
 	// CA is the live access to them.
@@ -80,6 +82,9 @@ type Fleet struct {
 
 // Clients gives the clients that use a server, in name order.
 func (f *Fleet) Clients(server string) []*Host {
+	if f.UsedBy != nil {
+		return f.UsedBy[server]
+	}
 	var out []*Host
 	for _, h := range f.Hosts {
 		for _, s := range h.Servers {
