@@ -1,7 +1,7 @@
 package inventory
 
 import (
-	"fmt"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
@@ -84,11 +84,17 @@ func (r *reader) resolveServers(ix *index) {
 		case items == nil:
 			items = []item{{"db_server", d.Line}}
 		}
-		key := fmt.Sprint(items)
-		names, ok := known[key]
+		var key strings.Builder
+		for _, it := range items {
+			key.WriteString(it.text + ",")
+		}
+		names, ok := known[key.String()]
 		if !ok {
+			before := len(r.problems)
 			names = r.servers(ix, items, d.connects == nil)
-			known[key] = names
+			if len(r.problems) == before {
+				known[key.String()] = names
+			}
 		}
 		d.ConnectsTo = names
 	}
