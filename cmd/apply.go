@@ -1,16 +1,20 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/user"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/transport"
 )
 
 // applyOptions say how a plan is applied and shown: run, task and verify share them.
@@ -67,7 +71,7 @@ func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.P
 	ctx, signals, release := watchInterrupts(ctx, say, func() { closeScreen(screen) })
 	defer release()
 	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{
-		Dial: dial.dial, Forks: o.connect.forks, Check: o.checkOnly, AcceptRefusals: o.acceptRefusals, DetailedExit: o.detailed,
+		Dial: telling(dial.dial, printer), Forks: o.connect.forks, Check: o.checkOnly, AcceptRefusals: o.acceptRefusals, DetailedExit: o.detailed,
 		Owner: owner(), Now: sys.Now, Sink: printer.Event, Stop: signals.stop,
 	})
 	end := printers.Ending{Exit: exitCode(err)}
@@ -84,6 +88,15 @@ func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.P
 		return exitStatus(end.Exit)
 	}
 	return nil
+}
+
+// telling has the printer told when connecting to a host has ended.
+func telling(dial playbooks.Dialer, printer printers.Printer) playbooks.Dialer {
+	return func(ctx context.Context, h *inventory.Host) (transport.Conn, error) {
+		conn, err := dial(ctx, h)
+		printer.Dialled(h.Name, err)
+		return conn, err
+	}
 }
 
 // say prints a line for the user beside whatever is shown.
@@ -105,6 +118,7 @@ func closeScreen(s *printers.Screen) {
 func (o *applyOptions) printer(sys *System, screen *printers.Screen, plan *playbooks.Plan) printers.Printer {
 	opt := printers.Options{Out: sys.Out, Err: sys.Err, Style: o.out.style(sys, sys.Out), ErrStyle: o.out.style(sys, sys.Err),
 		Verbose: o.out.verbose, Diff: o.diff, Check: o.checkOnly, Width: width(sys), Screen: screen, Shape: shape(plan)}
+	opt.HostWidth, opt.TaskWidth = columns(plan)
 	switch {
 	case o.out.json:
 		return printers.NewJSON(opt)
@@ -125,6 +139,24 @@ func shape(plan *playbooks.Plan) printers.Shape {
 		out = append(out, s)
 	}
 	return out
+}
+
+// columns gives the widths of the longest names of a plan's hosts and tasks; a name beyond 40 columns does not count.
+func columns(plan *playbooks.Plan) (host, task int) {
+	widen := func(width *int, name string) {
+		if n := utf8.RuneCountInString(name); n <= 40 {
+			*width = max(*width, n)
+		}
+	}
+	for _, p := range plan.Plays {
+		for name, list := range p.Tasks {
+			widen(&host, name)
+			for _, t := range list {
+				widen(&task, cmp.Or(t.Name, t.Kind))
+			}
+		}
+	}
+	return host, task
 }
 
 // owner names this run to whoever meets its lease on a host: alice@workstation pid 4711.

@@ -156,15 +156,16 @@ func (r *argumentReader) add(f cli.Flag, shown, value string) error {
 	if _, list := f.(*cli.StringSliceFlag); !list && takesValue(f) && r.given[name] {
 		return usagef("%s is given twice", shown)
 	}
+	word := name
+	if takesValue(f) {
+		word += "=" + value
+	}
 	if r.out.command == nil {
-		r.early = append(r.early, name+"="+value)
-		if !takesValue(f) {
-			r.early[len(r.early)-1] = name
-		}
+		r.early = append(r.early, word)
 		return nil
 	}
 	r.given[name] = true
-	r.out.flags = append(r.out.flags, name+"="+value)
+	r.out.flags = append(r.out.flags, word)
 	return nil
 }
 

@@ -27,7 +27,9 @@ func commands(sys *System) []*command {
 		newVerify(sys),
 		newTask(sys),
 		newExec(sys),
+		newCompletion(sys),
 		newVersion(sys),
+		newDocs(sys),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
 	"github.com/pgfleet/pgfleet/transport"
@@ -75,14 +76,13 @@ func report(w io.Writer, err error) {
 	if err == nil || errors.As(err, &status) {
 		return
 	}
-	for i, line := range strings.Split(err.Error(), "\n") {
-		if i == 0 || !strings.HasPrefix(line, " ") {
-			line = "error: " + line
-		}
-		fmt.Fprintln(w, line)
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintln(w, "error: "+printers.Clean(line))
 	}
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintln(w, "hint: "+hint)
+		for _, line := range strings.Split(hint, "\n") {
+			fmt.Fprintln(w, "hint: "+printers.Clean(line))
+		}
 	}
 }
 

@@ -49,25 +49,15 @@ func helpOne(out io.Writer, c *command, words []string) {
 			return
 		}
 	}
-	fmt.Fprintf(out, "%s\n\nUsage:\n  pgfleet %s", c.Usage, c.Name)
-	if c.ArgsUsage != "" && !c.stopAtFirst {
-		fmt.Fprint(out, " "+c.ArgsUsage)
-	}
-	if len(c.Flags) > 0 {
-		fmt.Fprint(out, " [flags]")
-	}
-	if c.stopAtFirst {
-		fmt.Fprint(out, " "+c.ArgsUsage)
-	}
-	fmt.Fprintln(out)
+	fmt.Fprintf(out, "%s\n\nUsage:\n  %s\n", c.Usage, usageLine(c))
 	if c.Description != "" {
 		fmt.Fprintf(out, "\n%s\n", strings.TrimSpace(c.Description))
 	}
-	if c.examples != "" {
-		fmt.Fprintln(out, "\nExamples:")
-		for _, l := range strings.Split(strings.TrimSpace(c.examples), "\n") {
-			fmt.Fprintln(out, "  "+strings.TrimSpace(l))
+	for i, l := range exampleLines(c) {
+		if i == 0 {
+			fmt.Fprintln(out, "\nExamples:")
 		}
+		fmt.Fprintln(out, "  "+l)
 	}
 	if len(c.Flags) == 0 {
 		return
@@ -77,6 +67,33 @@ func helpOne(out io.Writer, c *command, words []string) {
 		left, text := flagHelp(f)
 		fmt.Fprintf(out, "  %-28s %s\n", left, text)
 	}
+}
+
+// usageLine shows how a command is written.
+func usageLine(c *command) string {
+	line, flags := "pgfleet "+c.Name, ""
+	if len(c.Flags) > 0 {
+		flags = " [flags]"
+	}
+	switch {
+	case c.ArgsUsage == "":
+		return line + flags
+	case c.stopAtFirst:
+		return line + flags + " " + c.ArgsUsage
+	}
+	return line + " " + c.ArgsUsage + flags
+}
+
+// exampleLines gives a command's examples without their indentation.
+func exampleLines(c *command) []string {
+	if c.examples == "" {
+		return nil
+	}
+	var out []string
+	for _, l := range strings.Split(strings.TrimSpace(c.examples), "\n") {
+		out = append(out, strings.TrimSpace(l))
+	}
+	return out
 }
 
 // helpFlag is what every command has; the line reader knows it.

@@ -11,6 +11,7 @@ import (
 // runOptions is what pgfleet run was asked for.
 type runOptions struct {
 	playbook string
+	verify   string
 	choice   planChoice
 	fleet    fleetOptions
 	apply    applyOptions

@@ -21,4 +21,3 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, hosts ...[
 		return nil, errors.New("no transport yet")
 	}}, nil
 }
-

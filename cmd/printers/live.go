@@ -187,8 +187,8 @@ func (l *live) trouble() int {
 
 // batch writes which part of a play is on, "" when the play has only one.
 func batch(data map[string]any) string {
-	if n, ok := data["batches"].(int); ok && n > 1 {
-		return fmt.Sprintf("batch %v of %d", data["batch"], n)
+	if all := fmt.Sprint(data["batches"]); data["batches"] != nil && all != "1" {
+		return fmt.Sprintf("batch %v of %s", data["batch"], all)
 	}
 	return ""
 }

@@ -41,6 +41,8 @@ type Options struct {
 	Check bool
 	// Width of Out in columns; 0 means that nothing limits it.
 	Width int
+	// HostWidth and TaskWidth are the widths of the longest names of hosts and tasks, so that results stand below each other; 0: not known.
+	HostWidth, TaskWidth int
 	// Screen, if not nil, is where the live display is; everything else is printed through it.
 	Screen *Screen
 	// Shape of the plan, for the live display.

@@ -105,13 +105,15 @@ func (s *Screen) show() {
 	}
 }
 
-// home moves the cursor to the first line of what was drawn. After the window became narrower, a line fills several rows.
-func (s *Screen) home(width int) string {
+// home moves the cursor to the first line of what was drawn. After the window became narrower, a line fills several rows; what left the window
+// upwards is out of reach.
+func (s *Screen) home(width, height int) string {
 	rows := 0
 	for _, l := range s.drawn {
 		rows += max(1, (visible(l)+width-1)/width)
 	}
-	if rows == 0 {
+	rows = min(rows, height-1)
+	if rows <= 0 {
 		return ""
 	}
 	return "\x1b[" + strconv.Itoa(rows) + "A\r"
@@ -122,8 +124,8 @@ func (s *Screen) clear() {
 	if len(s.drawn) == 0 {
 		return
 	}
-	width, _ := s.Size()
-	_, _ = io.WriteString(s.Terminal, s.home(max(1, width))+"\x1b[J")
+	width, height := s.Size()
+	_, _ = io.WriteString(s.Terminal, s.home(max(1, width), height)+"\x1b[J")
 	s.drawn = nil
 }
 
@@ -140,7 +142,7 @@ func (s *Screen) draw() {
 		b.WriteString("\x1b[?25l")
 		s.hidden = true
 	}
-	b.WriteString(s.home(width))
+	b.WriteString(s.home(width, height))
 	for _, l := range picture {
 		b.WriteString(l + "\x1b[K\n")
 	}

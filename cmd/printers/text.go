@@ -78,7 +78,7 @@ func (t *text) task(e events.Event) string {
 	if e.Cluster != "" {
 		who += " " + Clean(e.Cluster)
 	}
-	line := fmt.Sprintf("  %s  %s  %s  %s", t.opt.Style.kind(e.Kind), who, Clean(e.Task), said(e))
+	line := fmt.Sprintf("  %s  %s  %s  %s", t.opt.Style.kind(e.Kind), pad(who, t.opt.HostWidth), pad(Clean(e.Task), t.opt.TaskWidth), said(e))
 	var b strings.Builder
 	b.WriteString(strings.TrimRight(line, " ") + "\n")
 	b.WriteString(t.opt.hint(e.Hint))
@@ -110,6 +110,8 @@ func (o *Options) hint(text string) string {
 	for i, l := range lines(text) {
 		if i == 0 {
 			l = "hint: " + l
+		} else {
+			l = "      " + l
 		}
 		b.WriteString(hintIndent + o.Style.paint(cyan, l) + "\n")
 	}
