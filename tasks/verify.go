@@ -1,0 +1,181 @@
+package tasks
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+var _ = register(Kind{
+	Name:    "verify",
+	Summary: "Connect from each client to each server it uses: what must work works, what must be refused is refused",
+	Doc: `Runs this client's own psql, as the application's OS user and with its files, against every server that the client
+uses. Where psql is not installed the test goes through the client's SSH connection, with the client's key left where it is.
+
+` + "`quick`" + `: one good login for every client and server in use, each refusal once a server. ` + "`full`" + `: every test for every pair. Nothing
+is changed. At most four clients test a server at the same time; ` + "`application_name`" + ` is pgfleet.`,
+	Example: "verify: {level: quick}",
+	New:     func() Task { return &verify{} },
+	Roles:   []string{"client"},
+})
+
+//go:embed verify.sh
+var verifyProgram string
+
+// verifyQuery is what a good login asks: is TLS on, and who does the server see?
+const verifyQuery = "SELECT s.ssl, s.version, coalesce(s.client_serial::text, ''), current_user" +
+	" FROM pg_stat_ssl s WHERE s.pid = pg_backend_pid()"
+
+type verify struct {
+	Level   string `param:"level" default:"full" allowed:"none quick full" doc:"how much to test"`
+	Only    string `param:"only" allowed:"verify-full" doc:"verify-full: only that the server's certificate and name are accepted, whatever it says to the login; used before servers enforce anything"`
+	Enforce string `param:"enforce" allowed:"permissive password verify-ca verify-full cert" doc:"the stage to expect; without it, the stage that each server's pg_hba.conf is at"`
+}
+
+// Needs gives the probes of this client's identities.
+func (v *verify) Needs(h *Host) []transport.Step { return identityProbes(h) }
+
+// Check never asks for a change.
+func (v *verify) Check(context.Context, *Host) (*Change, error) { return nil, nil }
+
+// Verify makes the tests and gives one cell each.
+func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error) {
+	if v.Level == "none" {
+		return nil, nil
+	}
+	cases, err := v.cases(h)
+	if err != nil || len(cases) == 0 {
+		return nil, err
+	}
+	var servers []string
+	for _, c := range cases {
+		servers = append(servers, c.service.Server)
+	}
+	leave, err := h.Fleet.Gate.Enter(ctx, servers...)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	cells, err := runCases(ctx, cases, via)
+	if err != nil {
+		return nil, err
+	}
+	if v.Level == "full" && v.Only == "" {
+		cells = append(cells, v.canaries(ctx, h, cases, via)...)
+	}
+	for _, c := range cells {
+		if c.OK && !c.Refusal {
+			h.Fleet.Proofs.Add(h.Name, c.Server, c.Check)
+		}
+	}
+	return cells, nil
+}
+
+// runCases sends the tests of each OS user as one program, all of them in one round trip.
+func runCases(ctx context.Context, cases []verifyCase, via Prober) ([]Cell, error) {
+	byUser := map[string][]int{}
+	var users []string
+	for i, c := range cases {
+		if byUser[c.service.OSUser] == nil {
+			users = append(users, c.service.OSUser)
+		}
+		byUser[c.service.OSUser] = append(byUser[c.service.OSUser], i)
+	}
+	steps := make([]transport.Step, len(users))
+	for i, user := range users {
+		steps[i] = verifyStep(user, cases, byUser[user])
+	}
+	results, err := via.Do(ctx, steps...)
+	if err != nil {
+		return nil, err
+	}
+	cells := make([]Cell, len(cases))
+	for i, r := range results {
+		if err := readCells(ctx, cases, byUser[users[i]], r, cells, via); err != nil {
+			return nil, fmt.Errorf("verify as %s: %w", users[i], err)
+		}
+	}
+	return cells, nil
+}
+
+func verifyStep(user string, cases []verifyCase, which []int) transport.Step {
+	var in strings.Builder
+	for _, i := range which {
+		fmt.Fprintf(&in, "%d\n%s\n%s\n", i, conninfo(cases[i].params), cases[i].password)
+	}
+	return transport.Step{Key: "verify:" + user, Shell: verifyProgram, Argv: []string{verifyQuery}, Stdin: []byte(in.String()),
+		User: user, Probe: true, Limit: transport.DefaultLimit + verifyCaseLimit*2*seconds(len(which))}
+}
+
+// readCells turns the program's answer into cells; without psql the same tests are made from here, through the host.
+func readCells(ctx context.Context, cases []verifyCase, which []int, r transport.Result, cells []Cell, via Prober) error {
+	if r.Code == 127 {
+		for _, i := range which {
+			cells[i] = cases[i].throughHost(ctx, via)
+		}
+		return nil
+	}
+	if r.Err != nil {
+		return r.Err
+	}
+	answers, err := parseTried(r.Stdout)
+	if err != nil {
+		return err
+	}
+	if len(answers) != len(which) {
+		return errors.New("some connection tests gave no answer")
+	}
+	for n, i := range which {
+		if answers[n].id != fmt.Sprint(i) {
+			return fmt.Errorf("connection test %s answered out of turn", clip(answers[n].id))
+		}
+		cells[i] = cases[i].cell(classify(answers[n].code, answers[n].text), answers[n].text, "psql")
+	}
+	return nil
+}
+
+// cell judges one answer.
+func (c verifyCase) cell(got outcome, text, via string) Cell {
+	cell := c.blank()
+	cell.Got, cell.Via = string(got), via
+	cell.OK = slices.Contains(c.want, got)
+	if c.needsPassword && c.password == "" && got == noPassword {
+		cell.NotProven, cell.Detail = true, "TLS is as wanted; the server asks for a password, and the inventory refers to none"
+		return cell
+	}
+	if got != connects {
+		cell.Detail = lastLine(text)
+		return cell
+	}
+	if problem := c.seen(text); problem != "" && cell.OK {
+		cell.OK, cell.Got, cell.Detail = false, "connects, but "+problem, strings.TrimSpace(text)
+	}
+	return cell
+}
+
+// blank is the cell of a test that has no answer yet.
+func (c verifyCase) blank() Cell {
+	s := c.service
+	return Cell{Client: c.client, Server: s.Server, Cluster: s.Cluster, Check: c.check, Identity: s.OSUser + "/" + s.DBUser,
+		Target: fmt.Sprintf("%s:%d", s.Host, s.Port), Want: string(c.want[0]), Refusal: c.want[0] != connects}
+}
+
+// seen checks what the server said of the session: TLS, and the serial number of the certificate in the client's file.
+func (c verifyCase) seen(text string) string {
+	fields := strings.Split(strings.TrimSpace(text), "|")
+	if len(fields) != 4 {
+		return "the answer cannot be read"
+	}
+	switch {
+	case fields[0] != "t":
+		return "without TLS"
+	case c.serial != "" && fields[2] != c.serial:
+		return "the server saw the certificate with serial " + fields[2] + ", the file has " + c.serial
+	}
+	return ""
+}

@@ -1,0 +1,264 @@
+package tasks
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+)
+
+// verifyCaseLimit is how long one connection may take, in libpq's connect_timeout.
+const verifyCaseLimit = 10 * time.Second
+
+// seconds makes a count usable as a factor of a duration.
+func seconds(n int) time.Duration { return time.Duration(n) }
+
+// verifyCase is one connection test.
+type verifyCase struct {
+	client, check string
+	service       Service
+	params        []keyword
+	password      string
+	// chain and roots: public certificates of the client's files, for tests made without psql. View names of keys: see throughHost.
+	chain, roots []*x509.Certificate
+	// want: acceptable outcomes, the first one is shown.
+	want []outcome
+	// serial of the certificate that a good login must be seen with, decimal; "" when none is expected.
+	serial string
+	// hostaddr: an IP address of the server, "" when the inventory has none.
+	hostaddr string
+	// needsPassword: where none is known, being asked for one is as far as the test gets.
+	needsPassword bool
+}
+
+// keyword is one libpq connection parameter (PostgreSQL 17 manual, 32.1.2).
+type keyword struct{ name, value string }
+
+// conninfo writes parameters as libpq reads them; later ones win over what the service file says.
+func conninfo(keywords []keyword) string {
+	parts := make([]string, len(keywords))
+	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+	for i, k := range keywords {
+		parts[i] = k.name + "='" + escape.Replace(k.value) + "'"
+	}
+	return strings.Join(parts, " ")
+}
+
+// settings are the parameters that every test of a service has. They are the service's own, written out, so that a test also works before
+// the service file has it.
+func settings(s Service) []keyword {
+	return []keyword{{"host", s.Host}, {"port", fmt.Sprint(s.Port)}, {"user", s.DBUser}, {"dbname", s.DB}, {"sslmode", "verify-full"},
+		{"sslrootcert", s.Files.Root}, {"sslcert", orNone(s, s.Files.Cert)}, {"sslkey", orNone(s, s.Files.Key)}, {"sslcrl", orNone(s, s.Files.CRL)},
+		{"connect_timeout", fmt.Sprint(int(verifyCaseLimit.Seconds()))}, {"application_name", "pgfleet"}}
+}
+
+// orNone names a file that is not there where the service names none: an empty value would mean libpq's own default file.
+func orNone(s Service, file string) string {
+	if file == "" {
+		return s.HomeDir + "/.postgresql/pgfleet/none"
+	}
+	return file
+}
+
+// with gives a service's parameters with some of them replaced.
+func with(s Service, changes ...keyword) []keyword {
+	list := settings(s)
+	for _, c := range changes {
+		at := slices.IndexFunc(list, func(k keyword) bool { return k.name == c.name })
+		if at < 0 {
+			list = append(list, c)
+			continue
+		}
+		list[at] = c
+	}
+	return list
+}
+
+// cases lists the tests of a host: each service's own, and the refusals that are tried once a server.
+func (v *verify) cases(h *Host) ([]verifyCase, error) {
+	services, err := Services(h)
+	if err != nil {
+		return nil, err
+	}
+	var list []verifyCase
+	for _, s := range rotate(services, h.Name) {
+		c, err := v.context(h, s)
+		if err != nil {
+			return nil, err
+		}
+		if v.Only != "" && c.now == v.Enforce {
+			continue // the server enforces it already: the proof that lets it begin is behind us
+		}
+		list = append(list, c.logins(v)...)
+		if v.Only != "" || c.stage == "permissive" {
+			continue
+		}
+		for _, r := range c.refusals() {
+			if v.Level == "full" || h.Fleet.Proofs.Claim(s.Server+"/"+s.Cluster, r.check) {
+				list = append(list, r)
+			}
+		}
+	}
+	return list, nil
+}
+
+// rotate lets every client begin at another server.
+func rotate(services []Service, name string) []Service {
+	if len(services) == 0 {
+		return services
+	}
+	sum := 0
+	for _, b := range []byte(name) {
+		sum = sum*31 + int(b)
+	}
+	at := (sum & 0x7fffffff) % len(services)
+	return slices.Concat(services[at:], services[:at])
+}
+
+// pairContext is what is known of one client identity and one cluster.
+type pairContext struct {
+	client  string
+	service Service
+	// stage to expect; now: what the server's rules say.
+	stage, now, password string
+	// serial: decimal, of the certificate in the client's file. others: users that the same rules ask for a certificate. names: what the
+	// server's certificate must carry. addr: an IP address of the server, "" when the inventory has none.
+	serial, addr  string
+	others, names []string
+	chain, roots  []*x509.Certificate
+}
+
+func (v *verify) context(h *Host, s Service) (*pairContext, error) {
+	c := &pairContext{client: h.Name, service: s, stage: v.Enforce}
+	server := h.Fleet.Hosts[s.Server]
+	c.names = serverNames(server, nil)
+	for _, n := range c.names {
+		if _, err := netip.ParseAddr(n); err == nil && c.addr == "" {
+			c.addr = n
+		}
+	}
+	cluster, err := clusterOf(server, s.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("verify %s from %s: %w", s.Server, h.Name, err)
+	}
+	if err := c.ofCluster(h, cluster); err != nil {
+		return nil, err
+	}
+	return c, c.ofIdentity(h)
+}
+
+// clusterOf gives one of a server's clusters.
+func clusterOf(server *Host, id string) (*Cluster, error) {
+	clusters, err := Clusters(server)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range clusters {
+		if c.ID == id {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("no cluster %s there", id)
+}
+
+// ofCluster fills what the server's rules say.
+func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
+	now, scope := postgres.StageOf(cluster.HBA)
+	c.now = now
+	if c.stage == "" {
+		c.stage = now
+	}
+	if scope == "all" {
+		for _, r := range cluster.Roles {
+			if r.Login && r.Name != c.service.DBUser {
+				c.others = append(c.others, r.Name)
+			}
+		}
+		return nil
+	}
+	for _, id := range h.Identities {
+		if id.DBUser != c.service.DBUser {
+			c.others = append(c.others, id.DBUser)
+		}
+	}
+	return nil
+}
+
+// ofIdentity fills what the client's files and the inventory say.
+func (c *pairContext) ofIdentity(h *Host) error {
+	for _, id := range h.Identities {
+		if id.OSUser != c.service.OSUser || id.DBUser != c.service.DBUser {
+			continue
+		}
+		st, err := stateOf(h, id)
+		if err != nil {
+			return err
+		}
+		c.roots = st.entry(c.service.Files.Root).certificates()
+		if st.Current.complete() {
+			c.chain, c.serial = st.Current.Chain, st.Current.Chain[0].SerialNumber.String()
+		}
+	}
+	return nil
+}
+
+func (c *pairContext) test(check string, want []outcome, changes ...keyword) verifyCase {
+	return verifyCase{client: c.client, check: check, service: c.service, want: want, password: c.password,
+		params: with(c.service, changes...), chain: c.chain, roots: c.roots, hostaddr: c.addr}
+}
+
+// logins are the tests that must connect.
+func (c *pairContext) logins(v *verify) []verifyCase {
+	if v.Only != "" || c.stage == "permissive" {
+		return []verifyCase{c.test("verify-full", afterTLS)}
+	}
+	want := []outcome{connects}
+	login := c.test("login", want)
+	if c.stage == "cert" || c.stage == "verify-full" || c.stage == "verify-ca" {
+		login.serial = c.serial
+	}
+	login.needsPassword = c.stage != "cert"
+	list := []verifyCase{login}
+	if v.Level != "full" {
+		return list
+	}
+	ca := c.test("verify-ca", want, keyword{"sslmode", "verify-ca"})
+	ca.needsPassword = login.needsPassword
+	list = append(list, ca)
+	for _, name := range c.names {
+		if name == c.service.Host {
+			continue
+		}
+		t := c.test("name "+name, want, keyword{"host", name})
+		if c.addr != "" {
+			t = c.test("name "+name, want, keyword{"host", name}, keyword{"hostaddr", c.addr})
+		}
+		t.needsPassword = login.needsPassword
+		list = append(list, t)
+	}
+	return list
+}
+
+// refusals are the tests that must not connect, each for its own reason.
+func (c *pairContext) refusals() []verifyCase {
+	none := c.service.HomeDir + "/.postgresql/pgfleet/none"
+	list := []verifyCase{c.test("no-tls", []outcome{ruleRefuses}, keyword{"sslmode", "disable"})}
+	if c.service.Files.Cert != "" {
+		list = append(list, c.test("wrong-root", []outcome{serverUntrusted}, keyword{"sslrootcert", c.service.Files.Cert}))
+	}
+	if c.addr != "" {
+		list = append(list, c.test("wrong-name", []outcome{nameDiffers}, keyword{"host", "pgfleet.invalid"}, keyword{"hostaddr", c.addr}))
+	}
+	if c.stage == "password" {
+		return list
+	}
+	list = append(list, c.test("no-certificate", []outcome{certWanted}, keyword{"sslcert", none}, keyword{"sslkey", none}))
+	if len(c.others) > 0 && c.stage == "cert" {
+		list = append(list, c.test("other-user", []outcome{certAuthFailed}, keyword{"user", c.others[0]}))
+	}
+	return list
+}
