@@ -254,7 +254,7 @@ func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, made *mad
 		return caRequest{}, nil, err
 	}
 	return newCARequest("certificate", "id", id, "serial", pki.FormatSerial(serial), "algorithm", algorithm, "profile", string(pki.ProfileCanary),
-		"host", "nobody", "revoke", yes(id == "canary-revoked"), "fresh", "yes", "tbs", octal(tbs)), serial, nil
+		"host", "nobody", "subject", pki.OnelineSubject(t.Subject), "revoke", yes(id == "canary-revoked"), "fresh", "yes", "tbs", octal(tbs)), serial, nil
 }
 
 // read tells whether everything in a signing step was met.

@@ -34,7 +34,7 @@ nl='
 '
 tab='	'
 dir=${1-}
-locked='' reconciled='' staged='' queue='' skew=0
+locked='' reconciled='' staged='' queue='' rows='' skew=0
 
 die() {
 	printf '%s\n' "$*" >&2
@@ -336,33 +336,19 @@ sign() {
 	problem=''
 }
 
-# read_back: $der as openssl reads it. Sets $text (facts and PEM), $pem, $subject, $expires.
-read_back() {
-	problem="openssl cannot read the certificate that was signed"
-	text=$(printf "$der" | openssl x509 -inform DER -serial -enddate -subject -nameopt compat 2>/dev/null) || return 1
-	case $text in *"serial=$serial$nl"*) ;; *) problem="the certificate that was signed has another serial number" && return 1 ;; esac
-	pem=-----BEGIN${text#*-----BEGIN}
-	subject=${text#*subject=}
-	subject=${subject%%"$nl"*}
-	subject=${subject# }
-	case $subject in *"$tab"*) problem="the subject holds a tab" && return 1 ;; esac
-	end=${text#*notAfter=}
-	index_time ${end%%"$nl"*} || return 1
-	problem=''
+# write_pem: $der as a certificate in PEM.
+write_pem() {
+	echo '-----BEGIN CERTIFICATE-----'
+	printf "$der" | openssl base64 || return 1
+	echo '-----END CERTIFICATE-----'
 }
 
-# index_time MONTH DAY TIME YEAR GMT: $expires as index.txt writes it.
-index_time() {
-	case $1 in
-	Jan) month=01 ;; Feb) month=02 ;; Mar) month=03 ;; Apr) month=04 ;; May) month=05 ;; Jun) month=06 ;;
-	Jul) month=07 ;; Aug) month=08 ;; Sep) month=09 ;; Oct) month=10 ;; Nov) month=11 ;; Dec) month=12 ;;
-	*) return 1 ;;
-	esac
-	day=$2 year=$4
-	[ ${#day} -eq 2 ] || day=0$day
-	[ "$year" -ge 2050 ] || year=${year#??}
-	minutes=${3%:*}
-	expires=$year$month$day${minutes%:*}${minutes#*:}${3##*:}Z
+# read_back FILE… prints serial number and end, as index.txt writes them, of certificates in DER.
+read_back() {
+	cat "$@" </dev/null | openssl asn1parse -inform DER 2>/dev/null | awk '
+		/:d=0 / { numbers = times = 0 }
+		/:d=2 .* INTEGER / && !numbers++ { sub(/.*:/, ""); serial = $0 }
+		/:d=3 .*(UTCTIME|GENERALIZEDTIME) / && ++times == 2 { sub(/.*:/, ""); print serial, $0 }'
 }
 
 # clocks refuses to sign when this host's clock and the caller's differ by more than certificates are backdated.
@@ -467,8 +453,8 @@ do_root() {
 		return
 	fi
 	is_hex "$serial" && is_bytes "$tbs" || { refuse "broken request" && return; }
-	sign "$serial" && read_back || { refuse "$problem" && return; }
-	printf '%s\n' "$pem" >pending/ca.crt
+	sign "$serial" || { refuse "$problem" && return; }
+	write_pem >pending/ca.crt || { refuse "cannot write to $dir" && return; }
 	case $(openssl verify -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate that was signed" && return ;;
@@ -512,7 +498,7 @@ do_certificate() {
 		queue="${queue}bad $problem$nl"
 	elif [ "$fresh" != yes ] && issued; then
 		queue="${queue}old $found$nl"
-	elif sign "$serial" && read_back && stage; then
+	elif sign "$serial" && stage; then
 		queue="${queue}new $serial$nl"
 	else
 		queue="${queue}bad $problem$nl"
@@ -524,6 +510,7 @@ acceptable() {
 	problem="broken request"
 	is_hex "$serial" && is_bytes "$tbs" && is_word "$id" && is_word "$profile" && is_word "$host" || return 1
 	case $key in *[!0-9a-f]*) return 1 ;; esac
+	case $subject in *"$tab"*) return 1 ;; esac
 	problem="the authority has no certificate yet"
 	[ -f certs/ca.crt ] || return 1
 	if [ -n "$key" ] && [ -f "holders/$key" ] && read -r holder <"holders/$key" && [ "$holder" != "$host" ]; then
@@ -535,42 +522,60 @@ acceptable() {
 	[ ! -e "issued/$serial" ] && [ ! -e "revoked/$serial" ]
 }
 
-# stage writes the record where the bytes to be signed were.
+# stage writes the record where the bytes to be signed were. Its end is added when it has been read back.
 stage() {
 	problem="cannot write to $dir"
-	printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nexpires %s\nsubject %s\n%s\n' \
-		"$serial" "$id" "$host" "$key" "$profile" "$expires" "$subject" "$pem" >"pending/$serial" || return 1
+	{
+		printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nsubject %s\n' "$serial" "$id" "$host" "$key" "$profile" "$subject"
+		write_pem
+	} >"pending/$serial" && printf "$der" >"pending/$serial.der" || return 1
 	printf '%s\n' "$serial" >"requests/$id" || return 1
 	if [ -n "$key" ]; then printf '%s\n' "$host" >"holders/$key" || return 1; fi
-	staged="$staged $serial"
-	row="V$tab$expires$tab$tab$serial${tab}unknown$tab$subject"
-	if [ "$revoke" = yes ]; then
-		printf '%s %s cessationOfOperation %s\n' "$serial" "$stamp" "$expires" | put "revoked/$serial" || return 1
-		row="R$tab$expires$tab$stamp,cessationOfOperation$tab$serial${tab}unknown$tab$subject"
-	fi
-	rows="$rows$row$nl"
+	staged="$staged $serial" rows="$rows$serial $revoke|$subject$nl"
+}
+
+# finish ends the records of which openssl says that they verify: $good has their serial numbers, $lines their rows of index.txt.
+finish() {
+	good='' lines='' ders=''
+	for item in $staged; do
+		case "$nl$verified$nl" in *"$nl$item: OK$nl"*) ders="$ders pending/$item.der" ;; esac
+	done
+	[ -n "$ders" ] || return 0
+	parsed=$(read_back $ders)
+	while IFS='|' read -r item subject; do
+		revoke=${item#* } item=${item%% *}
+		case " $ders " in *" pending/$item.der "*) ;; *) continue ;; esac
+		case "$nl$parsed" in *"$nl$item "*) ;; *) continue ;; esac
+		until=${parsed#*"$item "}
+		until=${until%%"$nl"*}
+		printf 'expires %s\n' "$until" >>"pending/$item" || continue
+		if [ "$revoke" = yes ]; then
+			printf '%s %s cessationOfOperation %s\n' "$item" "$stamp" "$until" | put "revoked/$item" || continue
+			lines="${lines}R$tab$until$tab$stamp,cessationOfOperation$tab$item${tab}unknown$tab$subject$nl"
+		else
+			lines="${lines}V$tab$until$tab$tab$item${tab}unknown$tab$subject$nl"
+		fi
+		good="$good $item"
+	done <<END
+$rows
+END
 }
 
 # commit verifies what was staged, makes it durable, moves it to the records, extends the index, and answers.
 commit() {
 	[ -n "$queue" ] || return 0
-	good='' verified='' moved='' verb=certificate
+	good='' moved='' verb=certificate
 	if [ -n "$staged" ]; then
 		set -- $staged
 		verified=$(cd pending && openssl verify -partial_chain -CAfile ../certs/ca.crt "$@" </dev/null 2>/dev/null)
-		for serial in $staged; do
-			case "$nl$verified$nl" in *"$nl$serial: OK$nl"*) good="$good $serial" moved="$moved pending/$serial" ;; esac
-		done
+		finish
+		for item in $good; do moved="$moved pending/$item"; done
 	fi
 	if [ -n "$good" ]; then
 		durable $moved
 		mv $moved issued/ || die "cannot write to $dir/issued"
 		durable issued requests revoked
-		if [ "$good" = "$staged" ]; then
-			{ cat index.txt && printf '%s' "$rows"; } </dev/null >index.txt.new && durable index.txt.new && mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
-		else
-			rebuild
-		fi
+		{ cat index.txt && printf '%s' "$lines"; } </dev/null >index.txt.new && durable index.txt.new && mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
 	fi
 	records=''
 	while read -r what value; do
@@ -714,7 +719,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -724,6 +729,7 @@ read_request() {
 		profile) profile=$value ;;
 		host) host=$value ;;
 		key) key=$value ;;
+		subject) subject=$value ;;
 		fresh) fresh=$value ;;
 		revoke) revoke=$value ;;
 		tbs) tbs=$value ;;
@@ -747,7 +753,7 @@ look
 IFS=' ' read -r protocol version theirs || die "no requests"
 [ "$protocol $version" = 'pgfleet-ca 1' ] || die "this ca.sh speaks version 1 of its protocol"
 clock=$(date -u '+%s %y%m%d%H%M%SZ')
-stamp=${clock#* } clock=${clock%% *} rows=''
+stamp=${clock#* } clock=${clock%% *}
 case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - theirs)) ;; esac
 printf 'pgfleet-ca 1 %s %s %s\n' "$clock" "$skew" "$(openssl version 2>/dev/null </dev/null)"
 while read_request; do

@@ -165,7 +165,7 @@ func certificateRequest(ca *x509.Certificate, pub crypto.PublicKey, req IssueReq
 		return caRequest{}, err
 	}
 	return newCARequest("certificate", "id", id, "serial", pki.FormatSerial(serial), "algorithm", algorithm, "profile", string(req.Template.Profile),
-		"host", req.Host, "key", key, "fresh", yes(req.Fresh), "tbs", octal(tbs)), nil
+		"host", req.Host, "key", key, "subject", pki.OnelineSubject(req.Template.Subject), "fresh", yes(req.Fresh), "tbs", octal(tbs)), nil
 }
 
 func yes(b bool) string {

@@ -159,3 +159,28 @@ func escapeSubject(value string) string {
 	}
 	return b.String()
 }
+
+// OnelineSubject writes a subject as openssl's index.txt does (X509_NAME_oneline): /C=DE/O=Example/CN=root, in the order of the certificate,
+// with \xHH for every byte outside printable ASCII.
+func OnelineSubject(name pkix.Name) string {
+	var b strings.Builder
+	for _, set := range name.ToRDNSequence() {
+		for _, attribute := range set {
+			fmt.Fprintf(&b, "/%s=", onelineKeys[attribute.Type.String()])
+			for _, c := range []byte(fmt.Sprint(attribute.Value)) {
+				if c < ' ' || c > '~' {
+					fmt.Fprintf(&b, `\x%02X`, c)
+				} else {
+					b.WriteByte(c)
+				}
+			}
+		}
+	}
+	return b.String()
+}
+
+// onelineKeys are the short names of RFC 4514 by object identifier.
+var onelineKeys = map[string]string{
+	"2.5.4.3": "CN", "2.5.4.5": "serialNumber", "2.5.4.6": "C", "2.5.4.7": "L", "2.5.4.8": "ST", "2.5.4.9": "street", "2.5.4.10": "O",
+	"2.5.4.11": "OU", "2.5.4.17": "postalCode",
+}
