@@ -1,0 +1,43 @@
+#!/bin/sh
+# The main job on five real hosts of this machine: two root CAs, an intermediate, a PostgreSQL server, a client.
+# KEEP=1 leaves them running to look around in.
+set -eu
+cd "$(dirname "$0")/.."
+
+name=demo
+lab="bin/pgfleet-lab"
+PATH="$PWD/bin:$PATH"
+export PATH
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+show() {
+	printf '\n\033[1m$ %s\033[0m\n' "$*"
+	"$@"
+}
+
+"$lab" down --name "$name" >/dev/null 2>&1 || true
+[ -n "${KEEP:-}" ] || trap '"$lab" down --name "$name" >/dev/null 2>&1' EXIT INT TERM
+
+say "1. Five hosts, each with its own network, files, processes and sshd; PostgreSQL 15 on db1"
+show pgfleet-lab up --name "$name" --db 1 --client 1
+PGFLEET_INVENTORY=$("$lab" inventory --name "$name" --path)
+export PGFLEET_INVENTORY
+
+say "2. What would be done: nothing is changed yet"
+show pgfleet run playbooks/mtls.yaml --check
+
+say "3. Do it"
+show pgfleet run playbooks/mtls.yaml -v
+
+say "4. Again: nothing is left to do"
+show pgfleet run playbooks/mtls.yaml -v
+
+say "5. Every connection test, from the client's own psql"
+show pgfleet verify
+
+say "6. What the application now does: one service name, no password"
+show pgfleet exec -l client -u postgres -- psql service=dbuser1@db1 -Atc "SELECT 'hello ' || current_user, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
+if [ -n "${KEEP:-}" ]; then
+	say "The hosts stay up. PGFLEET_INVENTORY=$PGFLEET_INVENTORY; end them with: sudo bin/pgfleet-lab down --name $name"
+fi
