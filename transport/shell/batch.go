@@ -1,0 +1,138 @@
+package shell
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// batch is the state of one Run: what has come for each step.
+type batch struct {
+	steps   []transport.Step
+	first   int
+	begun   []time.Time
+	took    []time.Duration
+	code    []int
+	output  [2][][]byte
+	done    [2]bool
+	results []transport.Result
+	// running is the step whose begin was seen last and whose end was not, -1 for none.
+	running int
+}
+
+// Run sends steps as one batch and returns what transport.Conn's Do returns. Writes go through the shell.
+func (s *Session) Run(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {
+	if err := Check(steps); err != nil {
+		return nil, err
+	}
+	if err := s.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.turn }()
+	b := newBatch(steps, s.next)
+	s.next += len(steps) + 1
+	go s.write(b.encode())
+	for !b.done[0] || !b.done[1] {
+		if err := s.step(ctx, b); err != nil {
+			return b.results, err
+		}
+	}
+	return b.results, nil
+}
+
+func (s *Session) lock(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", transport.ErrUnreachable, ctx.Err())
+	case <-s.closed:
+		return s.cause
+	case s.turn <- struct{}{}:
+	}
+	select {
+	case <-s.closed:
+		<-s.turn
+		return s.cause
+	default:
+		return nil
+	}
+}
+
+// step waits for one frame and files it, or ends the session.
+func (s *Session) step(ctx context.Context, b *batch) error {
+	var late <-chan time.Time
+	if b.running >= 0 {
+		limit := time.Duration(Seconds(b.steps[b.running].Limit))*time.Second + Grace
+		timer := time.NewTimer(time.Until(b.begun[b.running].Add(limit)))
+		defer timer.Stop()
+		late = timer.C
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+		cause = fmt.Errorf("%w: stopped in the middle: %w", transport.ErrUnreachable, ctx.Err())
+	case <-late:
+		cause = fmt.Errorf("%w: %s did not end: %w", transport.ErrUnreachable, b.steps[b.running].Name(), transport.ErrLimit)
+	case <-s.closed:
+		return s.cause
+	case f := <-s.frames:
+		if cause = b.file(f); cause == nil {
+			return nil
+		}
+	}
+	s.end(cause)
+	return cause
+}
+
+func newBatch(steps []transport.Step, first int) *batch {
+	n := len(steps)
+	return &batch{steps: steps, first: first, begun: make([]time.Time, n), took: make([]time.Duration, n), code: make([]int, n),
+		output: [2][][]byte{make([][]byte, n), make([][]byte, n)}, running: -1}
+}
+
+func (b *batch) encode() []byte {
+	var out []byte
+	for i, s := range b.steps {
+		out = appendStep(out, b.first+i, s)
+	}
+	return fmt.Appendf(out, "D %d\n", b.first+len(b.steps))
+}
+
+// file takes one frame; the error ends the session.
+func (b *batch) file(f streamFrame) error {
+	if f.err != nil {
+		return fmt.Errorf("%w: connection lost: %w", transport.ErrUnreachable, noEOF(f.err))
+	}
+	i := f.frame.ID - b.first
+	switch {
+	case f.frame.Kind == 'F':
+		return fmt.Errorf("%w: the host's shell gave up: %s", transport.ErrUnreachable, f.frame.Text)
+	case f.frame.Kind == 'D' && i == len(b.steps):
+		b.done[f.stream] = true
+	case f.frame.Kind == 'B' && i >= 0 && i < len(b.steps):
+		if f.stream == 0 {
+			b.begun[i], b.running = time.Now(), i
+		}
+	case f.frame.Kind == 'E' && i >= 0 && i < len(b.steps):
+		b.ended(f, i)
+	default:
+		return fmt.Errorf("%w: unexpected frame %c %d", transport.ErrUnreachable, f.frame.Kind, f.frame.ID)
+	}
+	return nil
+}
+
+// ended keeps a step's output of one stream, and its result once both are there.
+func (b *batch) ended(f streamFrame, i int) {
+	b.output[f.stream][i] = f.frame.Before
+	if b.output[f.stream][i] == nil {
+		b.output[f.stream][i] = []byte{}
+	}
+	if f.stream == 0 {
+		b.code[i], b.running = f.frame.Code, -1
+		b.took[i] = time.Since(b.begun[i])
+	}
+	for n := len(b.results); n < len(b.steps) && b.output[0][n] != nil && b.output[1][n] != nil; n++ {
+		b.results = append(b.results, finish(b.steps[n], b.code[n], b.output[0][n], b.output[1][n], b.took[n]))
+	}
+}

@@ -1,0 +1,56 @@
+// Package shell speaks with the shell program that runs steps on a host: it frames steps, parses what comes back and turns it into
+// results. It knows nothing of how the bytes travel; transport/ssh and the sandbox of transport/transporttest both use it.
+//
+// On the host a single /bin/sh reads frames from standard input (programs/loop.sh is the protocol's description). Every frame is
+// complete before its step runs, and what follows a failed step that is no probe is skipped there, so that a lost connection can
+// neither run half a step nor step over a failure. A random nonce, known only to the two ends, separates what the protocol
+// prints from what steps, start-up files and left-over processes print.
+//
+// A step begins in /, with umask 022, LC_ALL=C, HOME, USER and LOGNAME of who acts. A process that a step leaves behind must have
+// its output redirected.
+package shell
+
+import (
+	_ "embed"
+	"strings"
+)
+
+//go:embed programs/loop.sh
+var loopSource string
+
+//go:embed programs/read.sh
+var readSource string
+
+//go:embed programs/write.sh
+var writeSource string
+
+// Bootstrap is the command that a connection executes, as root where it may: short, constant, free of anything that a login
+// shell (csh and fish too) would touch inside single quotes. It reads one line and runs it.
+const Bootstrap = `/bin/sh -c 'IFS= read -r p && eval "$p"'`
+
+// firstLine is what Bootstrap runs: it reads programs up to the line "#END" and runs them with both outputs behind pipes of their
+// own. Steps of other users must not hold the connection's own descriptors: sshd gives sockets, which can be read back.
+const firstLine = `p=; n=$(printf "\nx"); n=${n%x}; while IFS= read -r l && [ "$l" != "#END" ]; do p="$p$l$n"; done; ` +
+	`{ { eval "$p"; } 2>&1 1>&3 3>&- | cat >&2 3>&-; } 3>&1 | cat` + "\n"
+
+// stripped is a program without comment lines, blank lines and indentation.
+func stripped(source string) string {
+	var b strings.Builder
+	for line := range strings.Lines(source) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "#") {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
+
+// preamble is everything that goes to Bootstrap before the first batch.
+func preamble(nonce, token string) []byte {
+	var b []byte
+	b = append(b, firstLine...)
+	b = append(b, stripped(loopSource)...)
+	b = append(b, "#END\n"+nonce+"\n"+token+"\n"...)
+	b = appendWord(b, stripped(readSource))
+	return appendWord(b, stripped(writeSource))
+}

@@ -1,0 +1,203 @@
+package shell
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// Grace is how long after a step's limit (and the 5 s after which the host kills it) its end is waited for.
+const Grace = 15 * time.Second
+
+// Pipes are the three ends of a running Bootstrap. Close ends it and unblocks reads and writes; it may be called twice.
+type Pipes struct {
+	In       io.Writer
+	Out, Err io.Reader
+	Close    func() error
+}
+
+// Host is what the program found out about its host when it began.
+type Host struct {
+	// UID and User act when a step names no user.
+	UID  int
+	User string
+	// SFTP is the path of its sftp-server, "" when there is none in the usual places.
+	SFTP string
+	// Tools names the ways found to read an exact number of bytes, to limit a step, and to act as another user.
+	Tools string
+}
+
+// StartError is a Bootstrap that ended, or printed something else, before the program had said that it runs.
+type StartError struct {
+	// Stdout and Stderr are what came instead.
+	Stdout, Stderr []byte
+	Cause          error
+}
+
+// Error shows the last line that came.
+func (e *StartError) Error() string {
+	text := strings.TrimSpace(string(e.Stderr) + "\n" + string(e.Stdout))
+	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	if text == "" {
+		return fmt.Sprintf("start the shell: %v", e.Cause)
+	}
+	return fmt.Sprintf("start the shell: %v: %q", e.Cause, text)
+}
+
+// Unwrap gives the cause.
+func (e *StartError) Unwrap() error { return e.Cause }
+
+// Session is one running program. It is safe for use by several goroutines; their batches queue.
+type Session struct {
+	pipes  Pipes
+	nonce  string
+	turn   chan struct{}
+	frames chan streamFrame
+	closed chan struct{}
+	once   sync.Once
+	cause  error
+	next   int
+}
+
+// streamFrame is a frame, or the end (err), of standard output (0) or standard error (1).
+type streamFrame struct {
+	stream int
+	frame  Frame
+	rest   []byte
+	err    error
+}
+
+// Start sends the program through pipes, on whose other end Bootstrap runs, and waits until it answers. The error is a
+// *StartError when something else answered, or ctx's; the pipes are closed then.
+func Start(ctx context.Context, pipes Pipes) (*Session, Host, error) {
+	s := &Session{pipes: pipes, nonce: rand.Text(), turn: make(chan struct{}, 1), frames: make(chan streamFrame), closed: make(chan struct{})}
+	go s.read(0, pipes.Out)
+	go s.read(1, pipes.Err)
+	go s.write(preamble(s.nonce, rand.Text()))
+	host, err := s.hello(ctx)
+	if err != nil {
+		s.end(err)
+		return nil, Host{}, err
+	}
+	return s, host, nil
+}
+
+func (s *Session) write(b []byte) {
+	if _, err := s.pipes.In.Write(b); err != nil {
+		// The streams say more about the reason: give them the time to end by themselves.
+		select {
+		case <-s.closed:
+		case <-time.After(2 * time.Second):
+			s.end(fmt.Errorf("%w: write: %w", transport.ErrUnreachable, err))
+		}
+	}
+}
+
+func (s *Session) read(stream int, r io.Reader) {
+	parser := NewParser(s.nonce)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(buf)
+		frames, bad := parser.Feed(buf[:n])
+		for _, f := range frames {
+			if !s.pass(streamFrame{stream: stream, frame: f}) {
+				return
+			}
+		}
+		if bad != nil {
+			err = bad
+		}
+		if err != nil {
+			s.pass(streamFrame{stream: stream, rest: parser.Rest(), err: err})
+			return
+		}
+	}
+}
+
+func (s *Session) pass(f streamFrame) bool {
+	select {
+	case s.frames <- f:
+		return true
+	case <-s.closed:
+		return false
+	}
+}
+
+// hello waits for the program's first line on both streams.
+func (s *Session) hello(ctx context.Context) (Host, error) {
+	var text [2]string
+	var rest [2][]byte
+	open := 2
+	for {
+		select {
+		case <-ctx.Done():
+			return Host{}, ctx.Err()
+		case <-s.closed:
+			return Host{}, &StartError{rest[0], rest[1], s.cause}
+		case f := <-s.frames:
+			switch {
+			case f.err != nil:
+				rest[f.stream] = f.rest
+				if open--; open == 0 || text[0] != "" || text[1] != "" {
+					return Host{}, &StartError{rest[0], rest[1], noEOF(f.err)}
+				}
+			case f.frame.Kind != 'H':
+				return Host{}, &StartError{Cause: fmt.Errorf("unexpected frame %c: %s", f.frame.Kind, f.frame.Text)}
+			default:
+				text[f.stream] = f.frame.Text
+				if text[0] != "" && text[1] != "" {
+					return parseHost(text[0])
+				}
+			}
+		}
+	}
+}
+
+// noEOF names the end of a stream, which io.EOF alone does not.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errors.New("the remote shell ended")
+	}
+	return err
+}
+
+// parseHost reads "1 <uid> <getter> <limiter> <switcher> <sftp> <user>".
+func parseHost(text string) (Host, error) {
+	var version, uid int
+	var getter, limiter, switcher, sftp, user string
+	_, err := fmt.Sscan(text, &version, &uid, &getter, &limiter, &switcher, &sftp, &user)
+	if err != nil || version != 1 {
+		return Host{}, &StartError{Cause: fmt.Errorf("unexpected greeting %q", text)}
+	}
+	if sftp == "none" {
+		sftp = ""
+	}
+	return Host{UID: uid, User: user, SFTP: sftp, Tools: getter + " " + limiter + " " + switcher}, nil
+}
+
+// end closes the session for good; the first cause stays.
+func (s *Session) end(cause error) {
+	s.once.Do(func() {
+		s.cause = cause
+		close(s.closed)
+		s.pipes.Close()
+	})
+}
+
+// Close ends the session. What runs on the host ends with its limit.
+func (s *Session) Close() error {
+	s.end(fmt.Errorf("%w: the connection was closed", transport.ErrUnreachable))
+	return nil
+}
+
+// Done is closed when the session has ended.
+func (s *Session) Done() <-chan struct{} { return s.closed }
