@@ -20,7 +20,7 @@ show() {
 
 say "1. Five hosts, each with its own network, files, processes and sshd; PostgreSQL 15 on db1"
 show pgfleet-lab up --name "$name" --db 1 --client 1
-PGFLEET_INVENTORY=$("$lab" inventory --name "$name" --path)
+PGFLEET_INVENTORY=/var/lib/pgfleet-lab/$name/inventory.yaml
 export PGFLEET_INVENTORY
 
 say "2. What would be done: nothing is changed yet"
