@@ -194,6 +194,13 @@ func (t *proved) Prove(_ context.Context, h *tasks.Host, _ tasks.Prober) error {
 	return nil
 }
 
+func (t *proved) Notes() []string {
+	if t.Value == "half" {
+		return []string{"half of it was not seen"}
+	}
+	return nil
+}
+
 func (t *proved) Undo(*tasks.Host) []transport.Step {
 	back := "before"
 	if t.Value == "bad for ever" {

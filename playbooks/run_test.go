@@ -305,6 +305,48 @@ func TestDeadHolder(t *testing.T) {
 	}
 }
 
+// TestNotes: what a proof could not show is told.
+func TestNotes(t *testing.T) {
+	w := newWorld(t)
+	w.run(`plays: [{hosts: db1, tasks: [proved: {key: a, value: half}]}]`, PlanOptions{})
+	i := slices.IndexFunc(w.events, func(e events.Event) bool { return e.Type == events.Notice })
+	if i < 0 || w.events[i].Summary != "half of it was not seen" || w.events[i].Host != "db1" {
+		t.Errorf("%+v", w.events)
+	}
+}
+
+// TestLeaseRenewal: an old lease is renewed by the next change, looking never takes one, and in a check nothing that changes is sent.
+func TestLeaseRenewal(t *testing.T) {
+	w := newWorld(t)
+	now := w.now
+	b := w.boxes["db1"]
+	d := &doer{host: "db1", conn: b, dir: leaseDir, who: tenant{run: "r1"}, now: func() time.Time { return now }}
+	do := func(word string) error {
+		_, err := d.Do(t.Context(), transport.Step{Argv: []string{word, "a", "x"}, Probe: word == "get"})
+		return err
+	}
+	for _, c := range []struct {
+		after time.Duration
+		word  string
+		want  int
+	}{{0, "get", 0}, {0, "set", 1}, {leaseRenew - 1, "set", 1}, {1, "get", 1}, {0, "set", 2}, {time.Hour, "set", 3}} {
+		now = now.Add(c.after)
+		if err := do(c.word); err != nil || b.leased != c.want {
+			t.Errorf("%+v: leased %d times, %v", c, b.leased, err)
+		}
+	}
+	b.held = &LockedError{Run: "r2"}
+	now = now.Add(time.Hour)
+	before := b.changes
+	if err := do("set"); !errors.Is(err, ErrLocked) || b.changes != before {
+		t.Errorf("a lost lease: %v", err)
+	}
+	d.readOnly = true
+	if err := do("set"); err == nil || errors.Is(err, ErrLocked) {
+		t.Errorf("a change in a check: %v", err)
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	w := newWorld(t)
 	plan := w.plan(`plays: [{hosts: db1, tasks: [put: {key: a}]}]`, PlanOptions{})

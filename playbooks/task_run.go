@@ -106,7 +106,7 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 	err := t.carryOut(ctx, change)
 	prover, proves := t.task.Task.(tasks.Prover)
 	if err == nil && proves {
-		if err = prover.Prove(ctx, t.h.host, t.h.doer); err != nil {
+		if err = t.prove(ctx, prover); err != nil {
 			err = fmt.Errorf("prove: %w", err)
 		}
 	}
@@ -117,6 +117,17 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 	}
 	if proves && t.h.doer.changed() > before && ctx.Err() == nil && !errors.Is(err, transport.ErrUnreachable) {
 		return t.rollBack(ctx, prover, change, err)
+	}
+	return err
+}
+
+// prove has the host's state seen by a new connection, and tells what could not be shown.
+func (t *taskRun) prove(ctx context.Context, prover tasks.Prover) error {
+	err := prover.Prove(ctx, t.h.host, t.h.doer)
+	if n, ok := prover.(interface{ Notes() []string }); ok {
+		for _, note := range n.Notes() {
+			t.r.tell.tell(events.Event{Type: events.Notice, Play: t.play, Task: t.label(), Host: t.h.inv.Name, Summary: note})
+		}
 	}
 	return err
 }
@@ -169,7 +180,7 @@ func (t *taskRun) rollBack(ctx context.Context, prover tasks.Prover, change *tas
 		return fmt.Errorf("%w; the files of before could not be brought back: %w", cause, err)
 	}
 	t.h.host.View.Put(results[len(undo):]...)
-	if err := prover.Prove(ctx, t.h.host, t.h.doer); err != nil {
+	if err := t.prove(ctx, prover); err != nil {
 		return fmt.Errorf("%w; the files of before are back, but not proved: %w", cause, err)
 	}
 	e := endingOf(t.label(), cause)
