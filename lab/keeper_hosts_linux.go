@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,10 +28,10 @@ link set uplink up
 func (k *keeper) plug(h Host, pid int) error {
 	// A host that has just ended leaves its port for a moment.
 	_ = command(context.Background(), nil, "/usr/sbin/ip", "link", "delete", h.Short)
-	return command(context.Background(), strings.NewReader(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 netns %[2]d
+	return command(context.Background(), strings.NewReader(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[3]s netns %[2]d
 link set %[1]s master bridge0
 link set %[1]s up
-`, h.Short, pid)), "/usr/sbin/ip", "-batch", "-")
+`, h.Short, pid, hardware(h))), "/usr/sbin/ip", "-batch", "-")
 }
 
 // startHost starts a host and waits until its services answer. first: from a new layer, else from the one it had.
@@ -182,4 +183,11 @@ var hostKeyKinds = []string{"ed25519", "ecdsa"}
 
 func (s state) hostKey(h Host, kind string) string {
 	return s.path("hosts", h.Short+"_"+kind)
+}
+
+// hardware is a host's Ethernet address, made of its IPv4 address: a host that starts again is reached at once, whatever its neighbours
+// remember.
+func hardware(h Host) string {
+	a := netip.MustParseAddr(h.Addr).As4()
+	return fmt.Sprintf("02:50:%02x:%02x:%02x:%02x", a[0], a[1], a[2], a[3])
 }
