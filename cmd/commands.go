@@ -27,6 +27,7 @@ func commands(sys *System) []*command {
 		newVerify(sys),
 		newTask(sys),
 		newExec(sys),
+		newRollback(sys),
 		newCompletion(sys),
 		newVersion(sys),
 		newDocs(sys),

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/playbooks"
 )
 
 // planOptions is what pgfleet plan was asked for.
@@ -43,7 +44,7 @@ func (o *planOptions) run(_ context.Context, sys *System) error {
 	if err := o.out.check(); err != nil {
 		return err
 	}
-	plan, err := makePlan(&o.fleet, &o.choice, o.playbook)
+	plan, err := makePlan(&o.fleet, &o.choice, o.playbook, func(*playbooks.Playbook) {})
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,9 @@ func newRun(sys *System) *command {
 It asks nothing. --check --diff shows what would be done and does none of it. Standard output gets results, diffs, the
 recap and the verification table; standard error gets live progress, notices and errors.
 Ctrl-C lets the steps under way finish; a second Ctrl-C stops now. Either way the next run goes on from there.`,
-			Flags: join(o.choice.flags(), o.apply.runFlags(), o.fleet.flags(), o.apply.flags()),
+			Flags: join(o.choice.flags(), o.apply.runFlags(), []cli.Flag{
+				&cli.StringFlag{Name: "verify", Usage: "how much is tested at the end, a `LEVEL`: none, quick, full (default: as the playbook says)", Destination: &o.verify},
+			}, o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "PLAYBOOK"); err != nil {
 					return err
@@ -84,7 +86,10 @@ func (o *runOptions) run(ctx context.Context, sys *System) error {
 	if err := o.apply.check(); err != nil {
 		return err
 	}
-	plan, err := makePlan(&o.fleet, &o.choice, o.playbook)
+	if err := checkLevel(o.verify); err != nil {
+		return err
+	}
+	plan, err := makePlan(&o.fleet, &o.choice, o.playbook, func(pb *playbooks.Playbook) { setLevel(pb, o.verify) })
 	if err != nil {
 		return err
 	}
@@ -92,7 +97,7 @@ func (o *runOptions) run(ctx context.Context, sys *System) error {
 }
 
 // makePlan reads inventory and playbook and gives the plan. Mistakes of both are the user's: exit 5, nothing contacted.
-func makePlan(fleet *fleetOptions, choice *planChoice, path string) (*playbooks.Plan, error) {
+func makePlan(fleet *fleetOptions, choice *planChoice, path string, change func(*playbooks.Playbook)) (*playbooks.Plan, error) {
 	opt, err := choice.options()
 	if err != nil {
 		return nil, err
@@ -105,6 +110,44 @@ func makePlan(fleet *fleetOptions, choice *planChoice, path string) (*playbooks.
 	if err != nil {
 		return nil, asConfiguration(err)
 	}
+	change(pb)
 	plan, err := playbooks.NewPlan(pb, inv, opt)
 	return plan, asConfiguration(err)
+}
+
+// checkLevel refuses an unknown value of --verify.
+func checkLevel(level string) error {
+	switch level {
+	case "", "none", "quick", "full":
+		return nil
+	}
+	return usagef("--verify %s: is not one of none, quick, full", level)
+}
+
+// setLevel has a playbook's verify tasks test at another level, or not at all. Those that only test what a later play builds on (they say so with
+// only) stay as they are: without them nothing would be enforced.
+func setLevel(pb *playbooks.Playbook, level string) {
+	if level == "" {
+		return
+	}
+	for i := range pb.Plays {
+		play := &pb.Plays[i]
+		var kept []playbooks.TaskEntry
+		for _, t := range play.Tasks {
+			if t.Kind == "verify" && t.Values["only"] == nil {
+				if level == "none" {
+					continue
+				}
+				values := map[string]any{"level": level}
+				for k, v := range t.Values {
+					if k != "level" {
+						values[k] = v
+					}
+				}
+				t.Values = values
+			}
+			kept = append(kept, t)
+		}
+		play.Tasks = kept
+	}
 }

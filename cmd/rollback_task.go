@@ -1,0 +1,108 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// rollbackTask puts the files of one server back as they were before a run. It is no kind of its own: in a playbook it would undo what the
+// plays before it did. It remembers the run that it chose, so that asked again it does not choose an older one.
+type rollbackTask struct {
+	// run to undo; "": the last that changed the server, which the first Check fills in.
+	run string
+	// wanted: the last Check found something to put back. told: what the host said while doing so.
+	wanted bool
+	told   []string
+}
+
+// Needs gives the probe that finds clusters and the copies kept of their files.
+func (t *rollbackTask) Needs(h *tasks.Host) []transport.Step {
+	return []transport.Step{tasks.PostgresProbe(h)}
+}
+
+// Check finds the copies of before the run. That there are none is an error.
+func (t *rollbackTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
+	clusters, err := tasks.Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	if t.run == "" {
+		t.run = lastRun(clusters)
+	}
+	known, ids := false, []string{}
+	for _, c := range clusters {
+		for _, k := range c.Copies {
+			known = known || k.Run == t.run
+			if k.Run == t.run && k.State != "undone" {
+				ids = append(ids, c.ID)
+				break
+			}
+		}
+	}
+	t.wanted = len(ids) > 0
+	if !known {
+		return nil, t.noCopy(clusters)
+	}
+	if !t.wanted {
+		return nil, nil
+	}
+	steps, err := tasks.RollbackSteps(h, t.run)
+	if err != nil {
+		return nil, err
+	}
+	return &tasks.Change{
+		Summary: fmt.Sprintf("put back the files of %s as they were before run %s, and reload", strings.Join(ids, ", "), t.run),
+		Touches: []string{tasks.KeyPostgres},
+		Apply:   func(context.Context, tasks.Doer) ([]transport.Step, error) { return steps, nil },
+		Then:    t.listen,
+	}, nil
+}
+
+// listen keeps what the host said.
+func (t *rollbackTask) listen(results []transport.Result) error {
+	for _, r := range results {
+		for _, line := range strings.Split(strings.TrimSpace(string(r.Stdout)), "\n") {
+			if line != "" {
+				t.told = append(t.told, line)
+			}
+		}
+	}
+	return nil
+}
+
+// lastRun gives the newest run whose copy was not put back yet; ids of runs sort by time.
+func lastRun(clusters []*tasks.Cluster) string {
+	last := ""
+	for _, c := range clusters {
+		for _, k := range c.Copies {
+			if k.State != "undone" {
+				last = max(last, k.Run)
+			}
+		}
+	}
+	return last
+}
+
+func (t *rollbackTask) noCopy(clusters []*tasks.Cluster) error {
+	var kept []string
+	seen := map[string]bool{}
+	for _, c := range clusters {
+		for _, k := range c.Copies {
+			if !seen[k.Run] && k.State != "undone" {
+				seen[k.Run] = true
+				kept = append(kept, k.Run)
+			}
+		}
+	}
+	switch {
+	case t.run == "":
+		return fmt.Errorf("%w: no run changed this server, or all that it changed was put back", tasks.ErrRefused)
+	case len(kept) == 0:
+		return fmt.Errorf("%w: nothing is kept of run %s, nor of any other", tasks.ErrRefused, t.run)
+	}
+	return fmt.Errorf("%w: nothing is kept of run %s; there is something of %s", tasks.ErrRefused, t.run, strings.Join(kept, ", "))
+}
