@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -64,7 +65,9 @@ func (w *caWorld) connect() {
 			return h.View
 		}
 		return nil
-	}, func(ctx context.Context, _ string, steps ...transport.Step) ([]transport.Result, error) { return w.Do(ctx, steps...) }, func() time.Time { return w.now() })
+	}, func(ctx context.Context, _ string, steps ...transport.Step) ([]transport.Result, error) {
+		return w.Do(ctx, steps...)
+	}, func() time.Time { return w.now() })
 }
 
 // Do runs steps in a shell of this machine.
@@ -107,6 +110,7 @@ func (w *caWorld) one(ctx context.Context, s transport.Step) transport.Result {
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(s.Stdin), &stdout, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
 	err := cmd.Run()
 	r := transport.Result{Key: s.Key, Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
