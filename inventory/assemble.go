@@ -40,9 +40,7 @@ func (r *reader) assemble() *Inventory {
 	}
 	r.resolveServers(ix)
 	r.checkRoles()
-	if len(r.problems) == 0 {
-		inv.Warnings = r.targets()
-	}
+	inv.Warnings = r.targets()
 	return inv
 }
 
@@ -78,7 +76,7 @@ func (r *reader) resolveServers(ix *index) {
 		switch {
 		case !d.HasRole("client"):
 			if items != nil {
-				r.add(d.Line, "hosts.%s.connects_to: only a host with the role client connects to servers", d.Name)
+				r.add(d.Line, "%s.connects_to: only a host with the role client connects to servers", d.what)
 			}
 			continue
 		case items == nil:
@@ -123,10 +121,10 @@ func (r *reader) servers(ix *index, items []item, byDefault bool) []string {
 func (r *reader) checkRoles() {
 	for _, d := range r.hosts {
 		if len(d.Identities) > 0 && !d.HasRole("client") {
-			r.add(d.identitiesLine, "hosts.%s.identities: only a host with the role client has identities", d.Name)
+			r.add(d.identitiesLine, "%s.identities: only a host with the role client has identities", d.what)
 		}
 		if len(d.Clusters) > 0 && !d.HasRole("db_server") {
-			r.add(d.clustersLine, "hosts.%s.clusters: only a host with the role db_server has clusters", d.Name)
+			r.add(d.clustersLine, "%s.clusters: only a host with the role db_server has clusters", d.what)
 		}
 	}
 }

@@ -258,13 +258,16 @@ func (r *reader) checkHolder(a *authorityDraft, what string) {
 	}
 }
 
-// checkIdleHolders reports CA roles that no authority uses.
+// checkIdleHolders reports CA roles that no authority uses, once for each entry.
 func (r *reader) checkIdleHolders(held map[string]bool) {
+	idle := newNotes()
 	for _, h := range r.hosts {
-		if (h.HasRole("root_ca") || h.HasRole("intermediate_ca")) && !held[strings.ToLower(h.Name)] {
-			r.add(h.Line, "hosts.%s: has a CA's role, but no authority names it as its host", h.Name)
+		if !(h.HasRole("root_ca") || h.HasRole("intermediate_ca")) || held[strings.ToLower(h.Name)] {
+			continue
 		}
+		idle.problem(r.file, h.Line, h.what+": has a CA's role, but no authority names it as its host", h.Name)
 	}
+	r.problems = append(r.problems, idle.problems()...)
 }
 
 // checkCycles reports each ring of issuers once, at its first authority.

@@ -85,6 +85,9 @@ func (s *resolver) chain(hops []hop, trail []string, at place) []transport.Targe
 }
 
 func (s *resolver) loop(trail []string, again string, at place) {
+	for len(trail) > 1 && trail[0] != strings.ToLower(again) {
+		trail = trail[1:] // only the ring itself, whoever came upon it
+	}
 	way := append(append([]string(nil), trail...), again)
 	s.notes.problem(at.file, at.line, "the jump hosts form a loop: "+strings.Join(way, " -> ")+"; a bastion needs ssh_jump: none of its own", at.host)
 }

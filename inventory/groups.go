@@ -141,9 +141,9 @@ func (r *reader) addMembers(byName map[string]*group, ix *index) {
 						known = append(known, g.name)
 					}
 				}
-				r.add(ref.line, "hosts.%s.groups: group %q is not declared under groups%s", d.Name, short(ref.text), suggest(ref.text, known))
+				r.add(ref.line, "%s.groups: group %q is not declared under groups%s", d.what, short(ref.text), suggest(ref.text, known))
 			case g.role:
-				r.add(ref.line, "hosts.%s.groups: %s is a role; list it under roles", d.Name, g.name)
+				r.add(ref.line, "%s.groups: %s is a role; list it under roles", d.what, g.name)
 			default:
 				g.direct[i] = true
 			}

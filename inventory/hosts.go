@@ -12,6 +12,7 @@ var builtinRoles = []string{"root_ca", "intermediate_ca", "db_server", "client"}
 // draft is a host while the file is being read: what needs the other hosts is resolved later.
 type draft struct {
 	Host
+	what      string // the entry it comes from, for messages: one mistake in a range is told once
 	own       settings
 	groupRefs []item
 	roleRefs  []item
@@ -69,7 +70,8 @@ func (r *reader) readHosts(n *yaml.Node) {
 				break
 			}
 			first[strings.ToLower(name)] = e.line
-			entry.hosts = append(entry.hosts, &draft{Host: Host{Name: name, Address: address(name, false), Line: e.line}})
+			entry.hosts = append(entry.hosts, &draft{what: entry.what,
+				Host: Host{Name: name, Address: address(name, false), Line: e.line}})
 		}
 		if len(entry.hosts) < len(names) {
 			continue // already reported; pairing ranges would only confuse

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"errors"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -75,7 +76,8 @@ func (r *reader) sshConfig() (*sshconfig.Config, error) {
 	default:
 		config, err = sshconfig.Load(r.opt.SSHConfig, r.opt.Home, r.opt.LocalUser)
 	}
-	if mistakes, ok := err.(sshconfig.Mistakes); ok {
+	var mistakes sshconfig.Mistakes
+	if errors.As(err, &mistakes) {
 		for _, m := range mistakes {
 			r.problems = append(r.problems, Problem{File: m.File, Line: m.Line, Text: m.Text})
 		}
@@ -231,7 +233,7 @@ func (r *reader) checkAddresses() {
 	for _, d := range r.hosts {
 		for _, name := range d.Names {
 			if other := r.named(name); other != nil && other != d {
-				r.add(d.Line, "hosts.%s.names: %s is another host (line %d); its name cannot be in this host's certificate", d.Name, name, other.Line)
+				r.add(d.Line, "%s.names: %s is another host (line %d); its name cannot be in this host's certificate", d.what, name, other.Line)
 			}
 		}
 	}

@@ -84,3 +84,14 @@ func criteria(args []string) (out []criterion, ok bool) {
 	}
 	return out, len(out) > 0
 }
+
+// asksFinal tells whether a Match line wants the files to be read a second time.
+func asksFinal(args []string) bool {
+	conditions, _ := criteria(args)
+	for _, c := range conditions {
+		if c.name == "final" {
+			return true
+		}
+	}
+	return false
+}

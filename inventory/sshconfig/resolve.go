@@ -113,8 +113,9 @@ func (s *scan) file(f *file, active bool) {
 	for _, l := range f.lines {
 		switch l.keyword {
 		case "host":
-			active = enclosing && matchHost(s.query.Host, l.args)
+			active = enclosing && matchHost(s.hostForHost(), l.args)
 		case "match":
+			s.wantFinal = s.wantFinal || asksFinal(l.args) // even where it cannot apply
 			active = enclosing && s.match(f, l)
 		case "include":
 			for _, inner := range l.includes {
@@ -126,6 +127,14 @@ func (s *scan) file(f *file, active bool) {
 			}
 		}
 	}
+}
+
+// hostForHost is what Host lines are compared with: the host as typed, in the final pass its host name.
+func (s *scan) hostForHost() string {
+	if s.final {
+		return s.HostName
+	}
+	return s.query.Host
 }
 
 // match tells whether every condition of a Match line holds.
@@ -142,7 +151,6 @@ func (s *scan) match(f *file, l line) bool {
 		case "all":
 			holds = true
 		case "final", "canonical":
-			s.wantFinal = s.wantFinal || c.name == "final"
 			holds = s.final
 		case "host":
 			holds = matchList(s.hostNow(), c.arg, true)
@@ -204,6 +212,10 @@ func (s *scan) take(v Value) {
 			s.Port = s.port(v)
 		}
 		return
+	case "connecttimeout", "serveraliveinterval":
+		if strings.EqualFold(v.Args[0], "none") {
+			return // for ssh(1) this is the same as nothing said: a later line decides
+		}
 	case "proxyjump":
 		if s.query.Jump || s.Values["proxycommand"] != nil {
 			return

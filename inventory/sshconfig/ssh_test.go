@@ -71,7 +71,7 @@ func compare(t *testing.T, ssh, config, ask string) {
 	query, args := readAsk(ask)
 	want := sshSays(t, ssh, config, args)
 	plain := sshSays(t, ssh, "/dev/null", args)
-	me, err := user.Current()
+	me, err := user.LookupId(strconv.Itoa(os.Getuid())) // ssh too takes the home folder from there, not from $HOME
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +170,9 @@ func said(a *Answer, key string) []string {
 	}
 	if key == "userknownhostsfile" { // ssh gives these with ~ and tokens filled
 		if paths, named := a.Paths(key); named {
+			if len(paths) == 0 {
+				paths = []string{"none"}
+			}
 			return []string{strings.Join(paths, " ")}
 		}
 		return nil

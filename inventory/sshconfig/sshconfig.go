@@ -6,7 +6,9 @@
 package sshconfig
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,14 +50,14 @@ func LoadDefault(home, localUser string) (*Config, error) {
 	c := &Config{home: home, localUser: localUser}
 	if home != "" {
 		path := filepath.Join(home, ".ssh", "config")
-		if _, err := os.Stat(path); !os.IsNotExist(err) {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			if err := c.read(path, true, true); err != nil {
 				return c, err
 			}
 		}
 	}
 	const system = "/etc/ssh/ssh_config"
-	if _, err := os.Stat(system); os.IsNotExist(err) {
+	if _, err := os.Stat(system); errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
 	return c, c.read(system, false, false)

@@ -48,10 +48,10 @@ func (a *Answer) Bool(keyword string) bool {
 	return false
 }
 
-// Duration reads sshd_config(5) TIME FORMATS: 90, 1m30s, 2h; none and what is not said give 0.
+// Duration reads sshd_config(5) TIME FORMATS: 90, 1m30s, 2h; what is not said gives 0.
 func (a *Answer) Duration(keyword string) time.Duration {
 	v := a.Values[keyword]
-	if v == nil || strings.EqualFold(v[0].Args[0], "none") {
+	if v == nil {
 		return 0
 	}
 	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
