@@ -35,6 +35,8 @@ type look struct {
 	// Paths in the order seen.
 	Paths   []string
 	Entries map[string]*entry
+	// Listed are folders of which every name is among the entries.
+	Listed map[string]bool
 	// Actor may act on a path ("": root or the login user); Refused says why nobody can. Sum is the SHA-256 of a file in hex.
 	Actor, Refused, Sum string
 }
@@ -59,8 +61,12 @@ func (l *look) entry(p string) *entry {
 	if e := l.Entries[p]; e != nil {
 		return e
 	}
-	if parent := l.Entries[path.Dir(p)]; parent != nil && parent.Kind == "absent" {
-		return &entry{Kind: "absent", Path: p}
+	for above := path.Dir(p); above != "/" && above != "."; above = path.Dir(above) {
+		if parent := l.Entries[above]; l.Listed[above] || parent != nil && parent.Kind == "absent" {
+			return &entry{Kind: "absent", Path: p}
+		} else if parent != nil {
+			break
+		}
 	}
 	return &entry{Kind: "unknown", Path: p}
 }
@@ -107,7 +113,7 @@ func (e *entry) spki() []byte {
 
 // parseLook reads the output of such a probe. A private key in it, or an end that is missing, is an error.
 func parseLook(out []byte) (*look, error) {
-	l := &look{Entries: map[string]*entry{}}
+	l := &look{Entries: map[string]*entry{}, Listed: map[string]bool{}}
 	if bytes.Contains(out, []byte("PRIVATE KEY")) {
 		return nil, errors.New("the probe printed a private key; nothing was read")
 	}
@@ -143,6 +149,8 @@ func (l *look) set(last *entry, word, rest string) error {
 		l.Group = rest
 	case "actor":
 		l.Actor = rest
+	case "listed":
+		l.Listed[rest] = true
 	case "refused":
 		l.Refused = rest
 	case "sum":

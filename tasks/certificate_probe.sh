@@ -1,16 +1,17 @@
 # What pgfleet keeps below /etc/pgfleet: versions with their certificates and public keys, authorities, lists. Runs as root.
 top=/etc/pgfleet
 entry "$top"
-if [ ! -L "$top" ]; then
+if [ -d "$top" ] && [ ! -L "$top" ]; then
 	for c in "$top"/*; do
-		[ -d "$c" ] || [ -L "$c" ] || continue
+		[ -e "$c" ] || [ -L "$c" ] || continue
 		entry "$c"
-		[ -L "$c" ] && continue
+		[ -d "$c" ] && [ ! -L "$c" ] || continue
 		for f in "$c"/trust-*.pem "$c"/crl-*.pem; do
 			[ -e "$f" ] && entry "$f" pem
 		done
 		entry "$c/v"
 		[ -L "$c/v" ] || versions "$c/v" server
 	done
+	printf 'listed %s\n' "$top"
 fi
 echo done

@@ -51,11 +51,7 @@ func serverLook(h *Host, clusters []*Cluster) (*look, error) {
 	}
 	for _, c := range clusters {
 		for _, p := range []string{"/etc/pgfleet", c.Dir, c.Dir + "/v"} {
-			e := l.entry(p)
-			if e.Kind == "unknown" && l.entry(path.Dir(p)).Kind == "dir" {
-				continue // not listed: it is not there
-			}
-			if err := refuseEntry(h, e, 0); err != nil {
+			if err := refuseEntry(h, l.entry(p), 0); err != nil {
 				return nil, err
 			}
 		}
