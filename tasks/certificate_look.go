@@ -35,6 +35,8 @@ type look struct {
 	// Paths in the order seen.
 	Paths   []string
 	Entries map[string]*entry
+	// Resolved: names and the addresses that they resolve to.
+	Resolved map[string][]string
 	// Listed are folders of which every name is among the entries.
 	Listed map[string]bool
 	// Actor may act on a path ("": root or the login user); Refused says why nobody can. Sum is the SHA-256 of a file in hex.
@@ -113,7 +115,7 @@ func (e *entry) spki() []byte {
 
 // parseLook reads the output of such a probe. A private key in it, or an end that is missing, is an error.
 func parseLook(out []byte) (*look, error) {
-	l := &look{Entries: map[string]*entry{}, Listed: map[string]bool{}}
+	l := &look{Entries: map[string]*entry{}, Listed: map[string]bool{}, Resolved: map[string][]string{}}
 	if bytes.Contains(out, []byte("PRIVATE KEY")) {
 		return nil, errors.New("the probe printed a private key; nothing was read")
 	}
@@ -149,6 +151,12 @@ func (l *look) set(last *entry, word, rest string) error {
 		l.Group = rest
 	case "actor":
 		l.Actor = rest
+	case "resolved":
+		f := strings.Fields(rest)
+		if len(f) == 0 {
+			return errors.New("resolved names nothing")
+		}
+		l.Resolved[f[0]] = f[1:]
 	case "listed":
 		l.Listed[rest] = true
 	case "refused":
