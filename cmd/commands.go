@@ -22,6 +22,7 @@ func commands(sys *System) []*command {
 	return []*command{
 		newInit(sys),
 		newHosts(sys),
+		newTrust(sys),
 		newPlan(sys),
 		newRun(sys),
 		newVerify(sys),

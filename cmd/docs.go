@@ -85,7 +85,7 @@ func writeCommand(w io.Writer, c *command) {
 }
 
 func writeKind(w io.Writer, k tasks.Kind) {
-	fmt.Fprintf(w, "\n### %s\n\n%s.", k.Name, strings.ToUpper(k.Summary[:1])+k.Summary[1:])
+	fmt.Fprintf(w, "\n### %s\n\n%s.", k.Name, sentence(k.Summary))
 	if len(k.Roles) > 0 {
 		fmt.Fprintf(w, " For hosts of role `%s`.", strings.Join(k.Roles, "` or `"))
 	}

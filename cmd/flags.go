@@ -35,9 +35,14 @@ type connectOptions struct {
 const defaultForks = 50
 
 func (o *connectOptions) flags() []cli.Flag {
+	return append(o.forkFlag(),
+		&cli.BoolFlag{Name: "ask-become-pass", Aliases: []string{"K"}, Usage: "ask for the sudo password; it wins over those that the inventory refers to", Destination: &o.askBecome})
+}
+
+// forkFlag is -f, for commands that reach hosts without becoming anybody there.
+func (o *connectOptions) forkFlag() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "forks", Aliases: []string{"f"}, Value: defaultForks, Usage: fmt.Sprintf("`N` hosts are worked on at once (default %d)", defaultForks), Destination: &o.forks},
-		&cli.BoolFlag{Name: "ask-become-pass", Aliases: []string{"K"}, Usage: "ask for the sudo password", Destination: &o.askBecome},
 	}
 }
 

@@ -51,7 +51,7 @@ func helpOne(out io.Writer, c *command, words []string) {
 	}
 	fmt.Fprintf(out, "%s\n\nUsage:\n  %s\n", c.Usage, usageLine(c))
 	if c.Description != "" {
-		fmt.Fprintf(out, "\n%s\n", strings.TrimSpace(c.Description))
+		fmt.Fprint(out, "\n"+wrap(c.Description, ""))
 	}
 	for i, l := range exampleLines(c) {
 		if i == 0 {

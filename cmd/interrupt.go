@@ -29,6 +29,9 @@ func watchInterrupts(ctx context.Context, say func(string), last func()) (_ cont
 	i = &interrupts{stop: make(chan struct{}), cancel: cancel, say: say, last: last}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Being listened to, a closed pipe (| head) is an error of that write and not the end of the program in the middle of a step.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	done := make(chan struct{})
 	go func() {
 		for {
@@ -44,6 +47,7 @@ func watchInterrupts(ctx context.Context, say func(string), last func()) (_ cont
 	}()
 	return ctx, i, func() {
 		signal.Stop(signals)
+		signal.Stop(pipes)
 		close(done)
 		cancel()
 	}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"maps"
 
 	"github.com/urfave/cli/v2"
 
@@ -131,23 +132,16 @@ func setLevel(pb *playbooks.Playbook, level string) {
 		return
 	}
 	for i := range pb.Plays {
-		play := &pb.Plays[i]
-		var kept []playbooks.TaskEntry
-		for _, t := range play.Tasks {
-			if t.Kind == "verify" && t.Values["only"] == nil {
-				if level == "none" {
-					continue
-				}
-				values := map[string]any{"level": level}
-				for k, v := range t.Values {
-					if k != "level" {
-						values[k] = v
-					}
-				}
-				t.Values = values
+		for j := range pb.Plays[i].Tasks {
+			task := &pb.Plays[i].Tasks[j]
+			if task.Kind != "verify" || task.Values["only"] != nil {
+				continue
 			}
-			kept = append(kept, t)
+			task.Values = maps.Clone(task.Values)
+			if task.Values == nil {
+				task.Values = map[string]any{}
+			}
+			task.Values["level"] = level
 		}
-		play.Tasks = kept
 	}
 }

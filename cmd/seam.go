@@ -21,3 +21,13 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, hosts ...[
 		return nil, errors.New("no transport yet")
 	}}, nil
 }
+
+type hostKey struct{ printers.HostKey }
+
+func scanKeys(ctx context.Context, h *inventory.Host) (keys []hostKey, address string, err error) {
+	return nil, "", errors.New("no transport yet")
+}
+
+func recordKeys(h *inventory.Host, keys []hostKey) (path string, err error) {
+	return "", errors.New("no transport yet")
+}

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -114,7 +113,7 @@ func (o *taskOptions) printKinds(sys *System) error {
 	}
 	list := []kindJSON{}
 	for _, k := range tasks.Kinds() {
-		list = append(list, kindJSON{k.Name, k.Summary, k.Roles})
+		list = append(list, kindJSON{k.Name, sentence(k.Summary), k.Roles})
 	}
 	if o.apply.out.output != "text" {
 		return printers.WriteJSON(sys.Out, list)
@@ -132,50 +131,44 @@ func aboutKind(words []string) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n\nUsage:\n  pgfleet task %s -l PATTERN [name=value …] [flags]\n", kind.Name, kind.Summary, kind.Name)
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  pgfleet task %s -l PATTERN [name=value …] [flags]\n", sentence(kind.Summary), kind.Name)
 	if kind.Doc != "" {
-		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(kind.Doc))
+		fmt.Fprint(&b, "\n"+wrap(kind.Doc, ""))
 	}
 	if len(kind.Roles) > 0 {
 		fmt.Fprintf(&b, "\nFor hosts of role %s.\n", strings.Join(kind.Roles, " or "))
 	}
-	fmt.Fprint(&b, "\nParameters:\n")
-	writeParams(&b, kind)
-	if kind.Example != "" {
-		fmt.Fprint(&b, "\nIn a playbook:\n")
-		for _, l := range strings.Split(strings.TrimSpace(kind.Example), "\n") {
-			fmt.Fprintln(&b, strings.TrimRight("  "+l, " "))
+	for i, p := range tasks.Params(kind) {
+		if i == 0 {
+			fmt.Fprint(&b, "\nParameters:\n")
 		}
+		name := p.Name
+		if p.Rest {
+			name = "any other"
+		}
+		fmt.Fprintf(&b, "  %s (%s)\n%s", name, p.Type, wrap(paramText(p), "      "))
+	}
+	for i, l := range strings.Split(strings.TrimSpace(kind.Example), "\n") {
+		if i == 0 {
+			fmt.Fprint(&b, "\nIn a playbook:\n")
+		}
+		fmt.Fprintln(&b, strings.TrimRight("  "+l, " "))
 	}
 	fmt.Fprint(&b, "\npgfleet task --help lists the flags.\n")
 	return b.String()
 }
 
-func writeParams(w io.Writer, kind tasks.Kind) {
-	params := tasks.Params(kind)
-	if len(params) == 0 {
-		fmt.Fprintln(w, "  none")
-	}
-	for _, p := range params {
-		name := p.Name
-		if p.Rest {
-			name = "(any other)"
-		}
-		fmt.Fprintf(w, "  %-26s %s\n", name+"  "+p.Type, paramText(p))
-	}
-}
-
 // paramText says what a parameter is for, what it may be and what it is when not given.
 func paramText(p tasks.Param) string {
-	text := p.Doc
+	parts := []string{p.Doc}
 	if len(p.Allowed) > 0 {
-		text += " (" + strings.Join(p.Allowed, ", ") + ")"
+		parts = append(parts, "one of "+strings.Join(p.Allowed, ", "))
 	}
 	switch {
 	case p.Required:
-		text += "; required"
+		parts = append(parts, "required")
 	case p.Default != "":
-		text += "; default " + p.Default
+		parts = append(parts, "default "+p.Default)
 	}
-	return strings.TrimPrefix(text, "; ")
+	return strings.TrimPrefix(strings.Join(parts, "; "), "; ")
 }
