@@ -3,6 +3,7 @@ package tasks
 import (
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -183,7 +184,7 @@ func (p *authorityPlan) planCanaries(now time.Time) {
 				return true
 			}
 		}
-		return false
+		return slices.Contains(p.state.Differs, "revoked "+pki.FormatSerial(cert.SerialNumber))
 	}
 	if !sound(p.state.Good) || revoked(p.state.Good) {
 		p.want("make the good canary", &p.good)

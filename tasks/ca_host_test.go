@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -185,3 +186,21 @@ func (w *caWorld) write(name string, data []byte) string {
 	}
 	return file
 }
+
+// summary looks at a host and says what the task would change, "" for nothing; with --check nothing more would happen.
+func (w *caWorld) summary(host string) (string, error) {
+	w.t.Helper()
+	h, task := w.fleet.Hosts[host], &authorityTask{}
+	look, err := w.Do(context.Background(), task.Needs(h)...)
+	if err != nil {
+		return "", err
+	}
+	h.View.Put(look...)
+	change, err := task.Check(context.Background(), h)
+	if err != nil || change == nil {
+		return "", err
+	}
+	return change.Summary, nil
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
