@@ -19,7 +19,7 @@ type doer struct {
 	// dir of the lease; "" takes none (a restricted CA host guards itself).
 	dir  string
 	who  tenant
-	gone func(holder string) bool
+	gone func(*LockedError) bool
 	now  func() time.Time
 	// readOnly refuses every step that is no probe (--check).
 	readOnly bool
@@ -48,7 +48,7 @@ func (d *doer) Do(ctx context.Context, steps ...transport.Step) ([]transport.Res
 		return d.send(ctx, steps)
 	}
 	results, err := d.leasedDo(ctx, "", steps)
-	if held := new(LockedError); errors.As(err, &held) && d.gone != nil && d.gone(held.holder) {
+	if held := new(LockedError); errors.As(err, &held) && d.gone != nil && d.gone(held) {
 		return d.leasedDo(ctx, held.Run, steps)
 	}
 	return results, err

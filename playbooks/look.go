@@ -32,7 +32,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 		return
 	}
 	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.who, dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
-		gone: func(holder string) bool { return ended("/proc", holder) }}
+		gone: r.gone}
 	steps := r.needs(h)
 	began := r.opt.Now()
 	results, err := h.doer.Do(ctx, steps...)
@@ -42,6 +42,14 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	}
 	h.host.View.Put(results...)
 	r.clock(h, results, began)
+}
+
+// gone tells whether the run that holds a lease has certainly ended.
+func (r *runner) gone(held *LockedError) bool {
+	if held.holder == r.who.holder {
+		return held.holder != "" && r.opt.Alive != nil && !r.opt.Alive(held.Run)
+	}
+	return ended("/proc", held.holder)
 }
 
 // needs gives the probes of every task of the run on a host, equal keys once; the clock; and what those who depend on the host want to know of it:

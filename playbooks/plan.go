@@ -2,6 +2,7 @@ package playbooks
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -138,8 +139,20 @@ func (p *planner) task(play *Play, entry *TaskEntry, h *inventory.Host) (Planned
 	for _, err := range errs {
 		p.addf(h.Name, entry.lineOf(err.Param), "%s: %s", entry.Kind, err)
 	}
-	out.Task = task
+	out.Task, out.Values = task, printable(out.Values)
 	return out, len(errs) == 0
+}
+
+// printable gives values as they may be printed: the content of what is marked secret is not.
+func printable(values map[string]any) map[string]any {
+	if secret, _ := tasks.ParseBool(values["secret"]); !secret {
+		return values
+	}
+	out := maps.Clone(values)
+	if _, ok := out["content"]; ok {
+		out["content"] = "(secret)"
+	}
+	return out
 }
 
 // finish gathers the hosts of the run, those that they depend on, and their variables.

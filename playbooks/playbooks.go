@@ -111,6 +111,9 @@ type RunOptions struct {
 	DetailedExit bool
 	// Run id; "" makes one. Owner is shown to whoever meets this run's lease ("alice@workstation pid 4711").
 	Run, Owner string
+	// Alive tells whether another run of this process still goes on: the lease of one that has ended is taken over. nil: every one does.
+	// Runs of processes that have ended are found out without it.
+	Alive func(run string) bool
 	// Now: the clock for renewals and events; nil means time.Now.
 	Now  func() time.Time
 	Sink events.Sink

@@ -132,7 +132,7 @@ func (s *scope) fillText(text string) (any, error) {
 			return nil, err
 		}
 		tail := after[length:]
-		if out.Len() == 0 && strings.TrimSpace(before) == "" && strings.TrimSpace(tail) == "" {
+		if out.Len() == 0 && before == "" && tail == "" {
 			return value, nil
 		}
 		switch value.(type) {
