@@ -39,7 +39,7 @@ func checkHost(name string) error {
 	if len(name) > 253 {
 		return fmt.Errorf("%q is longer than the 253 bytes of a DNS name", short(name))
 	}
-	for _, label := range strings.Split(strings.TrimSuffix(name, "."), ".") {
+	for _, label := range strings.Split(name, ".") {
 		if !labelRE.MatchString(label) {
 			return fmt.Errorf("%q is neither a host name nor an IP address", short(name))
 		}
