@@ -3,6 +3,7 @@ package labtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -32,7 +33,7 @@ func Up(t testing.TB, o lab.Options) *lab.Lab {
 		t.Fatalf("make lab: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := l.Down(context.Background()); err != nil {
+		if err := l.Down(context.Background()); err != nil && !errors.Is(err, lab.ErrNoLab) {
 			t.Errorf("end lab: %v", err)
 		}
 	})

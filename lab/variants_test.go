@@ -1,0 +1,46 @@
+package lab_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/lab"
+	"github.com/pgfleet/pgfleet/lab/labtest"
+)
+
+// All ways to become root, with SSH a round trip away.
+func TestVariants(t *testing.T) {
+	l := labtest.Up(t, lab.Options{DB: 1, Client: 2, RTT: 4 * time.Millisecond, Variants: []lab.Variant{
+		{Access: lab.SudoPassword}, {Hosts: "ca", Access: lab.NoSudo}, {Hosts: "db1", Access: lab.RootLogin}, {Hosts: "app2", Access: lab.Sudo},
+	}})
+	want(t, "root login", mustSSH(t, l, "db1", "id -un"), "root")
+	want(t, "sudo", mustSSH(t, l, "app2", "sudo -n id -un"), "root")
+	if out, err := ssh(t, l, "app1", "sudo -n id"); err == nil || !strings.Contains(err.Error(), "a password is required") {
+		t.Errorf("app1: sudo without its password: %q, %v", out, err)
+	}
+	want(t, "sudo with password", mustSSH(t, l, "app1", "echo "+lab.OpsPassword+" | sudo -k -S -p '' id -un"), "root")
+	if out, err := ssh(t, l, "ca1", "echo "+lab.OpsPassword+" | sudo -k -S -p '' id -un"); err == nil {
+		t.Errorf("ca1: sudo gives %q", out)
+	}
+	for _, h := range l.Hosts() {
+		if h.Port != 2222 {
+			t.Errorf("%s: port %d", h.Short, h.Port)
+		}
+	}
+	inv, err := inventory.Load(filepath.Join(l.Folder(), "inventory.yaml"), inventory.Options{SSHConfig: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, wanted := range map[string]struct {
+		user             string
+		become, password bool
+	}{"ca1": {"ops", false, false}, "db1": {"root", false, false}, "app1": {"ops", true, true}, "app2": {"ops", true, false}} {
+		h, ok := inv.Host(name + "." + lab.Domain)
+		if !ok || h.Target.User != wanted.user || h.Target.Become != wanted.become || (h.SudoPassword != nil) != wanted.password || h.Target.Port != 2222 {
+			t.Errorf("%s: read as %+v", name, h)
+		}
+	}
+}
