@@ -1,0 +1,145 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// postgresReload has servers read their files again where the live server shows that they have not, and proves what they serve.
+type postgresReload struct {
+	WithProof bool `param:"prove" default:"yes" doc:"see the served certificate, the authorities asked for, TLS versions and test certificates from a new connection; files of before come back when that fails"`
+
+	notes []string
+}
+
+var _ = register(Kind{
+	Name:    "postgres_reload",
+	Summary: "Have PostgreSQL read its files again where needed, and prove the outcome",
+	Doc: `Whether a reload is needed is seen on the live server: the certificate that it serves, the authorities that it asks for, settings in force, files newer than its ` +
+		`last reload. So a run that died between writing and reloading is repaired by the next.
+
+Before the signal every file is checked as the server's OS user (a reload with a broken file changes nothing and says nothing, the next restart fails). ` +
+		`Refused: a configuration or pg_hba.conf that the server rejects, with file and line; an authority without a current list of revoked certificates while ` +
+		`lists are on, which locks out everybody with a certificate.
+
+The proof is a new TLS connection through the host: certificate chain and authorities equal the files, TLS below the minimum is refused, and each authority's ` +
+		`test certificates are shown to the server: the good one has to be accepted, the revoked one refused as revoked. Nobody has their keys: the server judges ` +
+		`a certificate before it looks at the signature.`,
+	Example: "postgres_reload: {}",
+	New:     func() Task { return &postgresReload{} },
+	Roles:   []string{"db_server"},
+})
+
+// Needs gives the probe of clusters.
+func (t *postgresReload) Needs(h *Host) []transport.Step {
+	return []transport.Step{PostgresProbe(h)}
+}
+
+// Check compares what each server has in force with its files.
+func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	change := &Change{Touches: []string{KeyPostgres}}
+	if h.Fleet.CheckOnly && h.View.Planned(KeyPostgres) {
+		change.Summary = "reload after the changes above"
+		change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return nil, nil }
+		return change, nil
+	}
+	var steps []transport.Step
+	var titles []string
+	for _, c := range clusters {
+		more, title, err := t.clusterWork(h, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+		if len(more) > 0 {
+			steps = append(steps, more...)
+			titles = append(titles, title)
+		}
+	}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	change.Summary = strings.Join(titles, "; ")
+	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	return change, nil
+}
+
+// clusterWork gives the steps for one cluster and why.
+func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Step, title string, err error) {
+	if !c.Running {
+		return nil, "", nil
+	}
+	if err := t.mayReload(c); err != nil {
+		return nil, "", err
+	}
+	reasons := reloadReasons(c)
+	if len(reasons) > 0 {
+		steps = append(steps, reloadStep(c))
+		title = fmt.Sprintf("reload cluster %s: %s", c.ID, strings.Join(reasons, "; "))
+	}
+	if left := unproved(c, h.Fleet.Run); t.WithProof && len(left) > 0 {
+		steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
+		if title == "" {
+			title = fmt.Sprintf("prove cluster %s: changes of run %s were not proved yet", c.ID, strings.Join(left, ", "))
+		}
+	}
+	return steps, title, nil
+}
+
+// unproved gives the runs whose changes nobody has proved, and that the given run is not already about to prove.
+func unproved(c *Cluster, run string) []string {
+	var out []string
+	for _, k := range c.Copies {
+		if k.State == "unproved" && k.Proving != run && indexOf(out, k.Run) < 0 {
+			out = append(out, k.Run)
+		}
+	}
+	return out
+}
+
+// mayReload refuses what a reload would not bring into force or what would lock people out.
+func (t *postgresReload) mayReload(c *Cluster) error {
+	if len(c.FileErrors) > 0 {
+		return fmt.Errorf("%w: cluster %s: the server rejects its configuration and would not start again: %s", ErrRefused, c.ID, strings.Join(c.FileErrors, "; "))
+	}
+	if err := hbaBroken(c); err != nil {
+		return err
+	}
+	if err := overridden(c, parseSettings(c.Ours)); err != nil {
+		return err
+	}
+	return listsMissing(c)
+}
+
+// hbaBroken refuses to touch a server whose pg_hba.conf it does not accept.
+func hbaBroken(c *Cluster) error {
+	if len(c.HBAErrors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: cluster %s: the server does not accept its pg_hba.conf (old rules stay in force, the next start fails): %s; repair the file, then run again",
+		ErrRefused, c.ID, strings.Join(c.HBAErrors, "; "))
+}
+
+// reloadStep validates everything as the server's OS user, signals, and waits until the server shows it.
+func reloadStep(c *Cluster) transport.Step {
+	passphrase := yesNo(c.upcoming("ssl_passphrase_command") != "")
+	return clusterStep(c, "reload", postgresReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port), c.tlsHost(),
+		c.upcomingPath("ssl_cert_file"), c.upcomingPath("ssl_key_file"), c.upcomingPath("ssl_ca_file"), c.upcomingPath("ssl_crl_file"), passphrase, onOff(c.upcomingTLS()))
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// Notes tells what the last proof could not show, "" when nothing was left out.
+func (t *postgresReload) Notes() []string { return t.notes }

@@ -1,0 +1,146 @@
+package tasks
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// Prove sees from a new connection that every running cluster serves what its files say, and notes in the host's own records that
+// the changes so far are good to come back to.
+func (t *postgresReload) Prove(ctx context.Context, h *Host, via Prober) error {
+	t.notes = nil
+	if !t.WithProof {
+		return nil
+	}
+	clusters, err := Clusters(h)
+	if err != nil {
+		return err
+	}
+	var steps []transport.Step
+	for _, c := range clusters {
+		if !c.Running {
+			continue
+		}
+		if err := t.proveCluster(ctx, h, c, via); err != nil {
+			return fmt.Errorf("cluster %s: %w", c.ID, err)
+		}
+		if runs := c.unprovedRuns(); len(runs) > 0 {
+			steps = append(steps, clusterStep(c, "note proof of", undoProvedProgram, append([]string{c.Dir}, runs...)...))
+		}
+	}
+	if len(steps) == 0 {
+		return nil
+	}
+	results, err := via.Do(ctx, steps...)
+	if err != nil {
+		return err
+	}
+	return transport.Failed(steps, results)
+}
+
+// unprovedRuns are all runs with an unproved copy.
+func (c *Cluster) unprovedRuns() []string {
+	var out []string
+	for _, k := range c.Copies {
+		if k.State == "unproved" && !slices.Contains(out, k.Run) {
+			out = append(out, k.Run)
+		}
+	}
+	return out
+}
+
+// Undo puts the files of before this run back, and those of earlier runs that nobody has proved.
+func (t *postgresReload) Undo(h *Host) []transport.Step {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil
+	}
+	var out []transport.Step
+	for _, c := range clusters {
+		runs := c.unprovedRuns()
+		slices.Reverse(runs)
+		if len(runs) > 0 {
+			out = append(out, c.rollback(runs...)...)
+		}
+	}
+	return out
+}
+
+// proveCluster compares a new TLS connection with the files, then shows the test certificates.
+func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, via Prober) error {
+	if !c.upcomingTLS() {
+		return nil
+	}
+	at := c.tlsHost()
+	if at == "" {
+		t.notes = append(t.notes, "cluster "+c.ID+": not proved: it listens on no TCP address")
+		return nil
+	}
+	p := &tlsProbe{via: via, addr: fmt.Sprintf("%s:%d", at, c.Port)}
+	seen, err := p.connect(ctx, attempt{})
+	if errors.Is(err, transport.ErrForwarding) {
+		return t.proveFromView(c)
+	}
+	if err != nil {
+		return fmt.Errorf("a new TLS connection to %s: %w", p.addr, err)
+	}
+	if err := compareServed(c, seen.chain, seen.authorities); err != nil {
+		return err
+	}
+	if err := p.refusesOldTLS(ctx, c); err != nil {
+		return err
+	}
+	return t.proveCanaries(ctx, h, c, p)
+}
+
+// proveFromView is what is left where the host lets no connection through it: what its own openssl saw.
+func (t *postgresReload) proveFromView(c *Cluster) error {
+	if c.ServedProblem != "" {
+		return fmt.Errorf("the host forbids forwarding, and its own openssl: %s", c.ServedProblem)
+	}
+	t.notes = append(t.notes, "cluster "+c.ID+": seen by the host's own openssl, since the host forbids forwarding; not proved: refusal of old TLS versions, the test certificates")
+	return compareServed(c, c.Served, c.ServedCAs)
+}
+
+// compareServed tells whether what is served is what the files hold.
+func compareServed(c *Cluster, chain [][]byte, authorities []string) error {
+	file := c.upcomingPath("ssl_cert_file")
+	want := certificatesDER(c.Files[file].Bytes)
+	if len(want) == 0 {
+		return fmt.Errorf("%s cannot be read to compare it with what is served", file)
+	}
+	for i, der := range want {
+		if i >= len(chain) || string(chain[i]) != string(der) {
+			return fmt.Errorf("served are %s, but %s holds %s: the server did not take the files; its log says why", describeChain(chain), file, describeChain(want))
+		}
+	}
+	if names := authorityNames(c); !sameNames(names, authorities) {
+		return fmt.Errorf("it asks for certificates of %q, but %s holds %q", authorities, c.upcomingPath("ssl_ca_file"), names)
+	}
+	return nil
+}
+
+// describeChain names certificates by subject and serial number.
+func describeChain(chain [][]byte) string {
+	if len(chain) == 0 {
+		return "no certificates"
+	}
+	text := ""
+	for i, der := range chain {
+		if i > 0 {
+			text += ", "
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			text += "an unreadable certificate"
+			continue
+		}
+		text += fmt.Sprintf("%q (serial %X)", subjectText(cert), cert.SerialNumber)
+	}
+	return text
+}

@@ -1,0 +1,110 @@
+package tasks
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// proveCanaries shows the test certificates of every authority of ours that the server believes. Nobody has their keys, and none is needed: a
+// server judges the chain and the lists of revoked certificates before the signature that proves possession of the key. So the
+// certificate is shown with a throw-away key of the same type, and the alert tells the judgement. Measured with PostgreSQL 15.18 and OpenSSL 3.0, EC and RSA,
+// TLS 1.2 and 1.3 alike:
+//
+//	good certificate          51 decrypt_error: chain and lists accepted, only the signature is wrong
+//	revoked                   44 certificate_revoked
+//	expired, or a list is     45 certificate_expired
+//	unknown authority, or
+//	an authority has no list  48 unknown_ca
+//
+// A list whose own signature is wrong gives 51 too (OpenSSL's CRL signature failure), for the revoked one as well: only both answers together are a proof.
+func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster, p *tlsProbe) error {
+	believed := caFileCertificates(c)
+	proved := map[string]bool{}
+	for _, name := range sortedKeys(h.Fleet.Authorities) {
+		chain, err := h.Fleet.CA.Chain(name)
+		if err != nil || !slices.ContainsFunc(believed, chain[len(chain)-1].Equal) {
+			continue
+		}
+		good, revoked, err := h.Fleet.CA.Canaries(name)
+		if errors.Is(err, ErrPending) {
+			t.notes = append(t.notes, fmt.Sprintf("cluster %s: not proved for authority %s: it has no test certificates", c.ID, name))
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("test certificates of authority %s: %w", name, err)
+		}
+		if err := p.canary(ctx, good, chain, alertDecryptError); err != nil {
+			return fmt.Errorf("authority %s: its good test certificate should be accepted: %w", name, err)
+		}
+		proved[subjectText(chain[len(chain)-1])] = true
+		if c.upcoming("ssl_crl_file") == "" && c.upcoming("ssl_crl_dir") == "" {
+			t.notes = append(t.notes, fmt.Sprintf("cluster %s: no list of revoked certificates is in force, so none is refused", c.ID))
+			continue
+		}
+		if err := p.canary(ctx, revoked, chain, alertRevoked); err != nil {
+			return fmt.Errorf("authority %s: its revoked test certificate should be refused as revoked: %w", name, err)
+		}
+	}
+	for _, ca := range believed {
+		if !proved[subjectText(ca)] {
+			t.notes = append(t.notes, fmt.Sprintf("cluster %s: not proved for authority %q: pgfleet has no test certificates of it", c.ID, subjectText(ca)))
+		}
+	}
+	return nil
+}
+
+// canary shows a certificate and those above it, the root left out, and wants one alert.
+func (p *tlsProbe) canary(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) error {
+	key, err := throwAwayKey(cert.PublicKey)
+	if err != nil {
+		return err
+	}
+	shown := [][]byte{cert.Raw}
+	for _, above := range chain[:len(chain)-1] {
+		shown = append(shown, above.Raw)
+	}
+	_, err = p.connect(ctx, attempt{chain: shown, key: key})
+	var alert *alertError
+	switch {
+	case err == nil:
+		return errors.New("the server did not judge it (does it ask for certificates at all?)")
+	case errors.As(err, &alert) && alert.code == want:
+		return nil
+	case errors.As(err, &alert) && alert.code == alertDecryptError:
+		return errors.New("it was accepted: no list that names it is in force")
+	case errors.As(err, &alert):
+		return fmt.Errorf("the server's answer was: %w", err)
+	}
+	return err
+}
+
+// throwAwayKey makes a key of the type of another one's public half.
+func throwAwayKey(public crypto.PublicKey) (crypto.Signer, error) {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.GenerateKey(k.Curve, rand.Reader)
+	case *rsa.PublicKey:
+		return rsa.GenerateKey(rand.Reader, k.N.BitLen())
+	case ed25519.PublicKey:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("no test with a key of type %T", public)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
