@@ -46,7 +46,7 @@ func newPasswords(sys *System, askFor bool, lists ...[]*inventory.Host) (*passwo
 	}
 	typed, err := sys.secret("sudo password: ")
 	if err != nil {
-		return nil, &usageError{text: "--ask-become-pass: " + err.Error()}
+		return nil, fmt.Errorf("--ask-become-pass: %w", err)
 	}
 	p.typed = typed
 	return p, nil

@@ -1,10 +1,13 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -28,7 +31,35 @@ type System struct {
 // OS is the machine itself.
 func OS() *System {
 	return &System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Size: terminalSize,
-		ReadSecret: func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) }}
+		ReadSecret: func() ([]byte, error) { return readSecret(int(os.Stdin.Fd())) }}
+}
+
+// readSecret reads a line that the terminal does not show. Ctrl-C ends it with context.Canceled, and the terminal shows what is typed again: left
+// alone, the signal would end the program with the terminal still silent.
+func readSecret(fd int) ([]byte, error) {
+	state, err := term.GetState(fd)
+	if err != nil {
+		return nil, err
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-signals:
+		_ = term.Restore(fd, state)
+		return nil, context.Canceled
+	}
 }
 
 func terminalSize(stream any) (width, height int, ok bool) {

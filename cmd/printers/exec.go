@@ -53,7 +53,7 @@ func (x *Exec) Result(r ExecResult) {
 	}
 	switch {
 	case r.Error != "":
-		b.WriteString(bar + " " + x.style.paint(red, word(r.Kind)+": "+oneLine(r.Error)) + "\n")
+		b.WriteString(bar + " " + x.style.paint(red, word(r.Kind)+": "+because(r.Kind, oneLine(r.Error))) + "\n")
 	case r.Code != 0 || b.Len() == 0:
 		fmt.Fprintf(&b, "%s %s\n", bar, x.style.paint(looks[r.Kind].sgr, fmt.Sprintf("exit code %d", r.Code)))
 	}

@@ -62,7 +62,7 @@ func Plan(out io.Writer, s Style, plan *playbooks.Plan, verbose bool) {
 		for i, h := range plan.Support {
 			support[i] = h.Name
 		}
-		fmt.Fprintf(out, ", supported by %s", strings.Join(support, ", "))
+		fmt.Fprintf(out, ", supported by %s", few(support))
 	}
 	fmt.Fprintf(out, ", max_failures %d\n", plan.MaxFailures)
 	for i, p := range plan.Plays {

@@ -96,7 +96,7 @@ func (r *recap) untold(opt Options) {
 			continue
 		}
 		// What differs only in the host's name is one story.
-		s := story{h.kind, strings.TrimPrefix(oneLine(h.reason), "connect: "), h.hint}
+		s := story{h.kind, because(h.kind, strings.TrimPrefix(oneLine(h.reason), "connect: ")), h.hint}
 		if hosts[s] == nil {
 			order = append(order, s)
 		}

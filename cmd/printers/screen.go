@@ -28,6 +28,7 @@ type Screen struct {
 	frame  Frame
 	drawn  []string
 	hidden bool
+	paused int
 	stop   chan struct{}
 }
 
@@ -52,7 +53,7 @@ func (s *Screen) keep(stop <-chan struct{}) {
 			return
 		case <-tick.C:
 			s.mu.Lock()
-			if s.stop != nil {
+			if s.stop != nil && s.paused == 0 {
 				s.draw()
 			}
 			s.mu.Unlock()
@@ -75,12 +76,18 @@ func (s *Screen) Print(w io.Writer, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-// Pause takes the live display away while f talks with the user.
+// Pause takes the live display away while f talks with the user. Nobody waits for f: lines may come in between.
 func (s *Screen) Pause(f func()) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.clear()
 	s.show()
+	s.paused++
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.paused--
+		s.mu.Unlock()
+	}()
 	f()
 }
 

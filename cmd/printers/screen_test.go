@@ -260,7 +260,10 @@ func TestPause(t *testing.T) {
 			if v.hidden || v.text() != "\n" {
 				t.Errorf("hidden %v, shows %q", v.hidden, v.text())
 			}
-			_, _ = io.WriteString(v, "password: \n")
+			_, _ = io.WriteString(v, "password: ")
+			screen.Update(func() {}) // a run goes on meanwhile
+			time.Sleep(5 * redraw)
+			_, _ = io.WriteString(v, "\n")
 		})
 		see(t, v, "password:\nworking\n")
 		screen.Close()

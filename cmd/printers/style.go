@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/transport"
 )
 
 // Style paints text, or leaves it as it is.
@@ -130,6 +131,14 @@ func lines(text string) []string {
 
 // oneLine puts foreign text on one clean line.
 func oneLine(text string) string { return strings.Join(lines(text), "; ") }
+
+// because is a reason without the words that the outcome before it has said already.
+func because(k events.Kind, reason string) string {
+	if k == events.Unreachable {
+		reason = strings.TrimPrefix(reason, transport.ErrUnreachable.Error()+": ")
+	}
+	return reason
+}
 
 func pad(text string, width int) string {
 	if n := utf8.RuneCountInString(text); n < width {

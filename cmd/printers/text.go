@@ -92,7 +92,7 @@ func (t *text) task(e events.Event) string {
 
 // said is what an event has to say, on one line, without the task's name, which stands before it.
 func said(e events.Event) string {
-	summary, reason := oneLine(e.Summary), strings.TrimPrefix(oneLine(e.Reason), Clean(e.Task)+": ")
+	summary, reason := oneLine(e.Summary), because(e.Kind, strings.TrimPrefix(oneLine(e.Reason), Clean(e.Task)+": "))
 	switch {
 	case reason == "" || reason == summary:
 		return summary

@@ -1,0 +1,53 @@
+package printers
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/playbooks/events"
+)
+
+func TestHosts(t *testing.T) {
+	rows := []HostRow{
+		{Host: "db1", Address: "10.0.0.1", Port: 22, User: "ops", Roles: []string{"db_server"}, Ping: &Ping{OK: true, ConnectMS: 31, RoundTripMS: 4, ActsAs: "root", OpenSSL: "3.0.15", Psql: "15.8"}},
+		{Host: "db2", Address: "10.0.0.2", Port: 2222, User: "ops", Roles: []string{"db_server", "client"}, Ping: &Ping{Error: "host key not accepted\nreally", Hint: "pgfleet trust db2"}},
+		{Host: "ca1", Address: "ca1", Port: 22, User: "ops", Ping: &Ping{OK: true, ConnectMS: 8, RoundTripMS: 3, ActsAs: "root", OpenSSL: "1.1.1w"}},
+	}
+	var out bytes.Buffer
+	Hosts(&out, Style{}, rows, true)
+	golden(t, "testdata/hosts.ping.golden", out.Bytes())
+	out.Reset()
+	Hosts(&out, Style{}, rows, false)
+	golden(t, "testdata/hosts.golden", out.Bytes())
+}
+
+func TestKeys(t *testing.T) {
+	var out bytes.Buffer
+	Keys(&out, Style{}, []HostKeys{
+		{Host: "db1", Address: "db1", Keys: []HostKey{{"ssh-ed25519", "SHA256:aaa", KeyNew}, {"ssh-rsa", "SHA256:bbb", KeyRecorded}}},
+		{Host: "db2", Address: "[db2]:2222", Keys: []HostKey{{"ssh-ed25519", "SHA256:ccc", KeyChanged}}},
+		{Host: "db3", Address: "db3", Error: "connection refused", Hint: "is it on?"},
+	})
+	golden(t, "testdata/keys.golden", out.Bytes())
+}
+
+func TestExec(t *testing.T) {
+	results := []ExecResult{
+		{Host: "db1", Kind: events.OK, Stdout: "line 1\nline 2\n\x1b[31mred\n"},
+		{Host: "db2", Kind: events.OK},
+		{Host: "db3", Kind: events.Failed, Code: 3, Stdout: "half", Stderr: "no such file\n"},
+		{Host: "db4", Kind: events.Failed, Code: 124, Error: "time limit reached"},
+		{Host: "db5", Kind: events.Unreachable, Code: -1, Error: "host unreachable: db5:22", Hint: "is it on?"},
+	}
+	for _, format := range []string{"text", "json", "jsonl"} {
+		var out bytes.Buffer
+		x := NewExec(&out, Style{}, format)
+		for _, r := range results {
+			x.Result(r)
+		}
+		if err := x.Finish(); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "testdata/exec."+format+".golden", out.Bytes())
+	}
+}
