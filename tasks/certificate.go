@@ -181,3 +181,18 @@ func (t *certificateTask) setForced(target string) {
 	}
 	t.forced[target] = true
 }
+
+// applied notes, once the closing steps have worked, that force was followed.
+func (t *certificateTask) applied(plans []*certificatePlan) func([]transport.Result) error {
+	return func(results []transport.Result) error {
+		for _, r := range results {
+			if r.Err != nil {
+				return nil
+			}
+		}
+		for _, p := range plans {
+			t.setForced(p.Key)
+		}
+		return nil
+	}
+}

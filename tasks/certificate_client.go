@@ -212,12 +212,7 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 		}
 		return t.clientClosing(h, by, work, certs)
 	}
-	c.Then = func(results []transport.Result) error {
-		for _, p := range plans {
-			t.setForced(p.Key)
-		}
-		return nil
-	}
+	c.Then = t.applied(plans)
 	return c
 }
 

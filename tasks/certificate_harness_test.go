@@ -184,6 +184,8 @@ type world struct {
 	client *Host
 	server *Host
 	trips  int
+	// cut ends the connection before the step (probes not counted) of this number, from 1. kill ends that step's program at a command's number.
+	cut, kill, killCommand, steps int
 }
 
 var testAuthorities = map[string]pki.Authority{
@@ -232,14 +234,37 @@ func task(t *testing.T, kind string, values map[string]any) Task {
 	return out
 }
 
-// Do counts round trips and looks for keys in everything that comes back.
+// Do counts round trips, cuts and kills where the test wants it, and looks for keys in everything that comes back.
 func (w *world) Do(ctx context.Context, steps ...transport.Step) ([]transport.Result, error) {
 	w.trips++
-	results, err := w.conn.Do(ctx, steps...)
+	steps = append([]transport.Step(nil), steps...)
+	var cut error
+	for i, s := range steps {
+		if s.Probe {
+			continue
+		}
+		w.steps++
+		if w.steps == w.cut {
+			steps, cut = steps[:i], fmt.Errorf("cut by the test: %w", transport.ErrUnreachable)
+			break
+		}
+		if w.steps == w.kill && s.Shell != "" {
+			prelude := fmt.Sprintf("n=0; set -T; trap 'n=$((n+1)); [ $n -ne %d ] || kill -9 $$' DEBUG\n", w.killCommand)
+			steps[i].Argv, steps[i].Shell = append([]string{"bash", "-c", prelude + s.Shell, "sh"}, s.Argv...), ""
+		}
+	}
+	var results []transport.Result
+	var err error
+	if len(steps) > 0 {
+		results, err = w.conn.Do(ctx, steps...)
+	}
 	for _, r := range results {
 		if bytes.Contains(r.Stdout, []byte("PRIVATE KEY")) || bytes.Contains(r.Stderr, []byte("PRIVATE KEY")) {
 			w.t.Errorf("%s: a private key came back", r.Key)
 		}
+	}
+	if cut != nil && err == nil {
+		return results, cut
 	}
 	return results, err
 }

@@ -230,12 +230,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 		}
 		return t.serverClosing(h, by, work, certs), nil
 	}
-	c.Then = func([]transport.Result) error {
-		for _, p := range plans {
-			t.setForced(p.Key)
-		}
-		return nil
-	}
+	c.Then = t.applied(plans)
 	return c
 }
 
