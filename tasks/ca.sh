@@ -45,6 +45,11 @@ refuse() {
 	printf 'answer %s refused\nreason %s\nend\n' "$verb" "$*"
 }
 
+# outdated: refused because the caller saw the records as they were before; another look mends it.
+outdated() {
+	printf 'answer %s refused\nstale yes\nreason %s\nend\n' "$verb" "$*"
+}
+
 # file NAME PATH: a field whose value is a file.
 file() {
 	[ -f "$2" ] || return 0
@@ -628,7 +633,7 @@ do_crl() {
 	[ -f certs/ca.crt ] || { refuse "the authority has no certificate yet" && return; }
 	next=1
 	if [ -f crlnumber ] && read -r next <crlnumber && is_hex "$next" && [ ${#next} -le 14 ]; then next=$((0x$next)); else next=1; fi
-	[ $((0x$number)) -ge $next ] || { refuse "number $number of the list is below $dir/crlnumber" && return; }
+	[ $((0x$number)) -ge $next ] || { outdated "number $number of the list is below $dir/crlnumber" && return; }
 	sign crl || { refuse "$problem" && return; }
 	text=$(printf "$der" | openssl crl -inform DER -CAfile certs/ca.crt -text 2>&1) || { refuse "openssl cannot read the list that was signed" && return; }
 	case $text in *"verify OK"*) ;; *) refuse "openssl does not accept the list that was signed" && return ;; esac
@@ -643,7 +648,7 @@ do_crl() {
 		part && NF == 4 && !($1 in listed) && long($4) > long(now) { print $1 }')
 	if [ -n "$lacking" ]; then
 		set -- $lacking
-		refuse "the list lacks the revoked certificate $1"
+		outdated "the list lacks the revoked certificate $1"
 		return
 	fi
 	printf '%s\n' "-----BEGIN${text#*-----BEGIN}" | sed '/^-----END/q' | put crl/ca.crl || { refuse "cannot write to $dir/crl" && return; }

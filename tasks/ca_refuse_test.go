@@ -1,0 +1,95 @@
+package tasks
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// What must not be signed is refused before anything is sent.
+func TestIssueRefuses(t *testing.T) {
+	authorities := append(walkthrough(),
+		pki.Authority{Name: "narrow", Host: "a", Subject: "CN=narrow", ValidFor: 2 * year, LeafValidFor: 90 * 24 * time.Hour, AllowedNames: []string{"*.example.net", "10.88.*"}, Profiles: []pki.Profile{pki.ProfileServer}},
+		pki.Authority{Name: "dying", Host: "a", Subject: "CN=dying", ValidFor: 100 * 24 * time.Hour},
+		pki.Authority{Name: "strict", Host: "a2", Subject: "CN=strict", Mode: "restricted"},
+		pki.Authority{Name: "away", Subject: "CN=away", Offline: true},
+		pki.Authority{Name: "company", External: "/nonexistent/company.pem"})
+	w := newCAWorld(t, authorities...)
+	w.mustRun("a")
+	request, _ := csr(t)
+	short := server("db1.example.net")
+	short.ValidFor = 30 * 24 * time.Hour
+	canary := client(CanaryPrefix + "clients")
+	foreign := short
+	foreign.DNSNames = []string{"db1.example.com"}
+	long := client("u")
+	long.ValidFor = 399 * 24 * time.Hour
+	calls := w.calls
+	for _, c := range []struct {
+		name, authority string
+		req             IssueRequest
+		want            string
+		is              error
+	}{
+		{"no such authority", "client", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "did you mean clients?", ErrRefused},
+		{"restricted", "strict", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "not supported by this version", ErrRefused},
+		{"offline", "away", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "cannot export requests", ErrRefused},
+		{"external", "company", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "have its owner sign", ErrRefused},
+		{"not made yet", "servers", IssueRequest{CSR: request, Template: server("db1"), Host: "e"}, "servers", ErrPending},
+		{"no host", "clients", IssueRequest{CSR: request, Template: client("u")}, "names no host", ErrRefused},
+		{"a canary's name", "clients", IssueRequest{CSR: request, Template: canary, Host: "e"}, "are for canaries", ErrRefused},
+		{"no request", "clients", IssueRequest{CSR: []byte("x"), Template: client("u"), Host: "e"}, "read certificate request", ErrRefused},
+		{"life", "clients", IssueRequest{CSR: request, Template: long, Host: "e"}, "399d is longer than the 398d", ErrRefused},
+		{"life of this authority", "narrow", IssueRequest{CSR: request, Template: server("db1.example.net"), Host: "e"}, "90d", ErrRefused},
+		{"name", "narrow", IssueRequest{CSR: request, Template: foreign, Host: "e"}, `"db1.example.com" is not among its allowed_names`, ErrRefused},
+		{"profile", "narrow", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "profile client", ErrRefused},
+		{"authority ends", "dying", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "due for renewal", pki.ErrAuthorityDue},
+	} {
+		_, err := w.fleet.CA.Issue(context.Background(), c.authority, c.req)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.is) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if w.calls != calls {
+		t.Errorf("%d calls were made for requests that are refused", w.calls-calls)
+	}
+	if _, err := w.fleet.CA.Issue(context.Background(), "narrow", IssueRequest{CSR: request, Template: short, Host: "e"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// W40: the certificate of another authority, its chain, and its list if the file holds one.
+func TestExternalAuthority(t *testing.T) {
+	other := newCAWorld(t, walkthrough()[1:]...)
+	other.mustRun("b", "c")
+	chain, err := other.fleet.CA.Chain("servers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := other.write("bare.pem", pki.CertificatePEM(chain...))
+	full := other.write("full.pem", append(pki.CertificatePEM(chain...), other.crl("servers")...))
+	w := newCAWorld(t, pki.Authority{Name: "bare", External: bare}, pki.Authority{Name: "full", External: full}, pki.Authority{Name: "gone", External: "/nonexistent/x.pem"})
+	for _, name := range []string{"bare", "full"} {
+		got, err := w.fleet.CA.Chain(name)
+		if err != nil || len(got) != 2 || !got[0].Equal(chain[0]) || !got[1].Equal(chain[1]) {
+			t.Errorf("%s: chain of %d, %v", name, len(got), err)
+		}
+		if _, _, err := w.fleet.CA.Canaries(name); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: canaries: %v", name, err)
+		}
+	}
+	if _, err := w.fleet.CA.CRL("full"); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.fleet.CA.CRL("bare"); !errors.Is(err, ErrRefused) {
+		t.Errorf("no list in the file: %v", err)
+	}
+	if _, err := w.fleet.CA.Certificate("gone"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}
