@@ -3,6 +3,7 @@ package playbooks
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -86,6 +87,7 @@ func (p *planner) choose() []chosenPlay {
 
 // play plans one play: batches and tasks by host.
 func (p *planner) play(c *chosenPlay) {
+	p.parentsFirst(c.hosts)
 	planned := PlannedPlay{Name: c.play.Name, Tasks: make(map[string][]PlannedTask, len(c.hosts))}
 	size := p.serial(c.play, len(c.hosts))
 	names := make([]string, len(c.hosts))
@@ -106,6 +108,19 @@ func (p *planner) play(c *chosenPlay) {
 	if len(planned.Batches) > 0 {
 		p.plan.Plays = append(p.plan.Plays, planned)
 	}
+}
+
+// parentsFirst puts hosts that hold an authority after those that hold the one above it: the lower one waits for the upper one's signature.
+func (p *planner) parentsFirst(hosts []*inventory.Host) {
+	depth := map[string]int{}
+	for _, a := range p.inv.Authorities {
+		n := 0
+		for up, ok := p.inv.Authorities[a.Issuer]; ok && n < len(p.inv.Authorities); up, ok = p.inv.Authorities[up.Issuer] {
+			n++
+		}
+		depth[a.Host] = max(depth[a.Host], n)
+	}
+	slices.SortStableFunc(hosts, func(a, b *inventory.Host) int { return depth[a.Name] - depth[b.Name] })
 }
 
 // task fills and decodes one task for one host.

@@ -78,6 +78,32 @@ func TestPlanMistakes(t *testing.T) {
 	}
 }
 
+// TestParentsFirst: hosts come in the order of the inventory, but holders of authorities after those above them.
+func TestParentsFirst(t *testing.T) {
+	w := newWorld(t)
+	inv, err := inventory.Parse("i", []byte(`
+hosts:
+  db1: {roles: [db_server]}
+  low: {roles: [intermediate_ca]}
+  mid: {roles: [intermediate_ca]}
+  top: {roles: [root_ca]}
+  db2: {roles: [db_server]}
+authorities:
+  l: {host: low, issuer: m, subject: "CN=l", valid_for: 365d}
+  m: {host: mid, issuer: t, subject: "CN=m", valid_for: 730d}
+  t: {host: top, subject: "CN=t", valid_for: 3650d}
+`), inventory.Options{SSHConfig: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.inv = inv
+	plan := w.plan("plays: [{hosts: all, serial: 2, tasks: [put: {key: a}]}]", PlanOptions{})
+	want := [][]string{{"db1", "top"}, {"db2", "mid"}, {"low"}}
+	if diff := cmp.Diff(want, plan.Plays[0].Batches); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestBatchSize(t *testing.T) {
 	for _, c := range []struct {
 		serial      string
