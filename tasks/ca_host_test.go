@@ -204,3 +204,6 @@ func (w *caWorld) summary(host string) (string, error) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// resultOf is the result of a step that printed out.
+func resultOf(out []byte) transport.Result { return transport.Result{Stdout: out} }
