@@ -1,0 +1,98 @@
+package tasks
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSurveyOfTwoClusters(t *testing.T) {
+	p := newPGHost(t)
+	main, two := p.cluster("15/main"), p.cluster("15/two")
+	if !main.Running || main.Problem != "" || main.Port != 5432 || main.VersionNum/10000 != 15 || main.Dir != "/etc/pgfleet/15-main" || main.OSUser != "postgres" ||
+		main.BinDir != "/usr/lib/postgresql/15/bin" || main.HBAFile != "/etc/postgresql/15/main/pg_hba.conf" || main.LoadTime.IsZero() {
+		t.Errorf("main: %+v", main)
+	}
+	if string(main.HBA) != p.ReadFile(main.HBAFile) || string(main.Config) != p.ReadFile(main.ConfigFile) || string(main.Ident) != p.ReadFile(main.IdentFile) {
+		t.Error("files of main are not as on disk")
+	}
+	if len(main.Served) != 1 || main.ServedProblem != "" || len(main.Databases) == 0 || len(main.Roles) != 1 {
+		t.Errorf("served %d %s, databases %v, roles %v", len(main.Served), main.ServedProblem, main.Databases, main.Roles)
+	}
+	key := main.Files["/etc/ssl/private/ssl-cert-snakeoil.key"]
+	if !strings.HasPrefix(string(key.Bytes), "-----BEGIN PUBLIC KEY-----") || strings.Contains(string(key.Bytes), "PRIVATE") || !key.Readable || key.Group != "ssl-cert" {
+		t.Errorf("key: %+v", key)
+	}
+	if two.Running || two.Problem != "" || two.Port != 5433 || two.HBAFile != "/etc/postgresql/15/two/pg_hba.conf" || len(two.HBA) == 0 || two.Settings["ssl"].Value != "on" {
+		t.Errorf("two: %+v", two)
+	}
+}
+
+func TestSettingsComeIntoForce(t *testing.T) {
+	p := newPGHost(t)
+	before := p.ReadFile("/etc/postgresql/15/main/postgresql.conf")
+	task := &postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.3", "log_line_prefix": `it's \ %m `, "work_mem": "8MB"}}
+	p.must(true, task)
+	p.must(false, task)
+	if got := p.ReadFile("/etc/postgresql/15/main/postgresql.conf"); got != before+"include '/etc/pgfleet/15-main/pgfleet.conf' # pgfleet: keep this line last\n" {
+		t.Errorf("postgresql.conf ends with %q", got[len(got)-200:])
+	}
+	if owner := p.Exec("stat", "-c", "%U:%G %a", "/etc/postgresql/15/main/postgresql.conf"); owner != "postgres:postgres 644" {
+		t.Error(owner)
+	}
+	reload := &postgresReload{WithProof: true}
+	p.host.Fleet.CA = testCAs{}
+	p.must(true, reload)
+	p.must(false, reload)
+	if got := p.sql("show log_line_prefix"); got != `it's \ %m ` {
+		t.Errorf("%q", got)
+	}
+	if got := p.sql("show ssl_min_protocol_version"); got != "TLSv1.3" {
+		t.Error(got)
+	}
+	p.restarts("main")
+	p.must(false, task)
+	p.must(false, reload)
+	if c := p.cluster("15/main"); len(c.Undo) != 0 || len(c.Copies) != 1 || c.Copies[0].State != "proved" {
+		t.Errorf("copies %+v", c.Copies)
+	}
+}
+
+func TestSettingsOfAStoppedCluster(t *testing.T) {
+	p := newPGHost(t)
+	p.host.Clusters = []string{"15/two"}
+	task := &postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.3"}}
+	p.must(true, task)
+	p.must(false, task)
+	p.must(false, &postgresReload{WithProof: true})
+	p.Exec("pg_ctlcluster", "15", "two", "start")
+	if got := p.Exec("runuser", "-u", "postgres", "--", "/usr/lib/postgresql/15/bin/psql", "-p", "5433", "-XAtqc", "show ssl_min_protocol_version"); got != "TLSv1.3" {
+		t.Error(got)
+	}
+}
+
+func TestSettingsRefused(t *testing.T) {
+	p := newPGHost(t)
+	conf := p.ReadFile("/etc/postgresql/15/main/postgresql.conf")
+	p.refused(&postgresSettings{Settings: map[string]string{"ssl_groups": "X25519"}}, "ssl_groups exists from PostgreSQL 18 on, this is 15")
+	p.sql("alter system set ssl_min_protocol_version = 'TLSv1.1'")
+	p.sql("select pg_reload_conf()")
+	p.refused(&postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.2"}}, "ALTER SYSTEM RESET ssl_min_protocol_version", "postgresql.auto.conf")
+	p.sql("alter system reset ssl_min_protocol_version")
+	p.sql("select pg_reload_conf()")
+
+	if err := p.run(&postgresSettings{Settings: map[string]string{"no_such_setting": "1"}}); err == nil || !strings.Contains(err.Error(), "unrecognized configuration parameter") {
+		t.Error(err)
+	}
+	if err := p.run(&postgresSettings{Settings: map[string]string{"work_mem": "lots"}}); err == nil || !strings.Contains(err.Error(), "work_mem") {
+		t.Error(err)
+	}
+	if got := p.ReadFile("/etc/postgresql/15/main/postgresql.conf"); got != conf {
+		t.Error("postgresql.conf was changed by a refused task")
+	}
+	p.Shell("echo 'shared_buffers = many' >>/etc/postgresql/15/main/postgresql.conf")
+	if err := p.run(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}); err == nil || !strings.Contains(err.Error(), `invalid value for parameter "shared_buffers"`) {
+		t.Error(err)
+	}
+	p.Shell("echo 'no quote' >>/etc/postgresql/15/main/postgresql.conf; echo \"ssl_ciphers = 'HIGH\" >>/etc/postgresql/15/main/postgresql.conf")
+	p.refused(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}, "/etc/postgresql/15/main/postgresql.conf:", "syntax error")
+}
