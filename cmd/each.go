@@ -13,15 +13,15 @@ import (
 
 // onEach works on hosts, as many at once as forks allows, and gives what decides the exit code. After the first Ctrl-C no further host is
 // begun; those count as interrupted.
-func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*inventory.Host, work func(context.Context, *inventory.Host, playbooks.Dialer) events.Kind) (playbooks.Ending, error) {
+func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*inventory.Host, work func(context.Context, *inventory.Host, *door) events.Kind) (playbooks.Ending, error) {
 	if connect.forks < 1 {
 		return playbooks.Ending{}, usagef("--forks: at least 1 host must be worked on")
 	}
-	door, err := connect.dialer(sys, nil, hosts)
+	way, err := connect.dialer(sys, nil, hosts)
 	if err != nil {
 		return playbooks.Ending{}, err
 	}
-	defer door.close()
+	defer way.close()
 	ctx, signals, release := watchInterrupts(ctx, sayTo(sys.Err), func() {})
 	defer release()
 	var (
@@ -34,7 +34,7 @@ func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*
 		all.Go(func() error {
 			kind := events.Interrupted
 			if !signals.came() {
-				kind = work(ctx, h, door.dial)
+				kind = work(ctx, h, way)
 			}
 			mu.Lock()
 			defer mu.Unlock()

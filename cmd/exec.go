@@ -73,8 +73,8 @@ func (o *execOptions) run(ctx context.Context, sys *System) error {
 	}
 	shown := printers.NewExec(sys.Out, o.out.style(sys, sys.Out), o.out.output)
 	var mu sync.Mutex
-	end, err := onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, dial playbooks.Dialer) events.Kind {
-		result := o.one(ctx, sys, h, dial)
+	end, err := onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, way *door) events.Kind {
+		result := o.one(ctx, sys, h, way.dial)
 		mu.Lock()
 		defer mu.Unlock()
 		shown.Result(result)

@@ -100,8 +100,8 @@ func (o *hostsOptions) pingAll(ctx context.Context, sys *System, hosts []*invent
 	for i, h := range hosts {
 		place[h] = i
 	}
-	return onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, dial playbooks.Dialer) events.Kind {
-		rows[place[h]].Ping = pingOne(ctx, sys, h, dial)
+	return onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, way *door) events.Kind {
+		rows[place[h]].Ping = pingOne(ctx, sys, h, way.dial)
 		if rows[place[h]].Ping.OK {
 			return events.OK
 		}

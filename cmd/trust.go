@@ -11,6 +11,7 @@ import (
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
 	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/transport/ssh"
 )
 
 // trustOptions is what pgfleet trust was asked for.
@@ -103,8 +104,8 @@ func (o *trustOptions) check(sys *System) error {
 type keyScan struct {
 	printers.HostKeys
 	host   *inventory.Host
-	keys   []hostKey
-	record []hostKey
+	keys   []ssh.HostKey
+	record []ssh.HostKey
 }
 
 // scan fetches the keys of hosts. Nobody logs in.
@@ -115,21 +116,32 @@ func (o *trustOptions) scan(ctx context.Context, sys *System, hosts []*inventory
 		scans[i] = keyScan{host: h}
 		place[h] = i
 	}
-	end, err := onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, _ playbooks.Dialer) events.Kind {
+	end, err := onEach(ctx, sys, &o.connect, hosts, func(ctx context.Context, h *inventory.Host, way *door) events.Kind {
 		s := &scans[place[h]]
 		s.Host, s.HostKeys.Keys = h.Name, []printers.HostKey{}
-		keys, address, err := scanKeys(ctx, h)
-		s.Address, s.keys = address, keys
+		keys, err := way.scan(ctx, h)
 		if err != nil {
 			s.Error, s.Hint = err.Error(), hintOf(err)
 			return events.Unreachable
 		}
+		s.keys = keys
 		for _, k := range keys {
-			s.HostKeys.Keys = append(s.HostKeys.Keys, k.HostKey)
+			s.Address = k.Name
+			s.HostKeys.Keys = append(s.HostKeys.Keys, printers.HostKey{Type: k.Type, Fingerprint: k.Fingerprint, State: stateOf(k)})
 		}
 		return events.OK
 	})
 	return scans, end, err
+}
+
+func stateOf(k ssh.HostKey) printers.KeyState {
+	switch {
+	case k.Known:
+		return printers.KeyRecorded
+	case k.Changed:
+		return printers.KeyChanged
+	}
+	return printers.KeyNew
 }
 
 func (o *trustOptions) show(sys *System, scans []keyScan) error {
@@ -161,13 +173,11 @@ func (o *trustOptions) decide(sys *System, s *keyScan) bool {
 		}
 		matched = true
 		switch {
-		case k.State == printers.KeyRevoked:
-			return complain("the %s key %s is marked @revoked in known_hosts", k.Type, k.Fingerprint)
-		case k.State == printers.KeyChanged && !o.replace:
+		case k.Changed && !o.replace:
 			complain("the %s key differs from the one that is recorded; somebody may be in between", k.Type)
 			fmt.Fprintln(sys.Err, "hint: if the host was installed anew, compare the fingerprint at its console, then: pgfleet trust --replace "+s.Host)
 			return false
-		case k.State != printers.KeyRecorded:
+		case !k.Known:
 			s.record = append(s.record, k)
 		}
 	}
@@ -203,11 +213,23 @@ func (o *trustOptions) record(sys *System, scans []keyScan) error {
 		if len(s.record) == 0 {
 			continue
 		}
-		path, err := recordKeys(s.host, s.record)
-		if err != nil {
-			return &usageError{text: fmt.Sprintf("record the keys of %s: %v", s.Host, err), hint: hintOf(err)}
+		path := knownHostsOf(s.host)
+		write := ssh.AppendKnownHosts
+		if o.replace {
+			write = ssh.ReplaceKnownHosts
+		}
+		if err := write(path, s.record, false); err != nil {
+			return fmt.Errorf("%s: %w", s.Host, err)
 		}
 		fmt.Fprintf(sys.Err, "recorded %s in %s\n", s.Host, path)
 	}
 	return nil
+}
+
+// knownHostsOf gives the file that a host's keys are recorded in: the first that is read for it.
+func knownHostsOf(h *inventory.Host) string {
+	if len(h.Target.KnownHosts) > 0 {
+		return h.Target.KnownHosts[0]
+	}
+	return "~/.ssh/known_hosts"
 }

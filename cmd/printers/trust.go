@@ -13,7 +13,6 @@ const (
 	KeyNew      KeyState = "new"      // nothing is recorded for this host
 	KeyRecorded KeyState = "recorded" // this key is recorded
 	KeyChanged  KeyState = "changed"  // another key is recorded
-	KeyRevoked  KeyState = "revoked"  // this key is marked @revoked
 )
 
 // HostKey is a key that a host presents.
@@ -37,7 +36,7 @@ type HostKeys struct {
 // Keys prints the keys of hosts as a table, and below it what stands in the way of those that presented none.
 func Keys(out io.Writer, s Style, hosts []HostKeys) {
 	t := table{header: []string{"host", "known as", "type", "fingerprint", "state"}}
-	states := map[KeyState]string{KeyNew: yellow, KeyRecorded: green, KeyChanged: red, KeyRevoked: red}
+	states := map[KeyState]string{KeyNew: yellow, KeyRecorded: green, KeyChanged: red}
 	for _, h := range hosts {
 		for _, k := range h.Keys {
 			t.add(plain(h.Host), plain(h.Address), plain(Clean(k.Type)), plain(k.Fingerprint), cell{string(k.State), states[k.State]})

@@ -1,0 +1,70 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/transport"
+	"github.com/pgfleet/pgfleet/transport/ssh"
+)
+
+// door opens connections to hosts. They share bastions, agent, keys and passwords until close.
+type door struct {
+	dial playbooks.Dialer
+	// scan gives the keys that a host presents, without logging in.
+	scan  func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
+	close func()
+}
+
+// dialer makes the door to some hosts; it asks for what has to be asked for beforehand. screen, if not nil, makes way for questions.
+func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[]*inventory.Host) (*door, error) {
+	words, err := newPasswords(sys, o.askBecome, lists...)
+	if err != nil {
+		return nil, err
+	}
+	opt := ssh.Options{SudoPassword: words.forSudo(lists...), Getenv: sys.Getenv}
+	if sys.canAsk() {
+		opt.Passphrase = func(file string) ([]byte, error) { return askBeside(sys, screen, "passphrase of "+file+": ") }
+	}
+	pool := ssh.NewPool(opt)
+	return &door{
+		dial: func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) },
+		scan: func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
+			return ssh.ScanHostKeys(ctx, h.Target, pool)
+		},
+		close: func() { _ = pool.Close() },
+	}, nil
+}
+
+// askBeside asks for a secret while the live display makes way.
+func askBeside(sys *System, screen *printers.Screen, question string) (answer []byte, err error) {
+	if screen == nil {
+		return sys.secret(question)
+	}
+	screen.Pause(func() { answer, err = sys.secret(question) })
+	return answer, err
+}
+
+// forSudo gives the function that the transport asks by the host's name; nil when no host has a password.
+func (p *passwords) forSudo(lists ...[]*inventory.Host) func(context.Context, string) ([]byte, error) {
+	hosts, some := map[string]*inventory.Host{}, p.typed != nil
+	for _, list := range lists {
+		for _, h := range list {
+			hosts[h.Name] = h
+			some = some || h.SudoPassword != nil
+		}
+	}
+	if !some {
+		return nil
+	}
+	return func(ctx context.Context, name string) ([]byte, error) {
+		h, ok := hosts[name]
+		if !ok {
+			return nil, errors.New("no password is known for " + name)
+		}
+		return p.of(ctx, h)
+	}
+}
