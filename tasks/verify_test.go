@@ -1,0 +1,129 @@
+package tasks
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestClassify(t *testing.T) {
+	data, err := os.ReadFile("testdata/verify/outcomes.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		want, text, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		if !ok {
+			t.Fatalf("no tab in %q", line)
+		}
+		seen++
+		if got := classify(2, text); string(got) != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	if seen < 20 {
+		t.Fatalf("only %d outcomes", seen)
+	}
+	if got := classify(0, "certificate verify failed"); got != connects {
+		t.Errorf("exit code 0 is %q", got)
+	}
+}
+
+func TestParseTried(t *testing.T) {
+	got, err := parseTried([]byte("0 0 4\nt|x|\n1 2 7\na\nb\nc\nd\n"))
+	want := []tried{{"0", 0, "t|x|"}, {"1", 2, "a\nb\nc\nd"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, cut := range []string{"0 0 4\nt|x", "0 0 4\nt|x|", "0 0\n", "0 x 1\na\n", "0 0 -1\n\n", "nothing"} {
+		if got, err := parseTried([]byte(cut)); err == nil {
+			t.Errorf("%q was read as %v", cut, got)
+		}
+	}
+}
+
+func FuzzParseTried(f *testing.F) {
+	f.Add([]byte("0 0 4\nt|x|\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, err := parseTried(data)
+		size := 0
+		for _, one := range list {
+			size += len(one.text)
+		}
+		if size > len(data) || err == nil && len(list) == 0 && len(data) > 0 {
+			t.Errorf("%q gave %v", data, list)
+		}
+	})
+}
+
+func TestConninfoQuotes(t *testing.T) {
+	got := conninfo([]keyword{{"user", `o'br\ien x`}, {"dbname", ""}})
+	if want := `user='o\'br\\ien x' dbname=''`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestCellJudges(t *testing.T) {
+	login := verifyCase{check: "login", want: []outcome{connects}, serial: "17"}
+	for _, tt := range []struct {
+		name        string
+		c           verifyCase
+		got         outcome
+		text        string
+		ok, unknown bool
+	}{
+		{"good login", login, connects, "t|TLSv1.3|17|dbuser1", true, false},
+		{"old certificate", login, connects, "t|TLSv1.3|16|dbuser1", false, false},
+		{"without TLS", login, connects, "f|||dbuser1", false, false},
+		{"unreadable", login, connects, "", false, false},
+		{"refused", login, certWanted, "FATAL:  connection requires a valid client certificate", false, false},
+		{"right refusal", verifyCase{want: []outcome{certWanted}}, certWanted, "x", true, false},
+		{"wrong refusal", verifyCase{want: []outcome{certWanted}}, cannotReach, "x", false, false},
+		{"connects instead", verifyCase{want: []outcome{certWanted}}, connects, "t|||u", false, false},
+		{"no password known", verifyCase{want: []outcome{connects}, needsPassword: true}, noPassword, "x", false, true},
+		{"password known", verifyCase{want: []outcome{connects}, needsPassword: true, password: "p"}, wrongPassword, "x", false, false},
+	} {
+		cell := tt.c.cell(tt.got, tt.text, "psql")
+		if cell.OK != tt.ok || cell.NotProven != tt.unknown {
+			t.Errorf("%s: %+v", tt.name, cell)
+		}
+	}
+}
+
+func TestGateHoldsFour(t *testing.T) {
+	var g Gate
+	ctx, cancel := context.WithCancel(context.Background())
+	var leaves []func()
+	for range gateWidth {
+		leave, err := g.Enter(ctx, "db2", "db1", "db2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves = append(leaves, leave)
+	}
+	in := make(chan error)
+	go func() {
+		_, err := g.Enter(ctx, "db1")
+		in <- err
+	}()
+	select {
+	case <-in:
+		t.Fatal("a fifth came in")
+	case <-time.After(20 * time.Millisecond):
+	}
+	leaves[0]()
+	if err := <-in; err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := g.Enter(ctx, "db1"); err == nil {
+		t.Fatal("came in after the end")
+	}
+}
