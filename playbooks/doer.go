@@ -16,7 +16,7 @@ import (
 type doer struct {
 	host string
 	conn transport.Conn
-	// dir of the lease; "" takes none (a restricted CA host guards itself).
+	// dir of the lease.
 	dir  string
 	who  tenant
 	gone func(*LockedError) bool
@@ -28,8 +28,21 @@ type doer struct {
 	// leased is when the lease was taken or renewed; zero: never.
 	leased time.Time
 	trips  int
-	// changing counts steps sent that are no probes.
+	// changing counts round trips that carried a change.
 	changing int
+	// queue waits for the next one.
+	queue []transport.Step
+}
+
+// Later has steps sent in front of the next round trip that changes something, at the latest when the run leaves the host. They are notes to the next
+// run: what comes of them is not told, a failure stops nothing, and a run that dies before has not sent them.
+func (d *doer) Later(steps ...transport.Step) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range steps {
+		s.Probe = true // so that its failure does not stop the list
+		d.queue = append(d.queue, s)
+	}
 }
 
 // Do runs steps in one round trip, in front of them the lease where one is needed. The error is the connection's, or wraps ErrLocked: then
@@ -43,9 +56,8 @@ func (d *doer) Do(ctx context.Context, steps ...transport.Step) ([]transport.Res
 	if d.readOnly {
 		return nil, fmt.Errorf("a change was sent to %s in a check", d.host)
 	}
-	if d.dir == "" || !d.leased.IsZero() && d.now().Sub(d.leased) < leaseRenew {
-		d.changing++
-		return d.send(ctx, steps)
+	if !d.leased.IsZero() && d.now().Sub(d.leased) < leaseRenew {
+		return d.change(ctx, nil, steps)
 	}
 	results, err := d.leasedDo(ctx, "", steps)
 	if held := new(LockedError); errors.As(err, &held) && d.gone != nil && d.gone(held) {
@@ -54,21 +66,33 @@ func (d *doer) Do(ctx context.Context, steps ...transport.Step) ([]transport.Res
 	return results, err
 }
 
-// leasedDo sends steps behind the lease's and gives their results alone. over is the id of a dead run whose lease is taken over.
+// leasedDo changes something behind the lease. over is the id of a dead run whose lease is taken over.
 func (d *doer) leasedDo(ctx context.Context, over string, steps []transport.Step) ([]transport.Result, error) {
-	all := make([]transport.Step, 0, len(steps)+1)
-	all = append(append(all, d.who.takeStep(d.dir, over)), steps...)
 	before := d.now()
+	take := d.who.takeStep(d.dir, over)
+	results, err := d.change(ctx, &take, steps)
+	if err == nil {
+		d.leased = before
+	}
+	return results, err
+}
+
+// change sends steps, in front of them the lease's if it is given, and what waited, and gives the results of steps alone.
+func (d *doer) change(ctx context.Context, take *transport.Step, steps []transport.Step) ([]transport.Result, error) {
+	all := make([]transport.Step, 0, len(steps)+len(d.queue)+1)
+	if take != nil {
+		all = append(all, *take)
+	}
+	all = append(append(all, d.queue...), steps...)
 	results, err := d.send(ctx, all)
-	if len(results) == 0 {
-		return nil, err
+	if take != nil && len(results) > 0 {
+		if err := leaseError(d.host, results[0]); err != nil {
+			return nil, err
+		}
 	}
-	if err := leaseError(d.host, results[0]); err != nil {
-		return nil, err
-	}
-	d.leased = before
 	d.changing++
-	return results[1:], err
+	d.queue = nil
+	return results[min(len(all)-len(steps), len(results)):], err
 }
 
 func (d *doer) send(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {
@@ -81,15 +105,20 @@ func (d *doer) Dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return d.conn.Dial(ctx, network, addr)
 }
 
-// release gives the lease back, if one was taken. It is best effort: a lease ends by itself.
+// release sends what still waits and gives the lease back, if one was taken. It is best effort: a lease ends by itself.
 func (d *doer) release(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	steps := d.queue
+	if len(steps) > 0 && (d.leased.IsZero() || d.now().Sub(d.leased) >= leaseRenew) {
+		steps = append([]transport.Step{d.who.takeStep(d.dir, "")}, steps...)
+		d.leased = d.now()
+	}
 	if d.leased.IsZero() {
 		return
 	}
-	d.leased = time.Time{}
-	_, _ = d.send(ctx, []transport.Step{d.who.releaseStep(d.dir)})
+	d.queue, d.leased = nil, time.Time{}
+	_, _ = d.send(ctx, append(steps[:len(steps):len(steps)], d.who.releaseStep(d.dir)))
 }
 
 // changed counts the round trips so far that carried a change.

@@ -52,7 +52,9 @@ func TestMutualTLS(t *testing.T) {
 		}
 		var told []events.Event
 		out, err := playbooks.Run(t.Context(), plan, playbooks.RunOptions{Owner: "test", Sink: func(e events.Event) { told = append(told, e) },
-			Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) { return hosts[h.Name].Connect(), nil }})
+			Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+				return hosts[h.Name].Connect(), nil
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}

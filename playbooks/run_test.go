@@ -347,6 +347,33 @@ func TestLeaseRenewal(t *testing.T) {
 	}
 }
 
+// TestLater: what can wait goes with the next change, in front of it, or with the lease's return; its failure stops nothing.
+func TestLater(t *testing.T) {
+	w := newWorld(t)
+	b := w.boxes["db1"]
+	b.broken["bad"] = true
+	d := &doer{host: "db1", conn: b, dir: leaseDir, who: tenant{run: "r1"}, now: func() time.Time { return w.now }}
+	step := func(words ...string) transport.Step { return transport.Step{Argv: words} }
+	d.Later(step("set", "bad", "1"), step("set", "note", "1"))
+	results, err := d.Do(t.Context(), transport.Step{Argv: []string{"get", "a"}, Probe: true})
+	if err != nil || len(results) != 1 {
+		t.Fatal(results, err)
+	}
+	results, err = d.Do(t.Context(), step("set", "a", "x"), transport.Step{Key: "v", Argv: []string{"get", "a"}, Probe: true})
+	if err != nil || len(results) != 2 || results[1].Key != "v" || string(results[1].Stdout) != "x" {
+		t.Fatal(results, err)
+	}
+	d.Later(step("set", "note", "2"))
+	d.release(t.Context())
+	d.release(t.Context())
+	d.Later(step("set", "note", "3"))
+	d.release(t.Context())
+	want := [][]string{{"get a"}, {"lease", "set bad 1", "set note 1", "set a x", "get a"}, {"set note 2", "release"}, {"lease", "set note 3", "release"}}
+	if diff := cmp.Diff(want, b.trips); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	w := newWorld(t)
 	plan := w.plan(`plays: [{hosts: db1, tasks: [put: {key: a}]}]`, PlanOptions{})
