@@ -176,7 +176,7 @@ func (w *caWorld) killAt(n int) func() int {
 	w.t.Helper()
 	bin := w.t.TempDir()
 	log := filepath.Join(w.t.TempDir(), "count")
-	for _, name := range []string{"openssl", "mv", "sync", "cat", "sed", "awk", "mkdir", "rm", "chmod", "find", "cp", "flock", "date", "ls", "id"} {
+	for _, name := range []string{"openssl", "mv", "sync", "cat", "sed", "awk", "mkdir", "rm", "chmod", "find", "cp", "flock", "date", "ls", "id", "sort"} {
 		real, err := exec.LookPath(name)
 		if err != nil {
 			w.t.Fatal(err)

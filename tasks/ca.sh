@@ -11,7 +11,7 @@
 #   revoked/SERIAL        one line: SERIAL, time, reason, end of the certificate
 #   index.txt, index.txt.attr, crlnumber, openssl.cnf    for users of "openssl ca": rebuilt from the records, compared at each request;
 #                         what is found only there (revoked by hand) is taken over into the records
-#   requests/ID           serial number issued for a request;  holders/KEY: host that has a key.  Both only speed up
+#   requests/ID           serial number issued for a request;  holders/KEY: host that has a key.  Both only speed up, and are made from the records
 #   pending/              work that was cut short; nothing in it has left this host
 #
 # Input: "pgfleet-ca 1 TIME" (the caller's clock in seconds since 1970, 0: not compared), then requests: "request VERB", one "NAME VALUE" a line, "end".
@@ -184,6 +184,7 @@ ready() {
 		return 1
 	fi
 	lock
+	[ -d requests ] && [ -d holders ] || lay_out || die "cannot set up $dir"
 	reconcile
 }
 
@@ -341,10 +342,10 @@ sign() {
 	problem=''
 }
 
-# write_pem: $der as a certificate in PEM.
+# write_pem FILE: a certificate in DER as PEM.
 write_pem() {
 	echo '-----BEGIN CERTIFICATE-----'
-	printf "$der" | openssl base64 || return 1
+	openssl base64 -in "$1" </dev/null || return 1
 	echo '-----END CERTIFICATE-----'
 }
 
@@ -421,6 +422,8 @@ make_folder() {
 
 # lay_out makes what is missing in the folder and closes it to others.
 lay_out() {
+	pointers=there
+	[ -d requests ] && [ -d holders ] || pointers=missing
 	for folder in keys certs issued revoked pending crl requests holders; do
 		[ -d $folder ] || mkdir $folder || return 1
 	done
@@ -429,7 +432,25 @@ lay_out() {
 	[ -f index.txt.attr ] || printf 'unique_subject = no\n' | put index.txt.attr || return 1
 	[ -f crlnumber ] || printf '01\n' | put crlnumber || return 1
 	[ -f openssl.cnf ] || openssl_config | put openssl.cnf || return 1
+	[ $pointers = there ] || point || return 1
 	[ -f index.txt ] || rebuild
+}
+
+# point writes requests/ and holders/ anew from the records; of two certificates for one request the one that ends later counts.
+point() {
+	find issued -type f ! -name '*.new' -exec awk '
+		function show() { if (serial != "" && id != "") print (length(expires) > 13 ? "" : "20") expires, serial, id, host, key }
+		FNR == 1 { show(); serial = id = host = key = expires = "" }
+		$1 == "serial" { serial = $2 }
+		$1 == "request" { id = $2 }
+		$1 == "host" { host = $2 }
+		$1 == "key" { key = $2 }
+		$1 == "expires" { expires = $2 }
+		END { show() }' {} + </dev/null | sort | while read -r _ item id host key; do
+		is_hex "$item" && is_word "$id" && printf '%s\n' "$item" >"requests/$id"
+		case $key in '' | *[!0-9a-f]*) continue ;; esac
+		printf '%s\n' "$host" >"holders/$key"
+	done
 }
 
 openssl_config() {
@@ -459,7 +480,7 @@ do_root() {
 	fi
 	is_hex "$serial" && is_bytes "$tbs" || { refuse "broken request" && return; }
 	sign "$serial" || { refuse "$problem" && return; }
-	write_pem >pending/ca.crt || { refuse "cannot write to $dir" && return; }
+	printf "$der" >pending/ca.der && write_pem pending/ca.der >pending/ca.crt || { refuse "cannot write to $dir" && return; }
 	case $(openssl verify -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate that was signed" && return ;;
@@ -530,10 +551,11 @@ acceptable() {
 # stage writes the record where the bytes to be signed were. Its end is added when it has been read back.
 stage() {
 	problem="cannot write to $dir"
+	printf "$der" >"pending/$serial.der" || return 1
 	{
 		printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nsubject %s\n' "$serial" "$id" "$host" "$key" "$profile" "$subject"
-		write_pem
-	} >"pending/$serial" && printf "$der" >"pending/$serial.der" || return 1
+		write_pem "pending/$serial.der"
+	} >"pending/$serial" || return 1
 	printf '%s\n' "$serial" >"requests/$id" || return 1
 	if [ -n "$key" ]; then printf '%s\n' "$host" >"holders/$key" || return 1; fi
 	staged="$staged $serial" rows="$rows$serial $revoke|$subject$nl"

@@ -76,7 +76,7 @@ func (w *caWorld) without(what string) {
 		os.Remove(filepath.Join(bin, "openssl"))
 		link(w.t, bin, "openssl")
 	default:
-		for _, name := range []string{"openssl", "mv", "sync", "cat", "sed", "awk", "mkdir", "rm", "chmod", "find", "cp", "date", "ls", "id", "sleep", "od"} {
+		for _, name := range []string{"openssl", "mv", "sync", "cat", "sed", "awk", "mkdir", "rm", "chmod", "find", "cp", "date", "ls", "id", "sleep", "od", "sort"} {
 			if name != what {
 				link(w.t, bin, name)
 			}
