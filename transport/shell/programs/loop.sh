@@ -7,7 +7,7 @@
 # Output on both streams: "\n<nonce> B <id>\n" before a step, "\n<nonce> E <id> <code>\n" after it, "\n<nonce> D <id>\n".
 LC_ALL=C
 export LC_ALL
-unset LANG LANGUAGE ENV BASH_ENV CDPATH MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR
+unset LANG LANGUAGE ENV BASH_ENV CDPATH OLDPWD MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR
 umask 022
 cd /
 nl=$(printf "\nx")

@@ -1,0 +1,192 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// auth is what one login has to offer, and what went wrong while it was gathered.
+type auth struct {
+	pool   *Pool
+	target transport.Target
+	ctx    context.Context
+	// offered counts keys; notes are reasons why something could not be offered.
+	offered int
+	notes   []string
+}
+
+func (a *auth) note(format string, args ...any) {
+	a.notes = append(a.notes, fmt.Sprintf(format, args...))
+}
+
+func (a *auth) methods() []ssh.AuthMethod {
+	methods := []ssh.AuthMethod{ssh.PublicKeysCallback(a.signers)}
+	if a.pool.opt.Password == nil {
+		return methods
+	}
+	password := func() (string, error) {
+		b, err := once(a.ctx, a.pool, a.pool.logins, a.target.Name, true, func() ([]byte, error) {
+			return a.pool.opt.Password(a.ctx, a.target.Name)
+		})
+		return string(b), err
+	}
+	return append(methods, ssh.PasswordCallback(password), ssh.KeyboardInteractive(
+		func(_, _ string, questions []string, echos []bool) ([]string, error) {
+			answers := make([]string, len(questions))
+			for i := range questions {
+				if echos[i] {
+					return nil, fmt.Errorf("the host asks a question that is no password: %q", questions[i])
+				}
+				var err error
+				if answers[i], err = password(); err != nil {
+					return nil, err
+				}
+			}
+			return answers, nil
+		}))
+}
+
+// refused is the error for a login that the host did not accept.
+func (a *auth) refused(err error) error {
+	what := fmt.Sprintf("%d keys offered", a.offered)
+	if len(a.notes) > 0 {
+		what += "; " + strings.Join(a.notes, "; ")
+	}
+	return fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err)
+}
+
+// signers gives the keys in the order of ssh(1): certificates and agent keys that are also named, named files, the agent's others.
+func (a *auth) signers() ([]ssh.Signer, error) {
+	agentKeys := a.agentSigners()
+	var named, others []ssh.Signer
+	used := map[int]bool{}
+	for _, file := range a.identityFiles() {
+		key, err := a.pool.key(a.ctx, file)
+		if err != nil {
+			if len(a.target.IdentityFiles) > 0 || !errors.Is(err, os.ErrNotExist) {
+				a.note("%v", err)
+			}
+			continue
+		}
+		signer := key.signer
+		for i, s := range agentKeys {
+			if key.public != nil && bytes.Equal(s.PublicKey().Marshal(), key.public.Marshal()) {
+				signer, used[i] = s, true
+			}
+		}
+		if signer == nil {
+			a.note("%s: %s", file, key.why)
+			continue
+		}
+		named = append(append(named, a.certified(signer, key.certificates)...), signer)
+	}
+	for i, s := range agentKeys {
+		if !used[i] && !a.target.IdentitiesOnly {
+			others = append(append(others, a.certified(s, nil)...), s)
+		}
+	}
+	all := append(named, others...)
+	a.offered = len(all)
+	return all, nil
+}
+
+// certified gives signer once for each certificate on its key, from certs and the target's CertificateFiles.
+func (a *auth) certified(signer ssh.Signer, certs []*ssh.Certificate) []ssh.Signer {
+	for _, file := range a.target.CertificateFiles {
+		cert, err := readCertificate(expand(file))
+		if err != nil {
+			a.note("%v", err)
+			continue
+		}
+		certs = append(certs[:len(certs):len(certs)], cert)
+	}
+	var out []ssh.Signer
+	for _, cert := range certs {
+		if !bytes.Equal(cert.Key.Marshal(), signer.PublicKey().Marshal()) {
+			continue
+		}
+		if s, err := ssh.NewCertSigner(cert, signer); err == nil {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// identityFiles are the target's, or ssh(1)'s defaults.
+func (a *auth) identityFiles() []string {
+	if len(a.target.IdentityFiles) > 0 {
+		return a.target.IdentityFiles
+	}
+	return []string{"~/.ssh/id_rsa", "~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"}
+}
+
+// agentConn is one connection to an agent.
+type agentConn struct {
+	conn    net.Conn
+	signers []ssh.Signer
+}
+
+func (a *auth) agentSigners() []ssh.Signer {
+	getenv := a.pool.opt.Getenv
+	if getenv == nil {
+		getenv = os.Getenv
+	}
+	socket := a.target.IdentityAgent
+	switch {
+	case socket == "none":
+		return nil
+	case socket == "" || socket == "SSH_AUTH_SOCK":
+		socket = getenv("SSH_AUTH_SOCK")
+	case strings.HasPrefix(socket, "$"):
+		socket = getenv(strings.Trim(socket[1:], "{}"))
+	}
+	if socket == "" {
+		return nil
+	}
+	ac, err := once(a.ctx, a.pool, a.pool.agents, socket, false, func() (*agentConn, error) { return dialAgent(a.ctx, expand(socket)) })
+	if err != nil {
+		a.note("agent: %v", err)
+		return nil
+	}
+	return ac.signers
+}
+
+func dialAgent(ctx context.Context, socket string) (*agentConn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	signers, err := agent.NewClient(struct{ io.ReadWriter }{conn}).Signers()
+	if !stop() || err != nil {
+		conn.Close()
+		return nil, causeOf(ctx, err)
+	}
+	return &agentConn{conn, signers}, nil
+}
+
+// expand replaces a leading ~/ by the home folder.
+func expand(file string) string {
+	rest, ok := strings.CutPrefix(file, "~/")
+	if !ok {
+		return file
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return file
+	}
+	return filepath.Join(home, rest)
+}

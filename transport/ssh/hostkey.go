@@ -1,0 +1,223 @@
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/skeema/knownhosts"
+	"golang.org/x/crypto/ssh"
+	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// HostKeyError is a host whose key is unknown, changed or revoked. It wraps transport.ErrHostKey.
+type HostKeyError struct {
+	// Host is the inventory's name; Name is what known_hosts is searched for.
+	Host, Name string
+	// Type and Fingerprint (SHA256:…) of the key that the host showed.
+	Type, Fingerprint string
+	// Known are the recorded keys.
+	Known []KnownKey
+	// Changed: others are recorded. Revoked: this one is marked @revoked.
+	Changed, Revoked bool
+	// Cause says more for a certificate that was not accepted; mostly nil.
+	Cause error
+}
+
+// KnownKey is a line of a known_hosts file.
+type KnownKey struct {
+	Type, Fingerprint, File string
+	Line                    int
+}
+
+// Error says what is wrong, with the fingerprint and the command that helps.
+func (e *HostKeyError) Error() string {
+	shown := fmt.Sprintf("%s key %s", e.Type, e.Fingerprint)
+	switch {
+	case e.Revoked:
+		return fmt.Sprintf("%s shows a revoked host key: %s", e.Name, shown)
+	case e.Changed:
+		places := make([]string, len(e.Known))
+		for i, k := range e.Known {
+			places[i] = fmt.Sprintf("%s %s (%s:%d)", k.Type, k.Fingerprint, k.File, k.Line)
+		}
+		return fmt.Sprintf("the host key of %s has changed: it shows %s, recorded is %s; if that is right: pgfleet trust %s", e.Name, shown,
+			strings.Join(places, ", "), e.Host)
+	case e.Cause != nil:
+		return fmt.Sprintf("the host certificate of %s is not accepted: %v", e.Name, e.Cause)
+	}
+	return fmt.Sprintf("the host key of %s is not known: it shows %s; to record it: pgfleet trust %s", e.Name, shown, e.Host)
+}
+
+// Hint is what to do about it.
+func (e *HostKeyError) Hint() string {
+	if e.Changed || e.Revoked {
+		return "somebody may be in between. If the host was installed anew, compare the fingerprint on its console before you record it"
+	}
+	return "compare the fingerprint with the host's (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
+}
+
+// Unwrap makes it an ErrHostKey.
+func (e *HostKeyError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{transport.ErrHostKey}
+	}
+	return []error{transport.ErrHostKey, e.Cause}
+}
+
+// knownHosts is a set of known_hosts files, read.
+type knownHosts struct {
+	db *knownhosts.HostKeyDB
+	// original gives the file for which a repaired copy was read.
+	original map[string]string
+}
+
+func (p *Pool) knownFor(ctx context.Context, t transport.Target) (*knownHosts, error) {
+	files := t.KnownHosts
+	if len(files) == 0 {
+		files = p.opt.KnownHosts
+	}
+	if len(files) == 0 {
+		files = []string{"~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"}
+	}
+	k, err := once(ctx, p, p.known, strings.Join(files, "\x00"), true, func() (*knownHosts, error) { return readKnownHosts(files) })
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", transport.ErrHostKey, err)
+	}
+	return k, nil
+}
+
+// readKnownHosts reads those of files that exist. Lines that cannot be read are passed over, as by ssh(1).
+func readKnownHosts(files []string) (*knownHosts, error) {
+	k := &knownHosts{original: map[string]string{}}
+	var there []string
+	for _, file := range files {
+		file = expand(file)
+		content, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read known hosts: %w", err)
+		}
+		if _, err := xknownhosts.New(file); err != nil {
+			copied, err := repaired(string(content))
+			if err != nil {
+				return nil, err
+			}
+			defer os.Remove(copied)
+			k.original[copied] = file
+			file = copied
+		}
+		there = append(there, file)
+	}
+	db, err := knownhosts.NewDB(there...)
+	if err != nil {
+		return nil, fmt.Errorf("read known hosts: %w", err)
+	}
+	k.db = db
+	return k, nil
+}
+
+// repaired writes a copy in which every line that cannot be read alone is empty.
+func repaired(content string) (string, error) {
+	f, err := os.CreateTemp("", "pgfleet-known-hosts-*")
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	for line := range strings.Lines(content) {
+		if strings.TrimSpace(line) != "" {
+			if _, _, _, _, _, err := ssh.ParseKnownHosts([]byte(line)); err != nil {
+				line = "\n"
+			}
+		}
+		if _, err := f.WriteString(line); err != nil {
+			return "", err
+		}
+	}
+	return f.Name(), nil
+}
+
+// lookupName is "host:port" under which known_hosts is searched: an alias stands alone, as in ssh(1).
+func lookupName(t transport.Target) string {
+	if t.HostKeyAlias != "" {
+		return net.JoinHostPort(strings.ToLower(t.HostKeyAlias), "22")
+	}
+	return strings.ToLower(address(t))
+}
+
+// algorithms are those of the keys recorded for t, so that the host shows one of them; none recorded: the defaults.
+func (k *knownHosts) algorithms(t transport.Target) []string {
+	algorithms := k.db.HostKeyAlgorithms(lookupName(t))
+	for _, key := range k.db.HostKeys(lookupName(t)) {
+		if key.Cert {
+			// The authority's type says nothing about the type of the keys that it certifies.
+			return append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
+				ssh.CertAlgoRSASHA512v01, ssh.CertAlgoRSASHA256v01}, plain(algorithms)...)
+		}
+	}
+	return algorithms
+}
+
+func plain(algorithms []string) []string {
+	var out []string
+	for _, a := range algorithms {
+		if !strings.Contains(a, "-cert-") {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// hostCheck is the check of one handshake.
+type hostCheck struct {
+	name   string
+	target transport.Target
+	known  *knownHosts
+	// passed: the key exchange came to a key, and it was accepted. err: it was not.
+	passed bool
+	err    error
+}
+
+func (k *knownHosts) checker(t transport.Target) *hostCheck {
+	return &hostCheck{name: lookupName(t), target: t, known: k}
+}
+
+// callback is keyed on the dialled name alone: through a bastion the remote address is 0.0.0.0.
+func (c *hostCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
+	err := c.known.db.HostKeyCallback()(c.name, &net.TCPAddr{IP: net.IPv4zero}, key)
+	if err == nil {
+		c.passed = true
+		return nil
+	}
+	e := &HostKeyError{Host: c.target.Name, Name: knownhosts.Normalize(c.name), Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key)}
+	var keyErr *xknownhosts.KeyError
+	var revoked *xknownhosts.RevokedError
+	switch {
+	case errors.As(err, &revoked):
+		e.Revoked = true
+	case errors.As(err, &keyErr):
+		e.Changed = len(keyErr.Want) > 0
+		for _, w := range keyErr.Want {
+			e.Known = append(e.Known, c.known.line(w))
+		}
+	default:
+		e.Cause = err
+	}
+	c.err = e
+	return e
+}
+
+func (k *knownHosts) line(w xknownhosts.KnownKey) KnownKey {
+	file := w.Filename
+	if original, ok := k.original[file]; ok {
+		file = original
+	}
+	return KnownKey{Type: w.Key.Type(), Fingerprint: ssh.FingerprintSHA256(w.Key), File: file, Line: w.Line}
+}

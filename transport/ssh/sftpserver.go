@@ -1,0 +1,125 @@
+package ssh
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/pkg/sftp"
+)
+
+// launchServer is what Bootstrap runs to become an sftp-server: it reads a nonce and a user, and prints the nonce before the server
+// begins, so that whatever start-up files print is over. Nothing is created there that others could read.
+const launchServer = `IFS= read -r n; IFS= read -r u; LC_ALL=C; export LC_ALL; umask 077; cd /; set --; ` +
+	`if [ -n "$u" ] && [ "$u" != "$(id -un)" ]; then i=$(id -u "$u") && g=$(id -g "$u") || exit 1; ` +
+	`if setpriv --reuid "$i" --regid "$g" --init-groups true; then set -- setpriv --reuid "$i" --regid "$g" --init-groups --; ` +
+	`elif command -v runuser; then set -- runuser -u "$u" --; else set -- su -s /bin/sh -c "exec \"\$0\" \"\$@\"" -- "$u"; fi; fi >/dev/null; ` +
+	`for s in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server /usr/libexec/ssh/sftp-server; ` +
+	`do [ -x "$s" ] && break; done; [ -x "$s" ] || exit 127; printf "\n%s\n" "$n"; exec "$@" "$s"` + "\n"
+
+// fileServer is one sftp-server that acts as one user.
+type fileServer struct {
+	*sftp.Client
+	close func()
+}
+
+// server gives the sftp-server of a user ("" is the shell's), started when first needed. errRefused: no session is left for it, or
+// it does not start.
+func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
+	if s, ok := c.servers[user]; ok {
+		return s, nil
+	}
+	pipes, err := c.rootPipes(ctx, c.root)
+	if err != nil {
+		return nil, err
+	}
+	nonce := rand.Text()
+	go io.Copy(io.Discard, pipes.Err)
+	var sent sync.WaitGroup
+	sent.Go(func() { fmt.Fprintf(pipes.In, "%s%s\n%s\n", launchServer, nonce, user) })
+	in := &afterFirst{Writer: pipes.In, first: &sent, end: pipes.Close}
+	type answer struct {
+		client *sftp.Client
+		err    error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		client, err := sftp.NewClientPipe(&afterMark{r: pipes.Out, mark: []byte("\n" + nonce + "\n")}, in, sftp.UseConcurrentWrites(true))
+		got <- answer{client, err}
+	}()
+	select {
+	case a := <-got:
+		if a.err == nil && !able(a.client) {
+			a.client.Close()
+			a.err = errors.New("it has no posix-rename or no fsync")
+		}
+		if a.err != nil {
+			pipes.Close()
+			return nil, fmt.Errorf("%w: sftp-server: %w", errRefused, a.err)
+		}
+		s := &fileServer{Client: a.client, close: func() { pipes.Close(); a.client.Close() }}
+		c.servers[user] = s
+		return s, nil
+	case <-ctx.Done():
+		pipes.Close()
+		return nil, context.Cause(ctx)
+	}
+}
+
+func able(c *sftp.Client) bool {
+	_, rename := c.HasExtension("posix-rename@openssh.com")
+	_, fsync := c.HasExtension("fsync@openssh.com")
+	return rename && fsync
+}
+
+// afterFirst lets writes pass once the first lines are on their way.
+type afterFirst struct {
+	io.Writer
+	first *sync.WaitGroup
+	end   func() error
+}
+
+// Write waits its turn.
+func (a *afterFirst) Write(b []byte) (int, error) {
+	a.first.Wait()
+	return a.Writer.Write(b)
+}
+
+// Close ends the channel.
+func (a *afterFirst) Close() error { return a.end() }
+
+// afterMark passes on what comes after mark.
+type afterMark struct {
+	r    io.Reader
+	mark []byte
+	seen []byte
+	open bool
+}
+
+// Read skips everything up to and with the mark.
+func (a *afterMark) Read(b []byte) (int, error) {
+	for !a.open {
+		n, err := a.r.Read(b)
+		a.seen = append(a.seen, b[:n]...)
+		if at := bytes.Index(a.seen, a.mark); at >= 0 {
+			a.open, a.seen = true, a.seen[at+len(a.mark):]
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+		if keep := len(a.mark) - 1; len(a.seen) > keep {
+			a.seen = bytes.Clone(a.seen[len(a.seen)-keep:])
+		}
+	}
+	if len(a.seen) > 0 {
+		n := copy(b, a.seen)
+		a.seen = a.seen[n:]
+		return n, nil
+	}
+	return a.r.Read(b)
+}
