@@ -148,6 +148,9 @@ func (c verifyCase) cell(got outcome, text, via string) Cell {
 		cell.NotProven, cell.Detail = true, "TLS is as wanted; the server asks for a password, and the inventory refers to none"
 		return cell
 	}
+	if c.tlsOnly && cell.OK && got != connects {
+		cell.Got = cell.Want + ", then " + string(got)
+	}
 	if got != connects {
 		cell.Detail = lastLine(text)
 		return cell
@@ -161,8 +164,12 @@ func (c verifyCase) cell(got outcome, text, via string) Cell {
 // blank is the cell of a test that has no answer yet.
 func (c verifyCase) blank() Cell {
 	s := c.service
+	want := string(c.want[0])
+	if c.tlsOnly {
+		want = "verified TLS"
+	}
 	return Cell{Client: c.client, Server: s.Server, Cluster: s.Cluster, Check: c.check, Identity: s.OSUser + "/" + s.DBUser,
-		Target: fmt.Sprintf("%s:%d", s.Host, s.Port), Want: string(c.want[0]), Refusal: c.want[0] != connects}
+		Target: fmt.Sprintf("%s:%d", s.Host, s.Port), Want: want, Refusal: c.want[0] != connects}
 }
 
 // seen checks what the server said of the session: TLS, and the serial number of the certificate in the client's file.

@@ -33,6 +33,8 @@ type verifyCase struct {
 	hostaddr string
 	// needsPassword: where none is known, being asked for one is as far as the test gets.
 	needsPassword bool
+	// tlsOnly: the test is about the server's certificate and name; what the server says to the login is not judged.
+	tlsOnly bool
 }
 
 // keyword is one libpq connection parameter (PostgreSQL 17 manual, 32.1.2).
@@ -214,7 +216,9 @@ func (c *pairContext) test(check string, want []outcome, changes ...keyword) ver
 // logins are the tests that must connect.
 func (c *pairContext) logins(v *verify) []verifyCase {
 	if v.Only != "" || c.stage == "permissive" {
-		return []verifyCase{c.test("verify-full", afterTLS)}
+		t := c.test("verify-full", afterTLS)
+		t.tlsOnly = true
+		return []verifyCase{t}
 	}
 	want := []outcome{connects}
 	login := c.test("login", want)
