@@ -62,7 +62,7 @@ func (o *execOptions) run(ctx context.Context, sys *System) error {
 	if o.limit == "" {
 		return &usageError{text: "exec: no hosts are chosen", hint: "-l PATTERN chooses; -l all means all hosts"}
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,13 @@ import (
 	"github.com/pgfleet/pgfleet/inventory"
 )
 
-// load finds and reads the inventory. Every error is the user's to repair: exit 5, nothing contacted.
-func (o *fleetOptions) load() (*inventory.Inventory, error) {
+// load finds and reads the inventory; vars are those of the command line. Every error is the user's to repair: exit 5, nothing contacted.
+func (o *fleetOptions) load(vars map[string]any) (*inventory.Inventory, error) {
 	path, err := inventory.Find(o.inventory)
 	if err != nil {
 		return nil, &usageError{text: err.Error(), hint: hintOf(err)}
 	}
-	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout})
+	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout, Vars: vars})
 	if err != nil {
 		return nil, asConfiguration(err)
 	}

@@ -53,7 +53,7 @@ func (o *hostsOptions) run(ctx context.Context, sys *System) error {
 	if o.limit != "" && o.pattern != "" {
 		return usagef("hosts: give the pattern once, as an argument or with --limit")
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (o *rollbackOptions) do(ctx context.Context, sys *System) error {
 	if ask && !sys.canAsk() {
 		return &usageError{text: "rollback: " + errNoTerminal.Error(), hint: "-y puts the files back without asking, --check only shows what would be done"}
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func makePlan(fleet *fleetOptions, choice *planChoice, path string, change func(
 	if err != nil {
 		return nil, err
 	}
-	inv, err := fleet.load()
+	inv, err := fleet.load(opt.Vars)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (o *taskOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(vars)
 	if err != nil {
 		return err
 	}

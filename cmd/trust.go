@@ -59,7 +59,7 @@ func (o *trustOptions) run(ctx context.Context, sys *System) error {
 	if err := o.check(sys); err != nil {
 		return err
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}

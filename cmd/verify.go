@@ -44,7 +44,7 @@ func (o *verifyOptions) run(ctx context.Context, sys *System) error {
 	if err := o.apply.check(); err != nil {
 		return err
 	}
-	inv, err := o.fleet.load()
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,11 @@ var (
 	// ErrUnreachable: no connection, or it was lost. Whether a step in flight ran is unknown.
 	ErrUnreachable = errors.New("host unreachable")
 	// ErrHostKey: the host's key is unknown, changed or revoked. Never retried. It is an ErrUnreachable too.
-	ErrHostKey = fmt.Errorf("host key not accepted: %w", ErrUnreachable)
+	ErrHostKey error = unreachable("host key not accepted")
 	// ErrAuth: the host refused the login. Never retried. It is an ErrUnreachable too.
-	ErrAuth = fmt.Errorf("login refused: %w", ErrUnreachable)
+	ErrAuth error = unreachable("login refused")
 	// ErrBecome: sudo (or its kin) refused. It is an ErrUnreachable too: nothing was done on the host.
-	ErrBecome = fmt.Errorf("cannot become root: %w", ErrUnreachable)
+	ErrBecome error = unreachable("cannot become root")
 	// ErrForwarding: the host does not let connections pass through it (AllowTcpForwarding no).
 	ErrForwarding = errors.New("host forbids forwarding")
 	// ErrLimit: a step was ended because its time was over.
@@ -24,6 +24,14 @@ var (
 	// ErrNotExist: the host itself said that the file is not there.
 	ErrNotExist = fs.ErrNotExist
 )
+
+// unreachable is a special case of ErrUnreachable with a text of its own.
+type unreachable string
+
+func (u unreachable) Error() string { return string(u) }
+
+// Is tells errors.Is that this is an ErrUnreachable too.
+func (unreachable) Is(target error) bool { return target == ErrUnreachable }
 
 // ExitError is a command that ended with a code other than 0.
 type ExitError struct {
