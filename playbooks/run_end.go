@@ -108,7 +108,8 @@ func (r *runner) unfinished() {
 			continue
 		}
 		if spent {
-			r.end(h, &ending{kind: events.Skipped, reason: fmt.Sprintf("not gone on with: %s, and max_failures is %d", r.first, r.plan.MaxFailures)})
+			r.end(h, &ending{kind: events.Skipped, reason: fmt.Sprintf("not gone on with: %s, and max_failures is %d", r.first, r.plan.MaxFailures),
+				hint: "repair that host, leave it out with -l, or go on in spite of it with --max-failures"})
 			continue
 		}
 		r.end(h, &ending{kind: events.Interrupted, reason: fmt.Sprintf("stopped with %d tasks to go", h.left)})
