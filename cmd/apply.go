@@ -141,18 +141,18 @@ func shape(plan *playbooks.Plan) printers.Shape {
 	return out
 }
 
-// columns gives the widths of the longest names of a plan's hosts and tasks; a name beyond 40 columns does not count.
+// columns gives the widths of the longest names of a plan's hosts and tasks; longer ones than 40 and 20 columns do not count.
 func columns(plan *playbooks.Plan) (host, task int) {
-	widen := func(width *int, name string) {
-		if n := utf8.RuneCountInString(name); n <= 40 {
+	widen := func(width *int, name string, most int) {
+		if n := utf8.RuneCountInString(name); n <= most {
 			*width = max(*width, n)
 		}
 	}
 	for _, p := range plan.Plays {
 		for name, list := range p.Tasks {
-			widen(&host, name)
+			widen(&host, name, 40)
 			for _, t := range list {
-				widen(&task, cmp.Or(t.Name, t.Kind))
+				widen(&task, cmp.Or(t.Name, t.Kind), 20)
 			}
 		}
 	}

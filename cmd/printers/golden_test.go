@@ -27,7 +27,7 @@ var forms = []struct {
 	{"text", NewText, func(*Options) {}},
 	{"verbose", NewText, func(o *Options) { o.Verbose, o.Diff = true, true }},
 	{"color", NewText, func(o *Options) {
-		o.Style.Color, o.ErrStyle.Color, o.Diff, o.Width = true, true, true, 40
+		o.Style.Color, o.ErrStyle.Color, o.Diff, o.Width = true, true, true, 72
 	}},
 	{"json", NewJSON, func(*Options) {}},
 	{"jsonl", NewJSONL, func(*Options) {}},

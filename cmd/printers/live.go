@@ -64,6 +64,8 @@ type live struct {
 	// batch is "batch 2 of 4", or "". dialled: hosts that were tried, and whether they answered.
 	batch   string
 	dialled map[string]bool
+	// hosts: how many there are to connect to.
+	hosts int
 	// done: finished tasks by play and host. ended: hosts that have their result. active: what each host does.
 	done   map[string]map[string]int
 	ended  map[string]events.Kind
@@ -84,6 +86,8 @@ func (l *live) event(e events.Event) {
 		l.started = e.Time
 	}
 	switch e.Type {
+	case events.RunStarted:
+		l.hosts = whole(e.Data["hosts"]) + whole(e.Data["support"])
 	case events.PlayStarted:
 		l.play, l.batch = e.Play, batch(e.Data)
 	case events.TaskStarted:
@@ -160,7 +164,7 @@ func (l *live) headline(now time.Time) string {
 		}
 	}
 	if len(parts) == 0 {
-		parts = append(parts, "connecting", count(len(l.dialled), "host"))
+		parts = append(parts, fmt.Sprintf("connecting  %d of %s", len(l.dialled), count(l.hosts, "host")))
 	} else {
 		parts = append(parts, fmt.Sprintf("%d of %s", through, count(total, "task")))
 	}
@@ -187,10 +191,21 @@ func (l *live) trouble() int {
 
 // batch writes which part of a play is on, "" when the play has only one.
 func batch(data map[string]any) string {
-	if all := fmt.Sprint(data["batches"]); data["batches"] != nil && all != "1" {
-		return fmt.Sprintf("batch %v of %s", data["batch"], all)
+	if all := whole(data["batches"]); all > 1 {
+		return fmt.Sprintf("batch %d of %d", whole(data["batch"]), all)
 	}
 	return ""
+}
+
+// whole reads a number of an event's data, which is a float64 when it came from JSON.
+func whole(v any) int {
+	switch n := v.(type) {
+	case int:
+		return n
+	case float64:
+		return int(n)
+	}
+	return 0
 }
 
 // title is a play's name with its batch.

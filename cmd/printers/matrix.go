@@ -1,8 +1,11 @@
 package printers
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/pgfleet/pgfleet/tasks"
@@ -27,21 +30,16 @@ func (p pairing) cell() cell {
 // Matrix prints clients × servers, as many servers beside each other as width allows (0: all), and below it a line for each check that is
 // not as wanted.
 func Matrix(out io.Writer, s Style, cells []tasks.Cell, width int) {
-	clients, servers := []string{}, []string{}
+	cells = named(cells)
+	var clients, servers []string
 	pairs := map[[2]string]*pairing{}
-	seenClient, seenServer := map[string]bool{}, map[string]bool{}
 	for _, c := range cells {
-		server := serverName(c)
-		if !seenClient[c.Client] {
-			seenClient[c.Client], clients = true, append(clients, c.Client)
-		}
-		if !seenServer[server] {
-			seenServer[server], servers = true, append(servers, server)
-		}
-		p := pairs[[2]string{c.Client, server}]
+		key := [2]string{c.Client, c.Server}
+		p := pairs[key]
 		if p == nil {
 			p = &pairing{}
-			pairs[[2]string{c.Client, server}] = p
+			pairs[key] = p
+			clients, servers = append(clients, c.Client), append(servers, c.Server)
 		}
 		switch {
 		case c.NotProven:
@@ -52,21 +50,70 @@ func Matrix(out io.Writer, s Style, cells []tasks.Cell, width int) {
 			p.differ++
 		}
 	}
-	for i, part := range chunks(clients, servers, pairs, width) {
+	for i, part := range chunks(distinct(clients), distinct(servers), pairs, width) {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
 		part.print(out, s)
 	}
-	Differences(out, s, cells)
+	differences(out, s, cells)
 }
 
-// serverName is a server as the table's column: its cluster is named when it has one besides the usual.
-func serverName(c tasks.Cell) string {
-	if c.Cluster == "" {
-		return c.Server
+// named gives cells in the order of client and server, with the cluster as part of the server's name where a server has several.
+func named(cells []tasks.Cell) []tasks.Cell {
+	clusters := map[string]map[string]bool{}
+	for _, c := range cells {
+		if clusters[c.Server] == nil {
+			clusters[c.Server] = map[string]bool{}
+		}
+		clusters[c.Server][c.Cluster] = true
 	}
-	return c.Server + " " + c.Cluster
+	out := slices.Clone(cells)
+	for i, c := range out {
+		if len(clusters[c.Server]) > 1 {
+			out[i].Server += " " + c.Cluster
+		}
+	}
+	slices.SortStableFunc(out, func(a, b tasks.Cell) int {
+		return cmp.Or(byNumber(a.Client, b.Client), byNumber(a.Server, b.Server))
+	})
+	return out
+}
+
+// distinct sorts names and drops those that come twice.
+func distinct(names []string) []string {
+	slices.SortFunc(names, byNumber)
+	return slices.Compact(names)
+}
+
+// byNumber compares names so that db2 comes before db10.
+func byNumber(a, b string) int {
+	rest := [2]string{a, b}
+	for rest[0] != "" && rest[1] != "" {
+		x, y := digits(rest[0]), digits(rest[1])
+		if x == "" || y == "" {
+			if rest[0][0] != rest[1][0] {
+				return cmp.Compare(rest[0][0], rest[1][0])
+			}
+			rest[0], rest[1] = rest[0][1:], rest[1][1:]
+			continue
+		}
+		rest[0], rest[1] = rest[0][len(x):], rest[1][len(y):]
+		x, y = strings.TrimLeft(x, "0"), strings.TrimLeft(y, "0")
+		if c := cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(x, y)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(cmp.Compare(len(rest[0]), len(rest[1])), cmp.Compare(a, b))
+}
+
+// digits gives the digits that a text begins with.
+func digits(text string) string {
+	n := 0
+	for n < len(text) && text[n] >= '0' && text[n] <= '9' {
+		n++
+	}
+	return text[:n]
 }
 
 // chunks cuts the matrix into tables that are not wider than width.
@@ -112,8 +159,8 @@ func part(clients, servers []string, pairs map[[2]string]*pairing) table {
 	return t
 }
 
-// Differences prints each check that is not as wanted, or could not be tried, and a sum.
-func Differences(out io.Writer, s Style, cells []tasks.Cell) {
+// differences prints each check that is not as wanted, or could not be tried, and a sum.
+func differences(out io.Writer, s Style, cells []tasks.Cell) {
 	var all pairing
 	for _, c := range cells {
 		switch {
@@ -143,7 +190,7 @@ func difference(out io.Writer, s Style, c tasks.Cell) {
 	if c.Identity != "" {
 		who += " as " + c.Identity
 	}
-	fmt.Fprintf(out, "  %s  %s -> %s  %s\n", mark, Clean(who), Clean(serverName(c)), Clean(c.Check))
+	fmt.Fprintf(out, "  %s  %s -> %s  %s\n", mark, Clean(who), Clean(c.Server), Clean(c.Check))
 	fmt.Fprintf(out, "              wanted: %s\n", oneLine(c.Want))
 	if !c.NotProven {
 		fmt.Fprintf(out, "              found:  %s\n", oneLine(c.Got))

@@ -152,11 +152,11 @@ func TestLiveDisplay(t *testing.T) {
 			e.Time = time.Now()
 			p.Event(e)
 		}
-		tell(events.Event{Type: events.RunStarted})
+		tell(events.Event{Type: events.RunStarted, Data: map[string]any{"hosts": 5, "support": 1}})
 		p.Dialled("ca1", nil)
 		p.Dialled("db5", io.EOF)
 		see(t, v, `
-connecting  2 hosts  1 host in trouble  0:00
+connecting  2 of 6 hosts  1 host in trouble  0:00
 `)
 		if !v.hidden {
 			t.Error("the cursor is shown while the display is")

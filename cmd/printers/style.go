@@ -48,7 +48,11 @@ var looks = map[events.Kind]look{
 	events.Unverified:  {"unverified", red},
 	events.RolledBack:  {"rolled back", magenta},
 	events.Interrupted: {"interrupted", magenta},
+	issued:             {"issued", green},
 }
+
+// issued is how a signed certificate is shown; it is nobody's result.
+const issued events.Kind = "issued"
 
 // kindWidth is the width of the longest word among looks.
 const kindWidth = len("would change")
@@ -157,6 +161,23 @@ func cut(text string, width int) string {
 	}
 	r := []rune(text)
 	return string(r[:width-1]) + "…"
+}
+
+// wrap breaks text at blanks into lines of at most width columns; a word that is longer stays whole.
+func wrap(text string, width int) []string {
+	var out []string
+	line := ""
+	for _, w := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = w
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(w) <= width:
+			line += " " + w
+		default:
+			out, line = append(out, line), w
+		}
+	}
+	return append(out, line)
 }
 
 // count writes a number with its noun: 1 host, 2 hosts.

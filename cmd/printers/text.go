@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
+	"unicode/utf8"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 )
@@ -50,12 +52,12 @@ func (t *text) Event(e events.Event) {
 		if e.Kind != events.OK || t.opt.Verbose {
 			t.print(t.heading() + t.task(e))
 		}
-	case events.Notice:
-		t.notice(e)
 	case events.Certificate:
 		if t.opt.Verbose {
-			t.notice(e)
+			t.print(t.heading() + t.certificate(e))
 		}
+	case events.Notice:
+		t.notice(e)
 	case events.Lock:
 		if e.Reason != "" {
 			t.notice(e)
@@ -78,9 +80,8 @@ func (t *text) task(e events.Event) string {
 	if e.Cluster != "" {
 		who += " " + Clean(e.Cluster)
 	}
-	line := fmt.Sprintf("  %s  %s  %s  %s", t.opt.Style.kind(e.Kind), pad(who, t.opt.HostWidth), pad(Clean(e.Task), t.opt.TaskWidth), said(e))
 	var b strings.Builder
-	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	b.WriteString(t.result(e.Kind, who, Clean(e.Task), said(e)))
 	b.WriteString(t.opt.hint(e.Hint))
 	if t.opt.Diff {
 		for _, l := range lines(e.Diff) {
@@ -88,6 +89,52 @@ func (t *text) task(e events.Event) string {
 		}
 	}
 	return b.String()
+}
+
+// certificate is the line of one that was signed.
+func (t *text) certificate(e events.Event) string {
+	text := oneLine(e.Summary)
+	if subject, ok := e.Data["subject"].(string); ok {
+		text += ": " + oneLine(subject)
+	}
+	if end := date(e.Data["not_after"]); end != "" {
+		text += ", until " + end
+	}
+	if serial, ok := e.Data["serial"].(string); ok {
+		text += ", serial " + oneLine(serial)
+	}
+	return t.result(issued, Clean(e.Host), "", text)
+}
+
+// date reads a time of an event's data, which is a text when it came from JSON.
+func date(v any) string {
+	switch at := v.(type) {
+	case time.Time:
+		return at.Format(time.DateOnly)
+	case string:
+		if parsed, err := time.Parse(time.RFC3339, at); err == nil {
+			return parsed.Format(time.DateOnly)
+		}
+	}
+	return ""
+}
+
+// result is one line: outcome, host, task, text. On a terminal the text of what went well is cut at its edge (-v tells all); other text goes on
+// below its beginning.
+func (t *text) result(k events.Kind, who, task, text string) string {
+	who, task = pad(who, t.opt.HostWidth), pad(task, t.opt.TaskWidth)
+	column := 2 + kindWidth + 2 + utf8.RuneCountInString(who) + 2 + utf8.RuneCountInString(task) + 2
+	line := "  " + t.opt.Style.kind(k) + "  " + who + "  " + task + "  "
+	room := t.opt.Width - column
+	switch {
+	case t.opt.Width == 0 || utf8.RuneCountInString(text) <= room:
+		return strings.TrimRight(line+text, " ") + "\n"
+	case !bad(k) && !t.opt.Verbose && room >= 20:
+		return line + cut(text, room) + "\n"
+	case room < 40:
+		return strings.TrimRight(line, " ") + "\n" + hintIndent + strings.Join(wrap(text, max(20, t.opt.Width-len(hintIndent))), "\n"+hintIndent) + "\n"
+	}
+	return line + strings.Join(wrap(text, room), "\n"+strings.Repeat(" ", column)) + "\n"
 }
 
 // said is what an event has to say, on one line, without the task's name, which stands before it.
