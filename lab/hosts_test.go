@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/lab"
@@ -123,8 +124,15 @@ func TestExecCancelled(t *testing.T) {
 		t.Errorf("read %d, %v", n, err)
 	}
 	pid := strings.TrimSpace(string(line[:n]))
-	if out, _ := l.Exec(t.Context(), "ca1", []string{"ps", "-p", pid}, nil); out.Code == 0 {
-		t.Errorf("the command is still there: %s", out.Stdout)
+	// Its end is seen a moment later.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		out, err := l.Exec(t.Context(), "ca1", []string{"ps", "-p", pid}, nil)
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the command is still there: %s (%v)", out.Stdout, err)
+		}
+		if out.Code != 0 {
+			return
+		}
 	}
 }
 

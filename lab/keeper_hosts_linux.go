@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,29 +8,30 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 )
 
-// makeBridge makes the hosts' network in the keeper's own network namespace, where the machine's packet filters do not reach. The
-// machine's end of the uplink is made by Up.
-func (k *keeper) makeBridge() error {
-	return command(context.Background(), strings.NewReader(`link set lo up
+// makeBridge makes the hosts' network in the keeper's own network namespace, where the machine's packet filters do not reach.
+func (k *keeper) makeBridge(machine *os.File) error {
+	if err := k.makeUplink(machine); err != nil {
+		return err
+	}
+	return command(`link set lo up
 link add name bridge0 type bridge
 link set bridge0 up
 link set uplink master bridge0
 link set uplink up
-`), "/usr/sbin/ip", "-batch", "-")
+`, "/usr/sbin/ip", "-batch", "-")
 }
 
 // plug connects a host's network namespace; pid is the host's first process in the keeper's numbering.
 func (k *keeper) plug(h Host, pid int) error {
 	// A host that has just ended leaves its port for a moment.
-	_ = command(context.Background(), nil, "/usr/sbin/ip", "link", "delete", h.Short)
-	return command(context.Background(), strings.NewReader(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[3]s netns %[2]d
+	_ = command("", "/usr/sbin/ip", "link", "delete", h.Short)
+	return command(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[3]s netns %[2]d
 link set %[1]s master bridge0
 link set %[1]s up
-`, h.Short, pid, hardware(h))), "/usr/sbin/ip", "-batch", "-")
+`, h.Short, pid, hardware(h)), "/usr/sbin/ip", "-batch", "-")
 }
 
 // startHost starts a host and waits until its services answer. first: from a new layer, else from the one it had.
@@ -156,7 +156,7 @@ func (k *keeper) hostFiles(h Host) ([]entryText, error) {
 	for _, kind := range hostKeyKinds {
 		path := k.state.hostKey(h, kind)
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if err := command(context.Background(), nil, "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "root@"+h.Short, "-f", path); err != nil {
+			if err := command("", "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "root@"+h.Short, "-f", path); err != nil {
 				return nil, err
 			}
 		}

@@ -46,10 +46,12 @@ type outcome struct {
 	Error string
 }
 
-// The files that a keeper is started with: orders from Up, whose end is Up's end, and the answer.
+// The files that a keeper is started with: orders from Up, whose end is Up's end, the answers, and the machine's
+// network namespace.
 const (
 	lifelineFile = 3
 	answerFile   = 4
+	machineFile  = 5
 )
 
 // detach, after the state, leaves the keeper on its own.
@@ -59,6 +61,7 @@ type detach struct{ Detach bool }
 func keep() error {
 	unix.CloseOnExec(lifelineFile)
 	unix.CloseOnExec(answerFile)
+	unix.CloseOnExec(machineFile)
 	orders := json.NewDecoder(os.NewFile(lifelineFile, "orders"))
 	answer := os.NewFile(answerFile, "answer")
 	k := &keeper{hosts: map[string]*running{}, started: time.Now()}
@@ -68,7 +71,7 @@ func keep() error {
 		return fmt.Errorf("read state: %w", err)
 	}
 	go k.followUp(orders)
-	if err := k.build(); err != nil {
+	if err := k.build(answer); err != nil {
 		return errors.Join(err, send(answer, outcome{Error: err.Error()}))
 	}
 	l, err := listenAt(k.state.path("run", keeperSocket))
@@ -96,10 +99,15 @@ func (k *keeper) followUp(orders *json.Decoder) {
 	os.Exit(1)
 }
 
-func (k *keeper) build() error {
+func (k *keeper) build(answer *os.File) error {
 	// A host's logins set their own login id (pam_loginuid(8)); best effort: kernels without audit have none.
 	_ = os.WriteFile("/proc/self/loginuid", []byte("4294967295"), 0)
-	if err := k.makeBridge(); err != nil {
+	machine := os.NewFile(machineFile, "network")
+	defer machine.Close()
+	if err := k.makeBridge(machine); err != nil {
+		return err
+	}
+	if err := send(answer, outcome{}); err != nil {
 		return err
 	}
 	if err := k.makeLayers(); err != nil {
@@ -115,6 +123,10 @@ func (k *keeper) log(format string, args ...any) {
 
 // makeLayers makes what hosts share.
 func (k *keeper) makeLayers() error {
+	err := command("", "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pgfleet-lab "+k.state.Name, "-f", k.state.path(keyFile))
+	if err != nil {
+		return err
+	}
 	publicKey, err := os.ReadFile(k.state.path(keyFile + ".pub"))
 	if err != nil {
 		return fmt.Errorf("read the lab's key: %w", err)

@@ -32,7 +32,14 @@ func (l *Lab) startKeeper(ctx context.Context) (orders, answer *os.File, err err
 		return nil, nil, fmt.Errorf("make pipe: %w", err)
 	}
 	defer answerOut.Close()
-	cmd.ExtraFiles = []*os.File{ordersIn, answerOut}
+	network, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		orders.Close()
+		answer.Close()
+		return nil, nil, fmt.Errorf("open network namespace: %w", err)
+	}
+	defer network.Close()
+	cmd.ExtraFiles = []*os.File{ordersIn, answerOut, network}
 	if err = ctx.Err(); err == nil {
 		err = cmd.Start()
 	}
@@ -58,9 +65,6 @@ func (l *Lab) release(orders *os.File) (err error) {
 		return fmt.Errorf("record keeper: %w", err)
 	}
 	if err := l.state.save(); err != nil {
-		return err
-	}
-	if err := l.connect(l.keeper.Process.Pid); err != nil {
 		return err
 	}
 	return send(orders, l.state)

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -52,18 +50,16 @@ func (l *Lab) chooseNetwork() error {
 	return nil
 }
 
-// reserve makes the machine's interface, for now with its other end on this side too.
-func (l *Lab) reserve() error {
-	bits := netip.MustParsePrefix(l.state.Subnet).Bits()
-	return command(context.Background(), strings.NewReader(fmt.Sprintf(`link add name %[1]s type veth peer name %[1]su
-address add %[2]s/%[3]d brd + dev %[1]s
-link set %[1]s up
-`, l.state.Veth, l.state.Gateway, bits)), "/usr/sbin/ip", "-batch", "-")
-}
-
-// connect moves the other end to the keeper's network namespace, with which both vanish.
-func (l *Lab) connect(keeper int) error {
-	return command(context.Background(), strings.NewReader(fmt.Sprintf("link set %su netns %d name uplink\n", l.state.Veth, keeper)), "/usr/sbin/ip", "-batch", "-")
+// makeUplink connects the bridge's namespace, the keeper's own, with the machine's. Both ends vanish with the keeper. machine is the machine's
+// network namespace.
+func (k *keeper) makeUplink(machine *os.File) error {
+	bits := netip.MustParsePrefix(k.state.Subnet).Bits()
+	inside := fmt.Sprintf("link add name uplink type veth peer name %s netns /proc/self/fd/3\n", k.state.Veth)
+	if err := commandWith(machine, inside, "/usr/sbin/ip", "-batch", "-"); err != nil {
+		return err
+	}
+	outside := fmt.Sprintf("address add %[2]s/%[3]d brd + dev %[1]s\nlink set %[1]s up\n", k.state.Veth, k.state.Gateway, bits)
+	return commandWith(machine, outside, "/usr/bin/nsenter", "--net=/proc/self/fd/3", "/usr/sbin/ip", "-batch", "-")
 }
 
 // disconnect removes the interface where the kernel has not yet.
@@ -76,7 +72,7 @@ func (s state) disconnect() error {
 			return nil
 		}
 		// It may vanish between the look and the command.
-		_ = command(context.Background(), nil, "/usr/sbin/ip", "link", "delete", s.Veth)
+		_ = command("", "/usr/sbin/ip", "link", "delete", s.Veth)
 		time.Sleep(20 * time.Millisecond)
 	}
 	return fmt.Errorf("remove interface %s: it is still there", s.Veth)

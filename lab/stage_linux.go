@@ -1,12 +1,12 @@
 package lab
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 )
 
@@ -67,11 +67,18 @@ func cleanEnvironment() []string {
 	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "LC_ALL=C.UTF-8"}
 }
 
-// command runs a program of the machine to its end; an error carries what it said.
-func command(ctx context.Context, stdin io.Reader, argv ...string) error {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+// command runs a program of the machine to its end; an error carries what it said. Up itself makes nothing by it: such a program would go on
+// after Up was killed, and make things that Down no longer sees.
+func command(stdin string, argv ...string) error { return commandWith(nil, stdin, argv...) }
+
+// commandWith gives the program a file, as number 3.
+func commandWith(file *os.File, stdin string, argv ...string) error {
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = cleanEnvironment()
-	cmd.Stdin = stdin
+	cmd.Stdin = strings.NewReader(stdin)
+	if file != nil {
+		cmd.ExtraFiles = []*os.File{file}
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("run %s: %w: %s", argv[0], err, out)
 	}

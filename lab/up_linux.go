@@ -53,16 +53,12 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 
 // make does the work of Up in a claimed folder.
 func (l *Lab) make(ctx context.Context, o Options) error {
-	if err := l.prepare(); err != nil {
-		return err
-	}
-	step(o, "lab %s: %d hosts in %s, files in %s", l.state.Name, len(l.state.Hosts), l.state.Subnet, l.state.Folder)
-	orders, answer, err := l.startKeeper(ctx)
+	orders, answers, err := l.connected(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer answer.Close()
-	if err := l.awaitHosts(ctx, answer); err != nil {
+	defer answers.file.Close()
+	if err := answers.next(ctx); err != nil {
 		orders.Close()
 		return err
 	}
@@ -76,6 +72,30 @@ func (l *Lab) make(ctx context.Context, o Options) error {
 	}
 	defer orders.Close()
 	return send(orders, detach{true})
+}
+
+// connected gives a keeper that has its network. From then on others see that it is in use.
+func (l *Lab) connected(ctx context.Context, o Options) (*os.File, *answers, error) {
+	unlock, err := lockNetworks()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	if err := l.prepare(); err != nil {
+		return nil, nil, err
+	}
+	step(o, "lab %s: %d hosts in %s, files in %s", l.state.Name, len(l.state.Hosts), l.state.Subnet, l.state.Folder)
+	orders, answer, err := l.startKeeper(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &answers{answer, json.NewDecoder(answer)}
+	if err := a.next(ctx); err != nil {
+		orders.Close()
+		answer.Close()
+		return nil, nil, err
+	}
+	return orders, a, nil
 }
 
 func step(o Options, format string, args ...any) {
@@ -128,41 +148,34 @@ func lockFolder(folder string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state folder: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// A child of an Up that was just killed holds the lock until it has become its program: a moment.
+	for deadline := time.Now().Add(3 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: another pgfleet-lab is at work on it: %w", folder, err)
 	}
 	return f, nil
 }
 
-// prepare makes the controller's key and the folders, and chooses the network. The record comes first.
+// prepare makes the folders. The record comes first.
 func (l *Lab) prepare() error {
-	s := &l.state
-	unlock, err := lockNetworks()
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	if err := l.chooseNetwork(); err != nil {
 		return err
 	}
-	if err := s.save(); err != nil {
+	if err := l.state.save(); err != nil {
 		return err
 	}
-	// The machine's address is taken with the network still locked: from now on others see it in use.
-	if err := l.makeFolders(); err != nil {
-		return err
-	}
-	return l.reserve()
-}
-
-func (l *Lab) makeFolders() error {
-	for dir, mode := range map[string]fs.FileMode{"run": 0o700, "hosts": 0o700, "log": 0o700, "fs": 0o700} {
-		if err := os.Mkdir(l.state.path(dir), mode); err != nil {
+	for _, dir := range []string{"run", "hosts", "log", "fs"} {
+		if err := os.Mkdir(l.state.path(dir), 0o700); err != nil {
 			return fmt.Errorf("make state folder: %w", err)
 		}
 	}
-	return command(context.Background(), nil, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pgfleet-lab "+l.state.Name, "-f", l.state.path(keyFile))
+	return nil
 }
 
 // caller is who asked sudo to run this, or root: the controller's files are theirs.
@@ -189,12 +202,17 @@ func checkouts() []string {
 	return nil
 }
 
-// awaitHosts waits for the keeper's answer.
-func (l *Lab) awaitHosts(ctx context.Context, answer *os.File) error {
-	stop := context.AfterFunc(ctx, func() { answer.SetReadDeadline(time.Unix(1, 0)) })
+// answers are what a starting keeper says: its network is there; its hosts are up.
+type answers struct {
+	file    *os.File
+	decoder *json.Decoder
+}
+
+func (a *answers) next(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { a.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var o outcome
-	if err := json.NewDecoder(answer).Decode(&o); ctx.Err() != nil {
+	if err := a.decoder.Decode(&o); ctx.Err() != nil {
 		return context.Cause(ctx)
 	} else if err != nil {
 		return fmt.Errorf("await hosts: the keeper ended: %w", err)
