@@ -170,7 +170,6 @@ connecting  2 of 6 hosts  1 host in trouble  0:00
 		}
 		// Six rows: the last stays free, the first tells how far the run is, and what does not fit is counted.
 		see(t, v, `
-
 Authorities
   changed       ca1  authority  create authority
 [2/2] Servers offer TLS  0 of 5 hosts  1 of 11 tasks  1 ho…
@@ -183,7 +182,6 @@ Authorities
 		v.height = 12
 		v.narrow(24)
 		see(t, v, `
-
 Authorities
   changed       ca1  aut
 hority  create authority
@@ -200,7 +198,6 @@ hority  create authority
 			t.Error("the cursor stays hidden")
 		}
 		see(t, v, `
-
 Authorities
   changed       ca1  aut
 hority  create authority

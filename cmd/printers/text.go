@@ -26,6 +26,8 @@ type text struct {
 	// title of the play that is on; printed: a line of it was printed.
 	title   string
 	printed bool
+	// began: something was printed.
+	began bool
 }
 
 // NewText is the printer for people.
@@ -181,8 +183,13 @@ func (t *text) notice(e events.Event) {
 	t.display.print(t.opt.Err, line)
 }
 
+// print writes a part; what is printed first needs no empty line before it.
 func (t *text) print(s string) {
+	if !t.began {
+		s = strings.TrimPrefix(s, "\n")
+	}
 	if s != "" {
+		t.began = true
 		t.display.print(t.opt.Out, s)
 	}
 }
@@ -192,9 +199,13 @@ func (t *text) Finish(end Ending) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.display.close()
+	var b strings.Builder
+	opt := t.opt
+	opt.Out = &b
 	if len(end.Cells) > 0 {
-		fmt.Fprintln(t.opt.Out)
-		Matrix(t.opt.Out, t.opt.Style, end.Cells, t.opt.Width)
+		fmt.Fprintln(&b)
+		Matrix(&b, opt.Style, end.Cells, opt.Width)
 	}
-	t.recap.print(t.opt)
+	t.recap.print(opt)
+	t.print(b.String())
 }
