@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -82,4 +83,38 @@ func runAuthority(conn transport.Conn, task tasks.Task, h *tasks.Host) (changed 
 		err = errors.New("still wants: " + again.Summary)
 	}
 	return true, err
+}
+
+// The host's disk is full in the middle of everything: it is said, and once there is room again the next run finishes.
+func TestAuthorityOnAFullDisk(t *testing.T) {
+	sb := transporttest.NewSandbox(t)
+	kind, _ := tasks.Lookup("authority")
+	task, _ := tasks.Decode(kind, nil)
+	sb.Exec("mkdir", "-p", "/srv/ca")
+	sb.Exec("mount", "-t", "tmpfs", "-o", "size=4k,mode=755", "none", "/srv/ca")
+	h := &tasks.Host{Name: "ca1", View: &tasks.View{}, Fleet: &tasks.Fleet{Now: time.Now(), Authorities: map[string]pki.Authority{
+		"root": {Name: "root", Host: "ca1", Subject: "CN=root", Dir: "/srv/ca/root"}}}}
+	h.Fleet.CA = tasks.NewAuthorities(h.Fleet.Authorities, func(string) *tasks.View { return h.View },
+		func(ctx context.Context, _ string, steps ...transport.Step) ([]transport.Result, error) {
+			return sb.Do(ctx, steps...)
+		}, time.Now)
+	refused := 0
+	for pages := 1; ; pages++ {
+		sb.Exec("mount", "-o", "remount,size="+strconv.Itoa(4*pages)+"k", "/srv/ca")
+		_, err := runAuthority(sb, task, h)
+		if err == nil {
+			break
+		}
+		if refused++; refused > 60 {
+			t.Fatal(err)
+		}
+	}
+	if refused < 5 {
+		t.Errorf("the disk was full only %d times", refused)
+	}
+	if changed, err := runAuthority(sb, task, h); changed || err != nil {
+		t.Errorf("changed %v, %v", changed, err)
+	}
+	sb.Exec("openssl", "verify", "-crl_check", "-CAfile", "/srv/ca/root/certs/ca.crt", "-CRLfile", "/srv/ca/root/crl/ca.crl", "/srv/ca/root/issued/"+
+		sb.Exec("cat", "/srv/ca/root/requests/canary-good"))
 }

@@ -33,6 +33,7 @@ type CA struct {
 	seen     map[string]seenAuthority
 	queues   map[string]*signQueue
 	warnings []string
+	told     map[string]bool
 }
 
 // seenAuthority is the state that a probe's output was parsed to.
@@ -46,7 +47,7 @@ type seenAuthority struct {
 // steps on a host. State is read from the probe of each authority (AuthorityProbe) in its host's view, and each answer updates that view.
 func NewAuthorities(declared map[string]pki.Authority, views func(host string) *View,
 	do func(ctx context.Context, host string, steps ...transport.Step) ([]transport.Result, error), now func() time.Time) Authorities {
-	return &CA{declared: declared, views: views, do: do, now: now, seen: map[string]seenAuthority{}, queues: map[string]*signQueue{}}
+	return &CA{declared: declared, views: views, do: do, now: now, seen: map[string]seenAuthority{}, queues: map[string]*signQueue{}, told: map[string]bool{}}
 }
 
 // Certificate gives an authority's own certificate, ErrPending when it is not made yet.
@@ -116,8 +117,10 @@ func (c *CA) Canaries(name string) (good, revoked *x509.Certificate, err error) 
 	return state.Good, state.Bad, nil
 }
 
-// Warnings gives what the authorities' hosts had to say since the last call: clocks that are off, certificates found in index.txt.
+// Warnings gives what there is to be said since the last call: authorities that are due, clocks that are off, certificates found in
+// index.txt.
 func (c *CA) Warnings() []string {
+	c.warnDue()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.warnings
@@ -125,11 +128,33 @@ func (c *CA) Warnings() []string {
 	return out
 }
 
+// warn keeps a text once.
 func (c *CA) warn(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if text := fmt.Sprintf(format, args...); !slices.Contains(c.warnings, text) {
+	if text := fmt.Sprintf(format, args...); !c.told[text] {
+		c.told[text] = true
 		c.warnings = append(c.warnings, text)
+	}
+}
+
+// warnDue names authorities that soon cannot sign any more. A root is not renewed by itself: those who trust it have to learn the new one first.
+func (c *CA) warnDue() {
+	now := c.now()
+	for name, a := range c.declared {
+		if a.Offline {
+			continue
+		}
+		cert, err := c.Certificate(name)
+		if err != nil {
+			continue
+		}
+		end := cert.NotAfter.UTC().Format("2006-01-02")
+		if due, why := pki.Renew(cert, pki.RenewPolicy{}, now); due {
+			c.warn("authority %s is due, %s: it ends on %s; plan its successor", name, why, end)
+		} else if a.Ours() && cert.NotAfter.Before(now.Add(a.LeafLife())) {
+			c.warn("authority %s ends on %s, sooner than a certificate of %s that it may be asked for", name, end, days(a.LeafLife()))
+		}
 	}
 }
 

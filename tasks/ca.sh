@@ -400,6 +400,8 @@ do_init_key() {
 			return
 		fi
 		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
+		# A full disk cuts the file without an error of openssl's.
+		openssl pkey -in keys/ca.key.new -noout </dev/null 2>/dev/null || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
 		durable keys/ca.key.new keys
 		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
 		durable keys

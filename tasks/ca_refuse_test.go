@@ -93,3 +93,21 @@ func TestExternalAuthority(t *testing.T) {
 		t.Errorf("no file: %v", err)
 	}
 }
+
+// An authority that is due or too short for its leaves is named, once.
+func TestDueAuthoritiesAreNamed(t *testing.T) {
+	w := newCAWorld(t, pki.Authority{Name: "long", Host: "a", Subject: "CN=long", ValidFor: 10 * year}, pki.Authority{Name: "short", Host: "a", Subject: "CN=short", ValidFor: year})
+	w.mustRun("a")
+	ca := w.fleet.CA.(*CA)
+	if got := ca.Warnings(); len(got) != 1 || !strings.Contains(got[0], "authority short ends on") {
+		t.Errorf("now: %q", got)
+	}
+	if got := ca.Warnings(); len(got) != 0 {
+		t.Errorf("said again: %q", got)
+	}
+	w.now = func() time.Time { return time.Now().Add(8 * year) }
+	got := strings.Join(ca.Warnings(), "\n")
+	if !strings.Contains(got, "authority long is due, two thirds of its life are over") || !strings.Contains(got, "authority short is due, it ended on") {
+		t.Errorf("in eight years: %q", got)
+	}
+}
