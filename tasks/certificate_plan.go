@@ -43,11 +43,11 @@ type certificatePlan struct {
 
 // previous is the version that stays besides the new one, for going back.
 func (p *certificatePlan) previous() string {
-	if p.Current != nil && p.Current.Gen != p.Gen {
+	if p.Current.leaf() != nil && p.Current.Gen != p.Gen {
 		return p.Current.Gen
 	}
 	for i := len(p.Versions) - 1; i >= 0; i-- {
-		if v := &p.Versions[i]; v.Gen != p.Gen && v.complete() {
+		if v := &p.Versions[i]; v.Gen != p.Gen && v.leaf() != nil {
 			return v.Gen
 		}
 	}

@@ -193,3 +193,30 @@ func (a *anchors) notLower(inForce []byte) error {
 	}
 	return nil
 }
+
+// both tells whether authorities in force that are not ours stay besides ours.
+func (t *trustTask) both() bool { return t.Existing == "overlap" || t.Existing == "keep" }
+
+// refuseDrop refuses to take away authorities in force that this fleet knows nothing of; they got there by overlap.
+func (t *trustTask) refuseDrop(h *Host, who string, inForce []byte, a *anchors) error {
+	if t.Existing != "stop" || len(inForce) == 0 {
+		return nil
+	}
+	certs, err := pki.ParseCertificates(inForce)
+	if err != nil {
+		return nil // nobody can be using it
+	}
+	known := slices.Clone(a.certs)
+	for name := range h.Fleet.Authorities {
+		if chain, err := h.Fleet.CA.Chain(name); err == nil {
+			known = append(known, chain...)
+		}
+	}
+	for _, cert := range certs {
+		if !slices.ContainsFunc(known, func(k *x509.Certificate) bool { return pki.SameKey(k.PublicKey, cert.PublicKey) || cert.CheckSignatureFrom(k) == nil }) {
+			return fmt.Errorf("%w: %s of %s believes authority %s, which the inventory does not have: say existing: overlap (it stays) or replace (it goes)",
+				ErrRefused, who, h.Name, pki.CertTitle(cert))
+		}
+	}
+	return nil
+}

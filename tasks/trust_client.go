@@ -64,7 +64,10 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 	if err != nil {
 		return nil, err
 	}
-	if t.Existing == "overlap" {
+	if err := t.refuseDrop(h, st.ID.DBUser+" of "+st.ID.OSUser, st.entry(st.Base+"/root.crt").PEM, a); err != nil {
+		return nil, err
+	}
+	if t.both() {
 		for _, c := range append(foreign, st.entry(st.Base+"/root.crt").certificates()...) {
 			if !containsCert(certs, c) {
 				certs = append(slices.Clone(certs), c)

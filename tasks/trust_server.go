@@ -66,7 +66,7 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	set := parseSettings(c.Ours)
 	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
 	rootsNow, listsNow := l.entry(roots).PEM, l.entry(lists).PEM
-	if inForce := c.path(c.Settings["ssl_ca_file"].Value); inForce != "" && inForce != roots && !strings.HasPrefix(inForce, c.Dir+"/") {
+	if inForce := c.path(c.Settings["ssl_ca_file"].Value); inForce != "" && roots == "" && !strings.HasPrefix(inForce, c.Dir+"/") {
 		switch t.Existing {
 		case "keep":
 			return nil, nil
@@ -79,8 +79,11 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	if err := a.notLower(listsNow); err != nil {
 		return nil, err
 	}
+	if err := t.refuseDrop(h, "cluster "+c.ID, rootsNow, a); err != nil {
+		return nil, err
+	}
 	certs, crls := a.certs, a.lists
-	if t.Existing == "overlap" {
+	if t.both() {
 		var err error
 		if certs, crls, err = a.overlap(c, rootsNow, listsNow); err != nil {
 			return nil, err
