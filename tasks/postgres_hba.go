@@ -1,0 +1,299 @@
+package tasks
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// postgresHBA writes pgfleet's rules at the top of pg_hba.conf.
+type postgresHBA struct {
+	Enforce    string   `param:"enforce,required" allowed:"permissive password verify-ca verify-full cert" doc:"what a login over the network needs: permissive (nothing, no block), password (TLS and a password), verify-ca (also any certificate of an authority believed), verify-full (also the user's own certificate), cert (the user's own certificate and no password)"`
+	Scope      string   `param:"scope" default:"declared" allowed:"declared all" doc:"declared: rules for the identities of the inventory, everybody else over TLS as your own rules say; all: one rule for everybody, your own network rules lose their effect"`
+	Databases  []string `param:"databases" doc:"databases for identities that name none; default: all"`
+	Addresses  []string `param:"addresses" doc:"further addresses or ranges from which the identities may come, besides those of their clients"`
+	Exceptions []string `param:"exceptions" doc:"whole lines of pg_hba.conf that come first, for monitoring, poolers, replication; a list"`
+	Loopback   string   `param:"loopback" default:"keep" allowed:"keep enforce" doc:"keep: for connections from the host itself (127.0.0.0/8, ::1) your own rules go on to decide; enforce: the rules hold there too"`
+	HostNoSSL  string   `param:"hostnossl" default:"reject" allowed:"reject allow" doc:"reject: connections without TLS are refused, replication too; allow: your own rules decide"`
+}
+
+var _ = register(Kind{
+	Name:    "postgres_hba",
+	Summary: "Say who may log in over the network, and how, with rules at the top of pg_hba.conf",
+	Doc: `One marked block at the top of pg_hba.conf; what you wrote stays below it, byte for byte. In order: your exceptions; your own rules for the host itself; no ` +
+		`login without TLS (replication included); one rule for each identity, its databases and each address of its clients; the same users refused from elsewhere. ` +
+		`The block lets nobody in who was refused before, unless you declared it.
+
+Refused, with a list, unless --accept-refusals is given: a stage for which some client has not shown in this run that it can connect with sslmode=verify-full; somebody who ` +
+		`is not declared and would be shut out (roles that may log in, sessions that are open now). Also refused: a pg_hba.conf that the server does not accept now (file and ` +
+		`line are named), TLS that is not in force yet, files that Patroni writes (what to apply there is printed).
+
+The server reads the new file before it stays; when it finds an error the file of before comes back. It takes effect with postgres_reload. Stopped clusters are left alone.`,
+	Example: "postgres_hba: {enforce: cert}",
+	New:     func() Task { return &postgresHBA{} },
+	Roles:   []string{"db_server"},
+})
+
+// Validate checks the lines and addresses.
+func (t *postgresHBA) Validate() []*ParamError {
+	var out []*ParamError
+	for _, line := range t.Exceptions {
+		rules, err := postgres.ReadHBA([]byte(line), 18)
+		switch {
+		case err != nil:
+			out = append(out, &ParamError{"exceptions", fmt.Sprintf("%q: %v", line, err)})
+		case len(rules) != 1 || rules[0].Include != "" || strings.ContainsAny(line, "\n\r") || strings.HasSuffix(line, `\`):
+			out = append(out, &ParamError{"exceptions", fmt.Sprintf("%q is not one line of pg_hba.conf", line)})
+		}
+	}
+	for _, text := range t.Addresses {
+		if _, err := readPrefix(text); err != nil {
+			out = append(out, &ParamError{"addresses", err.Error()})
+		}
+	}
+	for _, name := range t.Databases {
+		if err := postgres.CheckName(name); err != nil {
+			out = append(out, &ParamError{"databases", err.Error()})
+		}
+	}
+	return out
+}
+
+// readPrefix reads an address or a range.
+func readPrefix(text string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), nil
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is neither an address nor a range; write 10.0.0.5 or 10.0.0.0/24", text)
+	}
+	return netip.PrefixFrom(addr, addr.BitLen()), nil
+}
+
+// Needs gives the probe of clusters.
+func (t *postgresHBA) Needs(h *Host) []transport.Step {
+	return []transport.Step{PostgresProbe(h)}
+}
+
+// hbaWork is what is to be done for one cluster.
+type hbaWork struct {
+	h             *Host
+	c             *Cluster
+	user          []byte
+	rules         []postgres.Rule
+	was, lines    []string
+	block         postgres.Block
+	unproved      []string
+	before, after string
+}
+
+// Check compares the block of each cluster.
+func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	change := &Change{Touches: []string{KeyPostgres}}
+	var steps []transport.Step
+	var titles []string
+	for _, c := range clusters {
+		if !c.Running {
+			continue
+		}
+		w, err := t.plan(h, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: cluster %s: %w", h.Name, c.ID, err)
+		}
+		if w == nil {
+			continue
+		}
+		steps = append(steps, w.steps()...)
+		titles = append(titles, w.summary(t))
+		change.Diff += w.diff()
+	}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	change.Summary = strings.Join(titles, "; ")
+	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	return change, nil
+}
+
+// plan gives what has to be done for a cluster; nil: nothing. The error is a refusal.
+func (t *postgresHBA) plan(h *Host, c *Cluster) (*hbaWork, error) {
+	if err := hbaBroken(c); err != nil {
+		return nil, err
+	}
+	w := &hbaWork{h: h, c: c, before: string(c.HBA)}
+	var err error
+	if w.was, w.user, err = postgres.SplitBlock(c.HBA); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, c.HBAFile, err)
+	}
+	if w.rules, err = postgres.ReadHBA(w.user, c.Major); err != nil {
+		return nil, fmt.Errorf("%w: your part of %s: %w; repair the line, then run again", ErrRefused, c.HBAFile, err)
+	}
+	if t.Enforce != "permissive" {
+		if w.block, err = t.block(h, c); err != nil {
+			return nil, err
+		}
+		w.lines = w.block.Lines(w.rules)
+	}
+	w.after = string(postgres.JoinBlock(w.lines, w.user))
+	if w.after == w.before {
+		return nil, nil
+	}
+	if c.Managed != "" {
+		return nil, w.managed()
+	}
+	if t.Enforce == "permissive" {
+		return w, nil
+	}
+	return w, t.mayEnforce(w)
+}
+
+// mayEnforce refuses a stage that would shut somebody out by surprise.
+func (t *postgresHBA) mayEnforce(w *hbaWork) error {
+	if !w.h.View.Planned(KeyPostgres) {
+		if err := t.tlsInForce(w.c); err != nil {
+			return err
+		}
+	}
+	w.unproved = w.unprovedClients()
+	var list []string
+	if len(w.unproved) > 0 && !w.h.Fleet.CheckOnly {
+		list = append(list, "these clients have not connected with sslmode=verify-full in this run: "+strings.Join(w.unproved, ", ")+
+			" (include them in the run, with a verify task before this one)")
+	}
+	if out, err := w.shutOut(); err != nil {
+		return err
+	} else if len(out) > 0 {
+		list = append(list, "these would be refused and are not declared:\n  "+strings.Join(out, "\n  ")+
+			"\ndeclare them as identities, or as exceptions of this task, or go on with --accept-refusals")
+	}
+	if len(list) == 0 || w.h.Fleet.AcceptRefusals {
+		return nil
+	}
+	return fmt.Errorf("%w: stage %s: %s", ErrRefused, t.Enforce, strings.Join(list, "; "))
+}
+
+// tlsInForce refuses rules that nobody could meet.
+func (t *postgresHBA) tlsInForce(c *Cluster) error {
+	switch {
+	case !c.upcomingTLS() || c.Settings["ssl"].Value != "on" || len(c.Served) == 0 && c.ServedProblem == "" && c.tlsHost() != "":
+		return fmt.Errorf("%w: the server does not offer TLS, so every connection would be refused; put postgres_settings with ssl: on and postgres_reload before this", ErrRefused)
+	case t.Enforce != "password" && c.upcoming("ssl_ca_file") == "":
+		return fmt.Errorf("%w: no authority for client certificates is set (ssl_ca_file), so every client would be refused; put a trust task before this", ErrRefused)
+	}
+	return nil
+}
+
+// block gives the rules that are wanted.
+func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
+	b := postgres.Block{Exceptions: t.Exceptions, AllowPlain: t.HostNoSSL == "allow"}
+	if t.Loopback != "enforce" {
+		b.Keep = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}
+	if t.Scope == "all" {
+		b.CatchAll = t.method(c, "")
+		return b, nil
+	}
+	var err error
+	b.Admit, err = t.admissions(h, c)
+	return b, err
+}
+
+// method is what a login of role needs; role "" is anybody.
+func (t *postgresHBA) method(c *Cluster, role string) string {
+	password := "scram-sha-256"
+	if c.Settings["password_encryption"].Value == "md5" {
+		password = "md5"
+	}
+	for _, r := range c.Roles {
+		// The md5 method takes both kinds of stored password, scram-sha-256 only its own.
+		if r.HasPassword && !r.Scram && r.Login && (r.Name == role || role == "") {
+			password = "md5"
+		} else if r.Name == role && r.Scram {
+			password = "scram-sha-256"
+		}
+	}
+	switch t.Enforce {
+	case "verify-ca", "verify-full":
+		return password + " clientcert=" + t.Enforce
+	case "cert":
+		return "cert"
+	}
+	return password
+}
+
+// steps keep the old file and write the new one.
+func (w *hbaWork) steps() []transport.Step {
+	return hbaSteps(w.h, w.c, "hba", w.c.HBAFile, w.before, w.after)
+}
+
+// hbaSteps replace pg_hba.conf or pg_ident.conf, if nobody has changed it since it was looked at.
+func hbaSteps(h *Host, c *Cluster, kind, file, before, after string) []transport.Step {
+	sum := sha256.Sum256([]byte(before))
+	state := "stopped"
+	if c.Running {
+		state = "running"
+	}
+	step := clusterStep(c, "pg_"+kind+".conf of", postgresHBAProgram, file, hex.EncodeToString(sum[:]), c.OSUser, kind, state, c.BinDir, c.SocketDir,
+		strconv.Itoa(c.Port), strconv.Itoa(c.Major))
+	step.Stdin = []byte(after)
+	return []transport.Step{undoStep(h, c, file), step}
+}
+
+// summary is one line for the user.
+func (w *hbaWork) summary(t *postgresHBA) string {
+	stage, _ := postgres.StageOf([]byte(w.before))
+	text := fmt.Sprintf("cluster %s: ", w.c.ID)
+	if stage == t.Enforce {
+		text += "change the rules of stage " + stage
+	} else {
+		text += "stage " + stage + " becomes " + t.Enforce
+	}
+	if t.Enforce != "permissive" && t.Scope == "all" {
+		text += " for everybody"
+	}
+	if len(w.unproved) > 0 && w.h.Fleet.CheckOnly {
+		text += ", once these clients have connected with verify-full: " + strings.Join(w.unproved, ", ")
+	}
+	return text
+}
+
+// secretOption is an option of pg_hba.conf whose value is a password.
+var secretOption = regexp.MustCompile(`(?i)(ldapbindpasswd|radiussecrets|oauth_client_secret)=("(?:[^"]|"")*"|\S+)`)
+
+// diff shows what changes of the block, and the user's rules that lose their effect.
+func (w *hbaWork) diff() string {
+	text := diffText(w.c.HBAFile, string(postgres.JoinBlock(w.was, nil)), string(postgres.JoinBlock(w.lines, nil)))
+	if dead := w.block.Dead(w.rules); len(dead) > 0 {
+		text += "your rules below the block that lose their effect:\n"
+		for _, r := range dead {
+			text += "  " + r.Text + "\n"
+		}
+	}
+	return secretOption.ReplaceAllString(text, "$1=(hidden)")
+}
+
+// managed is the refusal to edit what Patroni writes.
+func (w *hbaWork) managed() error {
+	var b strings.Builder
+	b.WriteString("postgresql:\n  pg_hba:\n")
+	for _, line := range strings.Split(strings.TrimRight(w.after, "\n"), "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(strings.Join(strings.Fields(line), " "), "'", "''"))
+		}
+	}
+	return fmt.Errorf("%w: %s is written by %s, and what pgfleet writes there would be lost; apply this with patronictl edit-config, then run again:\n%s",
+		ErrRefused, w.c.HBAFile, w.c.Managed, secretOption.ReplaceAllString(b.String(), "$1=(hidden)"))
+}

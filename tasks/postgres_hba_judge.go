@@ -1,0 +1,139 @@
+package tasks
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+)
+
+// judge compares who gets in before and after.
+type judge struct {
+	w             *hbaWork
+	reader        postgres.Reader
+	before, after []postgres.Rule
+	// blockEnd is the last line of the new block.
+	blockEnd int
+	declared map[string]bool
+}
+
+// role tells how a role that is admitted now would be shut out, "" when it would not.
+func (j *judge) role(r Role) string {
+	for _, addr := range j.addresses() {
+		for _, db := range j.databases(r) {
+			l := postgres.Login{User: r.Name, Database: db, Replication: db == "", Address: addr}
+			if rule := j.loses(l); rule != nil {
+				what := "database " + db
+				if db == "" {
+					what = "replication"
+				}
+				return fmt.Sprintf("role %s from %s to %s: admitted now by line %d: %s", r.Name, addr, what, rule.Line, secretOption.ReplaceAllString(rule.Text, "$1=(hidden)"))
+			}
+		}
+	}
+	return ""
+}
+
+// loses gives the rule that admits a login now, with or without TLS, when none does afterwards. From the host itself, where programs often connect without
+// TLS, plain connections count by themselves.
+func (j *judge) loses(l postgres.Login) *postgres.Rule {
+	var admits *postgres.Rule
+	kept := false
+	for _, tls := range []bool{false, true} {
+		l.TLS = tls
+		rule, was := j.reader.MayAdmit(j.before, l)
+		is := j.admitted(l)
+		if was && admits == nil {
+			admits = rule
+		}
+		if was && !is && !tls && l.Address.IsLoopback() {
+			return rule
+		}
+		kept = kept || is
+	}
+	if kept {
+		return nil
+	}
+	return admits
+}
+
+// admitted tells whether a login may get in afterwards. A rule of the block's that wants a certificate admits only who is declared: nobody else has one.
+func (j *judge) admitted(l postgres.Login) bool {
+	for _, r := range j.reader.Deciding(j.after, l) {
+		if r == nil || r.Method == "reject" {
+			continue
+		}
+		if r.Line > j.blockEnd || j.declared[l.User] || !wantsCertificate(r) || slices.Contains(j.w.block.Exceptions, r.Text) {
+			return true
+		}
+	}
+	return false
+}
+
+func wantsCertificate(r *postgres.Rule) bool {
+	return r.Method == "cert" || slices.ContainsFunc(r.Options, func(o string) bool { return strings.HasPrefix(o, "clientcert=verify") })
+}
+
+// session tells how an open session's like would be refused, "" when not. Users that are declared, at their clients' addresses, have been proved.
+func (j *judge) session(s Session) string {
+	addr, err := netip.ParseAddr(s.Address)
+	if err != nil {
+		return ""
+	}
+	l := postgres.Login{User: s.User, Database: s.Database, Replication: s.Database == "replication", Address: addr.Unmap(), TLS: s.TLS}
+	if j.declared[s.User] {
+		l.TLS = true
+	}
+	if j.admitted(l) {
+		return ""
+	}
+	how := "without TLS"
+	if s.TLS {
+		how = "with TLS"
+	}
+	return fmt.Sprintf("session open now: role %s, database %s, from %s, %s", s.User, s.Database, s.Address, how)
+}
+
+// addresses are samples: the first two addresses of every range in the rules, the clients', some address outside.
+func (j *judge) addresses() []netip.Addr {
+	out := []netip.Addr{netip.MustParseAddr("198.51.100.77"), netip.MustParseAddr("2001:db8::77"), netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}
+	for _, rules := range [][]postgres.Rule{j.before, j.after} {
+		for _, r := range rules {
+			if r.Kind != postgres.AddressPrefix {
+				continue
+			}
+			for _, a := range []netip.Addr{r.Prefix.Addr(), r.Prefix.Addr().Next()} {
+				if r.Prefix.Contains(a) && !slices.Contains(out, a) {
+					out = append(out, a)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// databases are samples for a role: those that the rules name, one that they do not, the role's namesake; "" stands for replication.
+func (j *judge) databases(r Role) []string {
+	named := map[string]bool{}
+	for _, rules := range [][]postgres.Rule{j.before, j.after} {
+		for _, rule := range rules {
+			for _, t := range rule.Databases {
+				named[t.Text] = true
+			}
+		}
+	}
+	var out []string
+	other := false
+	for _, db := range j.w.c.Databases {
+		if named[db] || db == r.Name || slices.Contains(r.Groups, db) || !other {
+			out = append(out, db)
+		}
+		other = other || !named[db]
+	}
+	if r.Replication || r.Superuser {
+		out = append(out, "")
+	}
+	return out
+}

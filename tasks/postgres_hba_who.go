@@ -1,0 +1,171 @@
+package tasks
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+)
+
+// admissions gives one admission for each declared user: its databases, and the addresses of all clients that have it.
+func (t *postgresHBA) admissions(h *Host, c *Cluster) ([]postgres.Admission, error) {
+	var out []postgres.Admission
+	for _, client := range h.Fleet.Clients(h.Name) {
+		if len(client.Identities) == 0 {
+			continue
+		}
+		from, err := t.clientAddresses(h, c, client)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range client.Identities {
+			databases := id.Databases
+			if len(databases) == 0 {
+				databases = t.Databases
+			}
+			for _, name := range append([]string{id.DBUser}, databases...) {
+				if err := postgres.CheckName(name); err != nil {
+					return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+				}
+			}
+			out = admit(out, postgres.Admission{User: id.DBUser, Databases: databases, Addresses: from, Method: t.method(c, id.DBUser)})
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
+	}
+	return out, nil
+}
+
+// admit adds the addresses to the admission of the same user and databases, or appends a new one.
+func admit(list []postgres.Admission, a postgres.Admission) []postgres.Admission {
+	for i := range list {
+		if list[i].User == a.User && slices.Equal(list[i].Databases, a.Databases) {
+			for _, p := range a.Addresses {
+				if !slices.Contains(list[i].Addresses, p) {
+					list[i].Addresses = append(list[i].Addresses, p)
+				}
+			}
+			return list
+		}
+	}
+	a.Addresses = slices.Clone(a.Addresses)
+	return append(list, a)
+}
+
+// clientAddresses tells from where a client comes: the addresses that the inventory gives it, else what its name means on the server.
+func (t *postgresHBA) clientAddresses(h *Host, c *Cluster, client *Host) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	add := func(text string) {
+		if addr, err := netip.ParseAddr(text); err == nil && (!addr.IsLoopback() || client.Name == h.Name) {
+			if p := netip.PrefixFrom(addr.Unmap().WithZone(""), addr.Unmap().BitLen()); !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+	}
+	for _, text := range append([]string{client.Address}, client.Names...) {
+		add(text)
+	}
+	if len(out) == 0 {
+		for _, text := range c.Resolved[client.Address] {
+			add(text)
+		}
+	}
+	if len(out) == 0 && len(t.Addresses) == 0 {
+		return nil, fmt.Errorf("%w: from which address does client %s come? %q means none on %s; give the client an address in the inventory (address: or names:), or this task addresses:",
+			ErrRefused, client.Name, client.Address, h.Name)
+	}
+	for _, text := range t.Addresses {
+		if p, err := readPrefix(text); err == nil && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// unprovedClients are those whose rules change and that have not connected with verify-full in this run.
+func (w *hbaWork) unprovedClients() []string {
+	var out []string
+	for _, client := range w.h.Fleet.Clients(w.h.Name) {
+		if len(client.Identities) == 0 || w.h.Fleet.Proofs.Has(client.Name, w.h.Name, "verify-full") || w.sameRulesFor(client) {
+			continue
+		}
+		out = append(out, client.Name)
+	}
+	return out
+}
+
+// sameRulesFor tells whether the rules for a client's users are in the present block already.
+func (w *hbaWork) sameRulesFor(client *Host) bool {
+	if w.block.CatchAll != "" {
+		return false
+	}
+	for _, id := range client.Identities {
+		for _, line := range w.lines {
+			if f := strings.Fields(line); len(f) > 2 && f[2] == postgres.QuoteName(id.DBUser) && !slices.Contains(w.was, line) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// shutOut lists who is admitted now, would not be afterwards, and is not declared: roles that may log in, and sessions that are open.
+func (w *hbaWork) shutOut() ([]string, error) {
+	before, err := postgres.ReadHBA([]byte(w.before), w.c.Major)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, w.c.HBAFile, err)
+	}
+	after, err := postgres.ReadHBA([]byte(w.after), w.c.Major)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
+	}
+	j := &judge{w: w, reader: postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}, before: before, after: after, blockEnd: len(w.lines) + 2,
+		declared: w.declaredUsers()}
+	var out []string
+	for _, r := range w.c.Roles {
+		if r.Login && !r.ValidUntilPast && !j.declared[r.Name] {
+			if text := j.role(r); text != "" {
+				out = append(out, text)
+			}
+		}
+	}
+	for _, s := range w.c.Sessions {
+		if text := j.session(s); text != "" {
+			out = append(out, text)
+		}
+	}
+	return out, nil
+}
+
+// declaredUsers are the database users of the identities that use this server.
+func (w *hbaWork) declaredUsers() map[string]bool {
+	out := map[string]bool{}
+	for _, client := range w.h.Fleet.Clients(w.h.Name) {
+		for _, id := range client.Identities {
+			out[id.DBUser] = true
+		}
+	}
+	return out
+}
+
+// groupsOf gives the lookup of every group that a role is in, directly or not.
+func groupsOf(roles []Role) func(string) []string {
+	direct := map[string][]string{}
+	for _, r := range roles {
+		direct[r.Name] = r.Groups
+	}
+	return func(role string) []string {
+		var out []string
+		for todo := []string{role}; len(todo) > 0; todo = todo[1:] {
+			for _, g := range direct[todo[0]] {
+				if !slices.Contains(out, g) {
+					out, todo = append(out, g), append(todo, g)
+				}
+			}
+		}
+		return out
+	}
+}
