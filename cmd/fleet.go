@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
@@ -13,11 +14,22 @@ func (o *fleetOptions) load(vars map[string]any) (*inventory.Inventory, error) {
 	if err != nil {
 		return nil, &usageError{text: err.Error(), hint: hintOf(err)}
 	}
-	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout, Vars: vars})
+	inv, err := inventory.Load(path, inventory.Options{SSHConfig: o.sshConfig, ConnectTimeout: o.connectTimeout, Vars: connecting(vars)})
 	if err != nil {
 		return nil, asConfiguration(err)
 	}
 	return inv, nil
+}
+
+// connecting gives the variables that say how hosts are reached. The others are the playbook's: as an inventory's they would count as used.
+func connecting(vars map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, value := range vars {
+		if strings.HasPrefix(name, "ssh_") || strings.HasPrefix(name, "sudo_") || name == "become" {
+			out[name] = value
+		}
+	}
+	return out
 }
 
 // warn prints what an inventory warns of, where no run's events tell it.
