@@ -34,7 +34,10 @@ func TestAuthorityCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
-		t.Run(c.Name, func(t *testing.T) { c.test(t) })
+		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
+			c.test(t)
+		})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 // A root is there after the look and two round trips, an intermediate after one more, which goes to the host above; a second run only looks.
 func TestAuthorityRoundTrips(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()...)
 	for _, c := range []struct {
 		host        string
@@ -31,6 +32,7 @@ func TestAuthorityRoundTrips(t *testing.T) {
 
 // Three levels on one host are made in one run, whatever the order of their names.
 func TestAuthoritiesOnOneHost(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t,
 		pki.Authority{Name: "z", Host: "a", Subject: "CN=top", ValidFor: 10 * year},
 		pki.Authority{Name: "m", Host: "a", Issuer: "z", Subject: "CN=middle", ValidFor: 6 * year},
@@ -49,6 +51,7 @@ func TestAuthoritiesOnOneHost(t *testing.T) {
 
 // The intermediate's host begins before the root is there, and waits.
 func TestIntermediateWaitsForItsRoot(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[1:]...)
 	done := make(chan error)
 	go func() {
@@ -65,6 +68,7 @@ func TestIntermediateWaitsForItsRoot(t *testing.T) {
 
 // An intermediate is renewed from its own key when two thirds of its life are over; what it signed before still verifies.
 func TestIntermediateIsRenewed(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[1:]...)
 	w.mustRun("b", "c")
 	request, _ := csr(t)
@@ -108,6 +112,7 @@ func TestIntermediateIsRenewed(t *testing.T) {
 
 // A wrong parameter or a host without an authority says what to do.
 func TestAuthorityRefusesHosts(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, append(walkthrough(), pki.Authority{Name: "company", External: "x.pem"}, pki.Authority{Name: "same", Host: "a", Subject: "CN=same"})...)
 	w.fleet.Hosts["db"] = &Host{Name: "db", View: &View{}, Fleet: w.fleet}
 	a := w.fleet.Authorities["same"]

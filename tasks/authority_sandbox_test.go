@@ -16,6 +16,7 @@ import (
 
 // On a real host, in the default place, below a root by another authority of the same host; then the second run.
 func TestAuthorityOnAHost(t *testing.T) {
+	t.Parallel()
 	sb := transporttest.NewSandbox(t)
 	kind, ok := tasks.Lookup("authority")
 	if !ok {
@@ -87,6 +88,7 @@ func runAuthority(conn transport.Conn, task tasks.Task, h *tasks.Host) (changed 
 
 // The host's disk is full in the middle of everything: it is said, and once there is room again the next run finishes.
 func TestAuthorityOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	sb := transporttest.NewSandbox(t)
 	kind, _ := tasks.Lookup("authority")
 	task, _ := tasks.Decode(kind, nil)

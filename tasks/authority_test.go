@@ -50,6 +50,7 @@ func server(names ...string) pki.Template {
 
 // W1 to W5, as openssl sees them.
 func TestAuthoritiesOfTheWalkthrough(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()...)
 	w.mustRun("a", "b", "c")
 	ctx := context.Background()

@@ -20,6 +20,7 @@ import (
 
 // The connection is lost before or after each round trip: the next run finishes, and the one after that changes nothing.
 func TestAuthorityCutAtEveryCall(t *testing.T) {
+	t.Parallel()
 	for n := 1; ; n++ {
 		for _, after := range []bool{false, true} {
 			w := newCAWorld(t, walkthrough()[1:]...)
@@ -79,6 +80,7 @@ func (w *caWorld) finished(hosts ...string) {
 
 // ca.sh is killed before each of the commands that it runs.
 func TestAuthorityKilledAtEveryCommand(t *testing.T) {
+	t.Parallel()
 	stride := 11
 	if testing.Short() {
 		stride = 40
@@ -110,6 +112,7 @@ func TestAuthorityKilledAtEveryCommand(t *testing.T) {
 
 // A batch of certificates is killed anywhere: what was answered is on record, asked again the same requests give certificates, index and records agree.
 func TestBatchKilledAtEveryCommand(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	ca, err := w.fleet.CA.Certificate("clients")
@@ -201,6 +204,7 @@ func (w *caWorld) killAt(n int) func() int {
 
 // No result of any step holds the private key, in any spelling.
 func TestPrivateKeyStays(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()...)
 	w.mustRun("a", "b", "c")
 	request, _ := csr(t)

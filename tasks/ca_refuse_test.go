@@ -13,6 +13,7 @@ import (
 
 // What must not be signed is refused before anything is sent.
 func TestIssueRefuses(t *testing.T) {
+	t.Parallel()
 	authorities := append(walkthrough(),
 		pki.Authority{Name: "narrow", Host: "a", Subject: "CN=narrow", ValidFor: 2 * year, LeafValidFor: 90 * 24 * time.Hour, AllowedNames: []string{"*.example.net", "10.88.*"}, Profiles: []pki.Profile{pki.ProfileServer}},
 		pki.Authority{Name: "dying", Host: "a", Subject: "CN=dying", ValidFor: 100 * 24 * time.Hour},
@@ -65,6 +66,7 @@ func TestIssueRefuses(t *testing.T) {
 
 // W40: the certificate of another authority, its chain, and its list if the file holds one.
 func TestExternalAuthority(t *testing.T) {
+	t.Parallel()
 	other := newCAWorld(t, walkthrough()[1:]...)
 	other.mustRun("b", "c")
 	chain, err := other.fleet.CA.Chain("servers")
@@ -96,6 +98,7 @@ func TestExternalAuthority(t *testing.T) {
 
 // An authority that is due or too short for its leaves is named, once.
 func TestDueAuthoritiesAreNamed(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, pki.Authority{Name: "long", Host: "a", Subject: "CN=long", ValidFor: 10 * year}, pki.Authority{Name: "short", Host: "a", Subject: "CN=short", ValidFor: year})
 	w.mustRun("a")
 	ca := w.fleet.CA.(*CA)

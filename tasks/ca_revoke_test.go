@@ -13,6 +13,7 @@ import (
 
 // W22, W23, W26: revoked, listed, and a new certificate from the same key.
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	ctx := context.Background()

@@ -17,6 +17,7 @@ import (
 
 // What arrives while a batch is in flight forms the next one; every certificate is on its own record and serial number.
 func TestIssueInParallel(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	before := w.calls
@@ -67,6 +68,7 @@ func (w *caWorld) issue(request []byte, t pki.Template, host string, fresh bool)
 }
 
 func TestSameRequestGetsSameCertificate(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	request, _ := csr(t)
@@ -114,6 +116,7 @@ func TestSameRequestGetsSameCertificate(t *testing.T) {
 
 // One bad request among good ones fails alone.
 func TestRefusedAlone(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	ca, err := w.fleet.CA.Certificate("clients")
@@ -169,6 +172,7 @@ func (w *caWorld) reply(step transport.Step) *caReply {
 
 // What users of "openssl ca" do to index.txt is taken over; what they made unreadable is made readable again.
 func TestIndexOfOpenssl(t *testing.T) {
+	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	var leaves []*x509.Certificate

@@ -30,6 +30,7 @@ func TestAuthorityVariants(t *testing.T) {
 		{name: "only busybox", shell: []string{"busybox", "ash"}, lacks: "all but openssl"},
 	} {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			w := newCAWorld(t, pki.Authority{Name: "clients", Host: "a", Subject: "CN=root,O=Ex\\, ample", ValidFor: 2 * year, KeyType: v.keyType})
 			if v.shell != nil {
 				if _, err := exec.LookPath(v.shell[0]); err != nil {
