@@ -17,7 +17,7 @@ hosts:
   ca1: {roles: [root_ca]}
   ca2: {roles: [root_ca]}
   ca3: {roles: [intermediate_ca]}
-  one.example.net: {roles: [db_server, client], address: 127.0.0.1, identities: {postgres: [dbuser1]}}
+  one.example.net: {roles: [db_server, client], address: 10.9.9.1, identities: {postgres: [dbuser1]}}
 authorities:
   clients:      {host: ca1, subject: "CN=root-ca1", valid_for: 3650d}
   servers_root: {host: ca2, subject: "CN=root-ca2", valid_for: 3650d}
@@ -38,7 +38,8 @@ func TestMutualTLS(t *testing.T) {
 	server.Shell(`set -e
 		mkdir -p /run/postgresql && chown postgres:postgres /run/postgresql
 		rm -rf /etc/postgresql/15 /var/lib/postgresql/15 ~postgres/.postgresql ~postgres/.pg_service.conf
-		pg_createcluster 15 main -p 5432 >/dev/null
+		ip addr add 10.9.9.1/32 dev lo
+		pg_createcluster 15 main -p 5432 -o listen_addresses='*' >/dev/null
 		pg_ctlcluster 15 main start`)
 	pb, err := playbooks.Load("mtls")
 	if err != nil {
