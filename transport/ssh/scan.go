@@ -20,8 +20,8 @@ type HostKey struct {
 	Host, Name string
 	// Type ("ssh-ed25519") and Fingerprint (SHA256:…).
 	Type, Fingerprint string
-	// Known: this very key is recorded. Changed: another of this type is.
-	Known, Changed bool
+	// Known: this very key is recorded. Changed: another of this type is. Others: only keys of other types are.
+	Known, Changed, Others bool
 
 	key ssh.PublicKey
 }
@@ -108,6 +108,7 @@ func (k *knownHosts) judge(t transport.Target, key ssh.PublicKey) HostKey {
 		for _, w := range keyErr.Want {
 			h.Changed = h.Changed || w.Key.Type() == key.Type()
 		}
+		h.Others = len(keyErr.Want) > 0 && !h.Changed
 	}
 	return h
 }
