@@ -27,12 +27,13 @@ PermitRootLogin yes
 Subsystem sftp internal-sftp
 `
 
-// sshd NAME starts a real sshd on a free port of 127.0.0.1, with a host key of its own, and sets $NAME_PORT. The key to log in with is $WORK/NAME/client,
+// sshd NAME [TYPE] starts a real sshd on a free port of 127.0.0.1, with a host key of its own (ed25519 unless TYPE says otherwise), and sets $NAME_PORT. The key to log in with is $WORK/NAME/client,
 // the user $LOGIN. It ends with the script. sshd NAME again ends the one before and starts anew on the same port with another host key.
 func sshd(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: sshd NAME")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: sshd NAME [TYPE]")
 	}
+	kind := append(args, "ed25519")[1]
 	me, err := user.Current()
 	ts.Check(err)
 	ts.Setenv("LOGIN", me.Username)
@@ -43,9 +44,9 @@ func sshd(ts *testscript.TestScript, neg bool, args []string) {
 		endProcess(ts, strings.TrimSpace(string(data)))
 	}
 	_ = os.Remove(filepath.Join(dir, "host"))
-	keygen(ts, filepath.Join(dir, "host"))
+	keygen(ts, kind, filepath.Join(dir, "host"))
 	if _, err := os.Stat(filepath.Join(dir, "client")); err != nil {
-		keygen(ts, filepath.Join(dir, "client"))
+		keygen(ts, "ed25519", filepath.Join(dir, "client"))
 	}
 	port := ts.Getenv(name)
 	if port == "" {
@@ -77,8 +78,8 @@ func sshd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("sshd does not listen: %s", ts.ReadFile(filepath.Join(dir, "log")))
 }
 
-func keygen(ts *testscript.TestScript, path string) {
-	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path).CombinedOutput()
+func keygen(ts *testscript.TestScript, kind, path string) {
+	out, err := exec.Command("ssh-keygen", "-q", "-t", kind, "-N", "", "-f", path).CombinedOutput()
 	if err != nil {
 		ts.Fatalf("ssh-keygen: %v: %s", err, out)
 	}

@@ -166,6 +166,11 @@ func (o *trustOptions) decide(sys *System, s *keyScan) bool {
 		fmt.Fprintf(sys.Err, "error: "+s.Host+": "+format+"\n", args...)
 		return false
 	}
+	if !o.replace && impostor(s.keys) {
+		complain("other keys are recorded for it, and it presents none of them; somebody may be in between")
+		fmt.Fprintln(sys.Err, "hint: if the host has new keys, compare the fingerprint at its console, then: pgfleet trust --replace "+s.Host)
+		return false
+	}
 	matched := false
 	for _, k := range s.keys {
 		if o.fingerprint != "" && k.Fingerprint != o.fingerprint {
@@ -185,6 +190,18 @@ func (o *trustOptions) decide(sys *System, s *keyScan) bool {
 		return complain("presents no key with the fingerprint %s", o.fingerprint)
 	}
 	return true
+}
+
+// impostor tells whether a host for which keys of other types are recorded shows none that is: a new type alone proves nothing.
+func impostor(keys []ssh.HostKey) bool {
+	others := false
+	for _, k := range keys {
+		if k.Known || k.Changed {
+			return false
+		}
+		others = others || k.Others
+	}
+	return others
 }
 
 // record asks, and writes known_hosts.
