@@ -16,9 +16,6 @@ func makeCluster(root, version string) error {
 	if err := mountSystem(root); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Join(root, "/run/postgresql"), 0o777); err != nil {
-		return fmt.Errorf("make /run/postgresql: %w", err)
-	}
 	// As on a server: snakeoil files must be there, else pg_createcluster leaves ssl off.
 	for _, argv := range [][]string{
 		{"pg_createcluster", "--port", "5432", "--start-conf", "auto", "--locale", "C.UTF-8", "--encoding", "UTF8", version, "main", "--", "--no-sync"},

@@ -227,6 +227,8 @@ func likeDebian(t *testing.T, l *lab.Lab) {
 /home/ops ops:ops 700
 /root root:root 700`)
 	one := labtest.Exec(t, l, "db1", "openssl", "x509", "-in", "/etc/ssl/certs/ssl-cert-snakeoil.pem", "-noout", "-subject", "-pubkey")
+	// Where libpq looks when nothing is said.
+	want(t, "socket", labtest.Exec(t, l, "db1", "runuser", "-u", "postgres", "--", "/usr/lib/postgresql/15/bin/psql", "-XAt", "-c", "show unix_socket_directories"), "/var/run/postgresql")
 	key := labtest.Exec(t, l, "db1", "openssl", "pkey", "-in", "/etc/ssl/private/ssl-cert-snakeoil.key", "-pubout")
 	want(t, "snakeoil", one, "subject=CN = db1.example.net\n"+key)
 	if two := labtest.Exec(t, l, "db2", "openssl", "x509", "-in", "/etc/ssl/certs/ssl-cert-snakeoil.pem", "-noout", "-subject", "-pubkey"); one == two {

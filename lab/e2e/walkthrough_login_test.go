@@ -40,7 +40,7 @@ func (w *walk) login(t *testing.T, stage string, c loginCase) {
 	if w.home {
 		certificate = "dbuser1" // ~/.postgresql has room for one
 	}
-	since := len(w.serverLog(t))
+	since := w.serverLog(t)
 	got := w.psql(t, user, certificate, cmp.Or(c.Password, "right"), w.fill(c.With))
 	switch {
 	case c.Want != "connects":
@@ -55,7 +55,7 @@ func (w *walk) login(t *testing.T, stage string, c loginCase) {
 			t.Errorf("the server saw %q, want %q", got.text, want)
 		}
 	}
-	if log := w.serverLog(t)[since:]; c.Log != "" && !strings.Contains(log, c.Log) {
+	if log := strings.TrimPrefix(w.serverLog(t), since); c.Log != "" && !strings.Contains(log, c.Log) {
 		t.Errorf("no %q in the server's log:\n%s", c.Log, log)
 	}
 }
@@ -88,6 +88,12 @@ func (w *walk) psql(t *testing.T, user, certificate, password, with string) logi
 func (w *walk) sql(t *testing.T, query string) string {
 	t.Helper()
 	return labtest.Exec(t, w.lab, "db1", "runuser", "-u", "postgres", "--", psqlPath, "-XAt", "-d", "postgres", "-c", query)
+}
+
+// sqlFrom is sql for what must not stand in a list of processes.
+func (w *walk) sqlFrom(t *testing.T, text string) {
+	t.Helper()
+	labtest.Feed(t, w.lab, "db1", text, "runuser", "-u", "postgres", "--", psqlPath, "-XAt", "-v", "ON_ERROR_STOP=1", "-d", "postgres", "-f", "-")
 }
 
 // setting is a parameter in force.

@@ -47,6 +47,10 @@ func newWalk(t *testing.T, l *lab.Lab, lay layout) *walk {
 		w.vars[name] = value
 	}
 	w.inventory = w.writeInventory(t)
+	if lay.home {
+		// Of the article's two roles only dbuser1 has a certificate; the other one is there already, and not declared.
+		w.sqlFrom(t, "create role digoal login password '"+strings.ReplaceAll(w.passwords["digoal"], "'", "''")+"'")
+	}
 	w.hba = labtest.Exec(t, l, "db1", "cat", "/etc/postgresql/15/main/pg_hba.conf")
 	text, err := os.ReadFile("testdata/walkthrough/logins.yaml")
 	if err != nil {
