@@ -136,3 +136,56 @@ func TestClientKilledAnywhere(t *testing.T) {
 	}
 	t.Log(n, "times")
 }
+
+var serverFlow = []flowStep{{onServer, "certificate", serverCertificate}, {onServer, "trust", serverTrusts}}
+
+// A run on a server stopped before any of its steps leaves a server that restarts, and the next run finishes.
+func TestServerCutAtEveryStep(t *testing.T) {
+	w := newWorld(t)
+	w.startPostgres()
+	w.sb.Shell("cp -a /etc/postgresql /tmp/postgresql")
+	for k := 1; ; k++ {
+		w.sb.Shell("rm -rf /etc/pgfleet /etc/postgresql && cp -a /tmp/postgresql /etc/postgresql")
+		w.server.View, w.steps, w.cut = &View{}, 0, k
+		w.ca.issued, w.ca.given = nil, map[string]*x509.Certificate{}
+		_, err := w.follow(serverFlow)
+		if err == nil {
+			t.Logf("%d steps", k-1)
+			return
+		}
+		what := fmt.Sprintf("cut before step %d", k)
+		w.reload()
+		w.finish(what, serverFlow)
+		if got := w.sb.Shell("ls /etc/pgfleet/15-main/v | wc -l; find /etc/pgfleet -name '*new' -o -name request.*"); got != "1" {
+			t.Fatalf("%s: versions and leftovers: %s", what, got)
+		}
+		if len(w.ca.issued) != 1 {
+			t.Fatalf("%s: %d certificates issued", what, len(w.ca.issued))
+		}
+	}
+}
+
+// The same with the program of a step killed in the middle; what is on disk then must be fit for a start.
+func TestServerKilledAnywhere(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long")
+	}
+	w := newWorld(t)
+	w.startPostgres()
+	w.sb.Shell("cp -a /etc/postgresql /tmp/postgresql")
+	n := 0
+	killed(t, serverFlow, 90, func() *world {
+		w.sb.Shell("rm -rf /etc/pgfleet /etc/postgresql && cp -a /tmp/postgresql /etc/postgresql")
+		w.server.View, w.steps = &View{}, 0
+		return w
+	}, func(w *world, what string) {
+		n++
+		w.kill = 0
+		w.reload()
+		w.finish(what, serverFlow)
+	})
+	if n == 0 {
+		t.Error("nothing was killed")
+	}
+	t.Log(n, "times")
+}
