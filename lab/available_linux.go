@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -19,6 +20,7 @@ var programs = []struct{ path, debian string }{
 	{"sudo", "sudo"},
 	{"openssl", "openssl"},
 	{"setpriv", "util-linux"},
+	{"nsenter", "util-linux"},
 	{"pg_createcluster", "postgresql-common"},
 	{"psql", "postgresql-client"},
 }
@@ -32,7 +34,7 @@ func Available() error {
 	}
 	var missing []string
 	for _, p := range programs {
-		if _, err := exec.LookPath(p.path); err != nil {
+		if _, err := exec.LookPath(p.path); err != nil && !slices.Contains(missing, p.debian) {
 			missing = append(missing, p.debian)
 		}
 	}

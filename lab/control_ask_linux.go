@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 )
 
@@ -57,6 +58,9 @@ func (l *Lab) ask(ctx context.Context, what string, names []string) error {
 func (l *Lab) request(ctx context.Context, q request) (outcome, error) {
 	var answer outcome
 	conn, err := dialAt(l.state.path("run", keeperSocket))
+	if errors.Is(err, os.ErrPermission) {
+		return answer, fmt.Errorf("reach lab %s: only root may: run it with sudo", l.state.Name)
+	}
 	if err != nil {
 		return answer, fmt.Errorf("reach the keeper of lab %s (%s): %w", l.state.Name, l.state.Folder, err)
 	}

@@ -31,6 +31,9 @@ func (l *Lab) Run(ctx context.Context, host string, c Command) (code int, err er
 	if errors.Is(err, unix.ECONNREFUSED) {
 		return 0, fmt.Errorf("reach %s: it is off; start it with: pgfleet-lab start %s", h.Short, h.Short)
 	}
+	if errors.Is(err, os.ErrPermission) {
+		return 0, fmt.Errorf("reach %s: only root may: run it with sudo", h.Short)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("reach %s: %w", h.Short, err)
 	}

@@ -12,17 +12,18 @@ import (
 
 func down() *cli.Command {
 	return &cli.Command{
-		Name:  "down",
-		Usage: "end every process, mount, interface and file of the lab, also of one that was killed while it started",
-		Flags: labFlags(),
+		Name:   "down",
+		Usage:  "end every process, mount, interface and file of the lab, also of one that was killed while it started",
+		Flags:  labFlags(),
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
-			folder, err := lab.FolderOf(c.String("name"), c.String("state"))
+			path, err := folder(c)
 			if err != nil {
-				return usage(err)
+				return err
 			}
-			err = lab.Down(c.Context, folder)
+			err = lab.Down(c.Context, path)
 			if errors.Is(err, lab.ErrNoLab) {
-				fmt.Fprintf(c.App.ErrWriter, "no lab in %s\n", folder)
+				fmt.Fprintf(c.App.ErrWriter, "no lab in %s\n", path)
 				return nil
 			}
 			return err

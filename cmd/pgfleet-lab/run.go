@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -91,15 +92,40 @@ func labFlags(more ...cli.Flag) []cli.Flag {
 	}, more...)
 }
 
+// folder is the state folder that the flags name.
+func folder(c *cli.Context) (string, error) {
+	state := c.String("state")
+	if state != "" {
+		abs, err := filepath.Abs(state)
+		if err != nil {
+			return "", fmt.Errorf("find state folder: %w", err)
+		}
+		state = abs
+	}
+	path, err := lab.FolderOf(c.String("name"), state)
+	if err != nil {
+		return "", usage(err)
+	}
+	return path, nil
+}
+
 // opened is the lab that the flags name.
 func opened(c *cli.Context) (*lab.Lab, error) {
-	folder, err := lab.FolderOf(c.String("name"), c.String("state"))
+	path, err := folder(c)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
-	l, err := lab.Open(folder)
+	l, err := lab.Open(path)
 	if errors.Is(err, lab.ErrNoLab) {
 		return nil, fmt.Errorf("%w; make one with: pgfleet-lab up", err)
 	}
 	return l, err
+}
+
+// noArguments refuses words that a command would not read: a lab is named by --name.
+func noArguments(c *cli.Context) error {
+	if c.Args().Present() {
+		return usage(fmt.Errorf("%s takes no argument (%q): a lab is chosen with --name, before the rest", c.Command.Name, c.Args().First()))
+	}
+	return nil
 }

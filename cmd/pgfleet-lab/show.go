@@ -10,9 +10,10 @@ import (
 
 func hosts() *cli.Command {
 	return &cli.Command{
-		Name:  "hosts",
-		Usage: "list the hosts",
-		Flags: labFlags(&cli.StringFlag{Name: "o", Usage: "`FORMAT`: text or json", Value: "text"}),
+		Name:   "hosts",
+		Usage:  "list the hosts",
+		Flags:  labFlags(&cli.StringFlag{Name: "o", Usage: "`FORMAT`: text or json", Value: "text"}),
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
 			l, err := opened(c)
 			if err != nil {
@@ -43,9 +44,10 @@ func hosts() *cli.Command {
 
 func inventory() *cli.Command {
 	return &cli.Command{
-		Name:  "inventory",
-		Usage: "print the inventory of the lab",
-		Flags: labFlags(),
+		Name:   "inventory",
+		Usage:  "print the inventory of the lab",
+		Flags:  labFlags(),
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
 			l, err := opened(c)
 			if err == nil {
@@ -58,9 +60,10 @@ func inventory() *cli.Command {
 
 func sshConfig() *cli.Command {
 	return &cli.Command{
-		Name:  "ssh-config",
-		Usage: "print an ssh_config for the lab's hosts",
-		Flags: labFlags(),
+		Name:   "ssh-config",
+		Usage:  "print an ssh_config for the lab's hosts",
+		Flags:  labFlags(),
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
 			l, err := opened(c)
 			if err == nil {

@@ -22,6 +22,7 @@ func up() *cli.Command {
 			&cli.BoolFlag{Name: "resolve", Usage: "every host knows all names (without: only its own)"},
 			&cli.StringSliceFlag{Name: "mask", Usage: "a further `FOLDER` of this machine that hosts must not see; repeatable"},
 		),
+		Before: noArguments,
 		Action: func(c *cli.Context) error {
 			o, err := options(c)
 			if err != nil {
@@ -33,18 +34,15 @@ func up() *cli.Command {
 				return err
 			}
 			fmt.Fprintf(c.App.ErrWriter, "all hosts are up after %.1f s\n", time.Since(began).Seconds())
-			fmt.Fprintf(c.App.Writer, "inventory: %s\nssh:       ssh -F %s db1\n", filepath.Join(l.Folder(), "inventory.yaml"), filepath.Join(l.Folder(), "ssh_config"))
+			fmt.Fprintf(c.App.Writer, "inventory: %s\nssh:       ssh -F %s %s\n", filepath.Join(l.Folder(), "inventory.yaml"), filepath.Join(l.Folder(), "ssh_config"), l.Hosts()[len(l.Hosts())-1].Short)
 			return nil
 		},
 	}
 }
 
 func options(c *cli.Context) (lab.Options, error) {
-	if c.Args().Present() {
-		return lab.Options{}, fmt.Errorf("up takes no argument: %q", c.Args().First())
-	}
 	o := lab.Options{
-		Name: c.String("name"), Folder: c.String("state"), DB: c.Int("db"), Client: c.Int("client"), RTT: c.Duration("rtt"),
+		Name: c.String("name"), DB: c.Int("db"), Client: c.Int("client"), RTT: c.Duration("rtt"),
 		Resolve: c.Bool("resolve"), Mask: c.StringSlice("mask"), Log: c.App.ErrWriter,
 	}
 	for _, text := range c.StringSlice("variant") {
@@ -54,12 +52,7 @@ func options(c *cli.Context) (lab.Options, error) {
 		}
 		o.Variants = append(o.Variants, v)
 	}
-	if o.Folder != "" {
-		abs, err := filepath.Abs(o.Folder)
-		if err != nil {
-			return o, err
-		}
-		o.Folder = abs
-	}
-	return o, nil
+	var err error
+	o.Folder, err = folder(c)
+	return o, err
 }
