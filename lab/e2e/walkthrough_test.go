@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -94,6 +93,7 @@ func (w *walk) refusedFirst(t *testing.T, stage string) {
 	if stage == "password" {
 		return
 	}
+	w.accept = false
 	code, out := w.run(t, "run", w.playbook())
 	if code != 2 || !strings.Contains(out, "digoal") {
 		t.Errorf("exit %d, want 2 and digoal named:\n%s", code, out)
@@ -122,11 +122,19 @@ func (w *walk) severalNames(t *testing.T) {
 	w.logins(t, "names")
 }
 
+// dir is where certificates are: the article's place or pgfleet's.
+func (w *walk) dir(profile string) string {
+	if dir, ok := w.vars[profile+"_dir"].(string); ok {
+		return dir
+	}
+	return "own"
+}
+
 // reissue has certificates made anew from the keys that are there (W6).
 func (w *walk) reissue(t *testing.T) {
 	for host, args := range map[string][]string{
-		"app1": {"issuer=clients", "profile=client", "tls_dir=" + fmt.Sprint(w.vars["client_dir"])},
-		"db1":  {"issuer=servers", "profile=server", "tls_dir=" + fmt.Sprint(w.vars["server_dir"]), "cn=", `names:=["pg.example.net","orders.example.net","` + w.addr + `"]`},
+		"app1": {"issuer=clients", "profile=client", "tls_dir=" + w.dir("client")},
+		"db1":  {"issuer=servers", "profile=server", "tls_dir=" + w.dir("server"), "cn=", `names:=["pg.example.net","orders.example.net","` + w.addr + `"]`},
 	} {
 		t.Run(host, func(t *testing.T) {
 			before := w.pair(t, host)
