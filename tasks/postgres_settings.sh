@@ -18,6 +18,7 @@ rest=$(printf '%s' "$now" | grep -Fxv -- "$line"; echo .)
 rest=${rest%.}
 meta=$(as "$who" stat -L -c '%a %U %G' -- "$conf") || { done_with; fail "cannot look at $conf as $who"; }
 set -- $meta
+as "$who" rm -f "$check"
 printf '%s\ninclude '"'%s'"'\n' "$rest" "$new" | replace "$check" "$1" "$2" "$3" || { done_with; fail "cannot write $check as $who"; }
 if ! wrong=$(as "$owner" "$bin/postgres" -C port -D "$data" -c config_file="$check" 2>&1 </dev/null); then
   done_with
