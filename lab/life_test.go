@@ -279,3 +279,21 @@ func TestDownForeignFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who called sudo can use the lab without it.
+func TestCallersFiles(t *testing.T) {
+	t.Setenv("SUDO_UID", "65534")
+	t.Setenv("SUDO_GID", "65534")
+	l := labtest.Up(t, lab.Options{})
+	cmd := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "ssh", "-n", "-F", filepath.Join(l.Folder(), "ssh_config"), "-o", "BatchMode=yes", "ca1", "hostname")
+	cmd.Dir = "/"
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "ca1\n" {
+		t.Errorf("ssh as the caller: %v: %s", err, out)
+	}
+	for _, private := range []string{"run", "hosts", "log"} {
+		if out, err := exec.Command("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "ls", filepath.Join(l.Folder(), private)).CombinedOutput(); err == nil {
+			t.Errorf("the caller reads %s: %s", private, out)
+		}
+	}
+}
