@@ -83,8 +83,8 @@ func settingReasons(c *Cluster) []string {
 			continue
 		}
 		seen[l.Name] = true
-		if s.Context == "sighup" && s.Source == "configuration file" && !postgres.SameValue(s.Type, s.Unit, l.Value, s.Value) ||
-			s.Source == "default" && !postgres.SameValue(s.Type, s.Unit, l.Value, s.Value) && s.Context != "postmaster" {
+		fromFile := s.Source == "configuration file" || s.Source == "default"
+		if fromFile && s.Context != "postmaster" && !postgres.SameValue(s.Type, s.Unit, l.Value, s.Value) {
 			out = append(out, fmt.Sprintf("%s = %s is not in force yet", l.Name, l.Value))
 		}
 	}

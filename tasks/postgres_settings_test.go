@@ -96,3 +96,50 @@ func TestSettingsRefused(t *testing.T) {
 	p.Shell("echo 'no quote' >>/etc/postgresql/15/main/postgresql.conf; echo \"ssl_ciphers = 'HIGH\" >>/etc/postgresql/15/main/postgresql.conf")
 	p.refused(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}, "/etc/postgresql/15/main/postgresql.conf:", "syntax error")
 }
+
+// What another tool writes is never edited: the user gets what to apply there.
+func TestFilesOfPatroni(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell("runuser -u postgres -- touch /var/lib/postgresql/15/main/patroni.dynamic.json")
+	state := func() string {
+		return p.Shell("cat /etc/postgresql/15/main/*.conf | sha256sum; ls -a /etc/postgresql/15/main")
+	}
+	before := state()
+	p.refused(&postgresSettings{Settings: map[string]string{"work_mem": "9MB", "log_line_prefix": "it's "}}, "patroni", "    log_line_prefix: 'it''s '\n    work_mem: '9MB'")
+	p.refused(&postgresIdent{Lines: []string{"a b c"}}, "patroni", "a b c")
+	p.must(false, &postgresSettings{Settings: map[string]string{"ssl": "on", "ssl_min_protocol_version": "TLSv1.2"}})
+	results, err := p.via.Do(t.Context(), settingsSteps(p.host, p.cluster("15/main"), map[string]string{"ssl": "off"})...)
+	if err != nil || len(results) != 1 || results[0].Err == nil {
+		t.Errorf("%v %v", results, err)
+	}
+	if after := state(); after != before {
+		t.Errorf("before %s\nafter %s", before, after)
+	}
+}
+
+// A data directory elsewhere, with its configuration inside, is found while its server runs; two of one name are kept apart.
+func TestDataDirectoriesElsewhere(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell(`set -e
+		for n in a b; do
+			mkdir -p /srv/$n; chown postgres:postgres /srv/$n
+			cp -a /var/lib/postgresql/15/two /srv/$n/data
+			cp -a /etc/postgresql/15/two/pg_hba.conf /etc/postgresql/15/two/pg_ident.conf /srv/$n/data/
+			printf "port = 60%s\nunix_socket_directories = '/srv/%s'\nlisten_addresses = '127.0.0.1'\n" "$(printf %d "'$n")" $n >/srv/$n/data/postgresql.conf
+			chown postgres:postgres /srv/$n/data/postgresql.conf
+			runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D /srv/$n/data -w -l /srv/$n/log start >/dev/null
+		done`)
+	a, b := p.cluster("15/a-data"), p.cluster("15/b-data")
+	if a.DataDir != "/srv/a/data" || b.DataDir != "/srv/b/data" || a.Port != 6097 || a.Dir != "/etc/pgfleet/15-a-data" || a.Problem != "" || a.HBAFile != "/srv/a/data/pg_hba.conf" {
+		t.Errorf("a: %+v", a)
+	}
+	p.host.Clusters = []string{"15/a-data"}
+	p.must(true, &postgresSettings{Settings: map[string]string{"work_mem": "9MB"}})
+	p.must(true, &postgresReload{})
+	p.must(false, &postgresReload{})
+	// The other goes away: this one keeps its name and folder.
+	p.Shell("runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D /srv/b/data -m fast stop >/dev/null")
+	p.must(false, &postgresSettings{Settings: map[string]string{"work_mem": "9MB"}})
+	p.host.Clusters = []string{"15/nosuch"}
+	p.refused(&postgresReload{}, "cluster 15/nosuch is not on db1; found: ", "15/a-data")
+}

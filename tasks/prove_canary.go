@@ -75,7 +75,7 @@ func (p *tlsProbe) canary(ctx context.Context, cert *x509.Certificate, chain []*
 	var alert *alertError
 	switch {
 	case err == nil:
-		return errors.New("the server did not judge it (does it ask for certificates at all?)")
+		return errors.New("the server asked for no certificate")
 	case errors.As(err, &alert) && alert.code == want:
 		return nil
 	case errors.As(err, &alert) && alert.code == alertDecryptError:

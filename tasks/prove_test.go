@@ -95,6 +95,22 @@ func TestRollbackNeverLowersAList(t *testing.T) {
 		t.Errorf("after rollback: %v", set)
 	}
 	p.restarts("main")
+	p.must(false, reload)
+
+	// What a rollback would name has to be there; else the server could not start.
+	p.host.Fleet.Run = "run-3"
+	third := p.withTLSFiles("3", ca)
+	p.must(true, settingsTask(third))
+	p.Shell("rm -r /etc/pgfleet/15-main/v/1")
+	p.cluster("15/main")
+	if steps, err = RollbackSteps(p.host, "run-3"); err != nil {
+		t.Fatal(err)
+	}
+	p.do(steps...)
+	p.restarts("main")
+	if set := parseSettings(p.cluster("15/main").Ours); set["ssl_cert_file"] != third["ssl_cert_file"] || set["ssl_key_file"] != third["ssl_key_file"] {
+		t.Errorf("after a rollback to files that are gone: %v", set)
+	}
 }
 
 // do runs steps that must work.

@@ -41,6 +41,8 @@ type attempt struct {
 
 // tlsSeen is what a connection saw.
 type tlsSeen struct {
+	// asked: the server wanted a certificate.
+	asked       bool
 	chain       [][]byte
 	authorities []string
 	version     uint16
@@ -56,7 +58,7 @@ type alertError struct {
 func (e *alertError) Error() string { return fmt.Sprintf("%s (TLS alert %d)", e.text, e.code) }
 
 // connect asks for TLS as PostgreSQL's protocol does (SSLRequest), shakes hands and waits for the server's verdict on what was shown: with TLS 1.3 that comes after the
-// handshake. No login is attempted.
+// handshake. No login is attempted. With a certificate shown, an error is the outcome that is looked for; nil is a server that asked for none.
 func (p *tlsProbe) connect(ctx context.Context, a attempt) (*tlsSeen, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -80,17 +82,12 @@ func (p *tlsProbe) connect(ctx context.Context, a attempt) (*tlsSeen, error) {
 	for _, cert := range state.PeerCertificates {
 		seen.chain = append(seen.chain, cert.Raw)
 	}
-	if len(a.chain) == 0 {
+	if len(a.chain) == 0 || !seen.asked {
 		return seen, nil
 	}
-	// A message that is too short to be a login: a server that accepted the certificate ends the connection without an alert.
-	if _, err := client.Write([]byte{0, 0, 0, 8, 0, 0, 0, 0}); err != nil {
-		return seen, asAlert(err)
-	}
-	if _, err := client.Read(make([]byte, 1)); err != nil && !errors.Is(err, io.EOF) {
-		return seen, asAlert(err)
-	}
-	return seen, nil
+	// Nothing is written here: a server that refuses closes at once, and a write would meet its reset before the alert is read.
+	_, err = client.Read(make([]byte, 1))
+	return seen, asAlert(err)
 }
 
 // requestTLS sends SSLRequest (PostgreSQL manual, 55.7) and reads the one-byte answer.
@@ -116,6 +113,7 @@ func (p *tlsProbe) config(a attempt, seen *tlsSeen) *tls.Config {
 		config.MinVersion = tls.VersionTLS10
 	}
 	config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		seen.asked = true
 		for _, raw := range r.AcceptableCAs {
 			var name pkix.RDNSequence
 			if _, err := asn1.Unmarshal(raw, &name); err == nil {
