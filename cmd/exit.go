@@ -76,6 +76,10 @@ func report(w io.Writer, err error) {
 	if err == nil || errors.As(err, &status) {
 		return
 	}
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(w, "error: interrupted")
+		return
+	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintln(w, "error: "+printers.Clean(line))
 	}

@@ -63,6 +63,7 @@ func TestReport(t *testing.T) {
 		{&usageError{"no such thing", "try the other"}, "error: no such thing\nhint: try the other\n"},
 		{fmt.Errorf("run: %w", &usageError{"no such thing", "try the other"}), "error: run: no such thing\nhint: try the other\n"},
 		{inventory.Problems{{File: "a.yaml", Line: 1, Text: "x"}, {File: "a.yaml", Line: 2, Text: "y"}}, "error: a.yaml:1: x\nerror: a.yaml:2: y\n"},
+		{fmt.Errorf("read answer: %w", context.Canceled), "error: interrupted\n"},
 		{errors.New("host said \x1b[2Jboo"), "error: host said \\x1b[2Jboo\n"},
 	} {
 		var b bytes.Buffer
