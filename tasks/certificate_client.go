@@ -206,7 +206,7 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 	}
 	c.Summary = strings.Join(titles, "; ")
 	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
-		certs, err := t.issueAll(ctx, do, h, plans)
+		certs, err := t.issueAll(ctx, do, h, by, plans)
 		if err != nil {
 			return nil, err
 		}

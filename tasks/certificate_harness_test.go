@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +187,8 @@ type world struct {
 	trips  int
 	// cut ends the connection before the step (probes not counted) of this number, from 1. kill ends that step's program at a command's number.
 	cut, kill, killCommand, steps int
+	// shell, if not nil, runs every program in the place of /bin/sh.
+	shell []string
 }
 
 var testAuthorities = map[string]pki.Authority{
@@ -240,6 +243,9 @@ func (w *world) Do(ctx context.Context, steps ...transport.Step) ([]transport.Re
 	steps = append([]transport.Step(nil), steps...)
 	var cut error
 	for i, s := range steps {
+		if w.shell != nil && s.Shell != "" {
+			steps[i].Argv, steps[i].Shell = append(append(slices.Clone(w.shell), "-c", s.Shell, "sh"), s.Argv...), ""
+		}
 		if s.Probe {
 			continue
 		}

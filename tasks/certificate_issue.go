@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -29,7 +30,7 @@ func (t *certificateTask) requestStep(p *certificatePlan) transport.Step {
 
 // issueAll gets a certificate for every plan that needs one: one round trip for all keys and requests, then the authority, asked for all at once.
 // The result has one certificate a plan, nil where none was to be issued.
-func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, plans []*certificatePlan) ([]*x509.Certificate, error) {
+func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, by *issuing, plans []*certificatePlan) ([]*x509.Certificate, error) {
 	var steps []transport.Step
 	var which []int
 	for i, p := range plans {
@@ -52,14 +53,14 @@ func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, plans 
 	var wait sync.WaitGroup
 	for n, i := range which {
 		wait.Go(func() {
-			certs[i], errs[n] = t.issueOne(ctx, h, plans[i], results[n].Stdout)
+			certs[i], errs[n] = t.issueOne(ctx, h, by, plans[i], results[n].Stdout)
 		})
 	}
 	wait.Wait()
 	return certs, errors.Join(errs...)
 }
 
-func (t *certificateTask) issueOne(ctx context.Context, h *Host, p *certificatePlan, out []byte) (*x509.Certificate, error) {
+func (t *certificateTask) issueOne(ctx context.Context, h *Host, by *issuing, p *certificatePlan, out []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(out)
 	if block == nil || block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
 		return nil, fmt.Errorf("request for %s: openssl on %s printed no request", p.Title, h.Name)
@@ -68,7 +69,15 @@ func (t *certificateTask) issueOne(ctx context.Context, h *Host, p *certificateP
 	if err != nil {
 		return nil, fmt.Errorf("request for %s from %s: %w", p.Title, h.Name, err)
 	}
-	cert, err := h.Fleet.CA.Issue(ctx, t.Issuer, IssueRequest{CSR: block.Bytes, Template: p.Template, Host: h.Name, Fresh: p.Fresh})
+	ask := IssueRequest{CSR: block.Bytes, Template: p.Template, Host: h.Name, Fresh: p.Fresh}
+	cert, err := h.Fleet.CA.Issue(ctx, t.Issuer, ask)
+	if err == nil && !ask.Fresh {
+		// What was issued to a run that stopped long ago may be due, or revoked, by now.
+		if due, _ := pki.Renew(cert, pki.RenewPolicy{CRL: by.crl}, h.Fleet.Now); due {
+			ask.Fresh = true
+			cert, err = h.Fleet.CA.Issue(ctx, t.Issuer, ask)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate for %s: %w", p.Title, err)
 	}

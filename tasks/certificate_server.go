@@ -224,7 +224,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 	}
 	c.Summary = strings.Join(titles, "; ")
 	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
-		certs, err := t.issueAll(ctx, do, h, plans)
+		certs, err := t.issueAll(ctx, do, h, by, plans)
 		if err != nil {
 			return nil, err
 		}
