@@ -36,17 +36,17 @@ careful() { # careful FILE: a settings file of before, changed where it would br
   fi
   if [ -n "$ca_was" ] && [ -n "$ca_is" ] && [ "$ca_was" != "$ca_is" ] &&
     subjects "$ca_was" | { while IFS= read -r s; do subjects "$ca_is" | grep -Fxq -- "$s" || exit 0; done; exit 1; }; then
-    say "kept as it is now: ssl_ca_file (the one of before trusts an authority that was removed since)"
+    echo "kept as it is now: ssl_ca_file (the one of before trusts an authority that was removed since)"
     keep "$1" ssl_ca_file
     older=yes
   fi
   if [ "$older" = yes ] && [ -n "$is" ]; then
-    say "kept as it is now: ssl_crl_file (the one of before is older)"
+    echo "kept as it is now: ssl_crl_file (the one of before is older)"
     keep "$1" ssl_crl_file
   fi
   was=$(setting "$1" ssl_cert_file)
   if [ -n "$was" ] && [ "$was" != "$(setting "$dir/pgfleet.conf" ssl_cert_file)" ] && ! openssl x509 -in "$was" -noout -checkend 0 >/dev/null 2>&1; then
-    say "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before is over)"
+    echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before is over)"
     keep "$1" ssl_cert_file
     keep "$1" ssl_key_file
   fi
@@ -54,12 +54,12 @@ careful() { # careful FILE: a settings file of before, changed where it would br
 usable() { # usable FILE: what it names can be started with; what cannot be is kept as it is now
   [ -e "$dir/pgfleet.conf" ] || return 0
   if ! check_tls "$(setting "$1" ssl_cert_file)" "$(setting "$1" ssl_key_file)" '' '' "$([ -z "$(setting "$1" ssl_passphrase_command)" ] || echo yes)"; then
-    say "kept as they are now: ssl_cert_file and ssl_key_file"
+    echo "kept as they are now: ssl_cert_file and ssl_key_file"
     keep "$1" ssl_cert_file
     keep "$1" ssl_key_file
   fi
   if ! check_tls '' '' "$(setting "$1" ssl_ca_file)" "$(setting "$1" ssl_crl_file)" no; then
-    say "kept as they are now: ssl_ca_file and ssl_crl_file"
+    echo "kept as they are now: ssl_ca_file and ssl_crl_file"
     keep "$1" ssl_ca_file
     keep "$1" ssl_crl_file
   fi
