@@ -36,7 +36,7 @@ say "5. Every connection test, from the client's own psql"
 show pgfleet verify
 
 say "6. What the application now does: one service name, no password"
-show pgfleet exec -l client -u postgres -- psql service=dbuser1@db1 -Atc "SELECT 'hello ' || current_user, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+show pgfleet exec -l client -u postgres -- psql 'service=dbuser1@db1 dbname=postgres' -Atc "SELECT 'hello ' || current_user, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 if [ -n "${KEEP:-}" ]; then
 	say "The hosts stay up. PGFLEET_INVENTORY=$PGFLEET_INVENTORY; end them with: sudo bin/pgfleet-lab down --name $name"
