@@ -74,8 +74,7 @@ func startCause(err error) error {
 	return err
 }
 
-// Do runs steps: transport.Conn says how. Writes that follow each other are one batch of files, made in parallel and put in place
-// in order once all before them are complete.
+// Do runs steps: transport.Conn says how. Files that are written one after the other travel together.
 func (c *conn) Do(ctx context.Context, steps ...transport.Step) ([]transport.Result, error) {
 	if err := shell.Check(steps); err != nil {
 		return nil, err
@@ -103,12 +102,12 @@ func (c *conn) do(ctx context.Context, steps []transport.Step) ([]transport.Resu
 	}
 	var all []transport.Result
 	for begin := 0; begin < len(steps); {
-		end := c.segment(steps, begin)
+		writes, end := c.segment(steps, begin)
 		part := steps[begin:end]
 		var results []transport.Result
 		var err error
-		if part[0].Write != nil && !c.noSFTP {
-			results, err = c.writeFiles(ctx, part)
+		if writes > 0 {
+			results, err = c.runWrites(ctx, part, writes, steps[end:])
 		} else {
 			results, err = c.runShell(ctx, part, steps[end:])
 		}
@@ -121,16 +120,20 @@ func (c *conn) do(ctx context.Context, steps []transport.Step) ([]transport.Resu
 	return all, nil
 }
 
-// segment gives the end of the steps that travel together, the first being steps[begin].
-func (c *conn) segment(steps []transport.Step, begin int) int {
+// segment gives the number of writes at steps[begin] that travel by SFTP, and the end of the other steps that follow them.
+func (c *conn) segment(steps []transport.Step, begin int) (writes, end int) {
 	if c.noSFTP {
-		return len(steps)
+		return 0, len(steps)
 	}
-	end := begin
-	for end < len(steps) && (steps[end].Write != nil) == (steps[begin].Write != nil) {
+	end = begin
+	for end < len(steps) && steps[end].Write != nil {
 		end++
 	}
-	return end
+	writes = end - begin
+	for end < len(steps) && steps[end].Write == nil {
+		end++
+	}
+	return writes, end
 }
 
 func stopped(steps []transport.Step, results []transport.Result) bool {

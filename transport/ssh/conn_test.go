@@ -2,30 +2,42 @@ package ssh
 
 import (
 	"testing"
-	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
-func TestFirst(t *testing.T) {
-	s := newServer(t)
-	begin := time.Now()
-	c := s.connect("ops")
-	t.Log("connect", time.Since(begin), c.(*conn).host)
-	do := func(steps ...transport.Step) {
-		begin := time.Now()
-		results, err := c.Do(t.Context(), steps...)
-		t.Log("Do", time.Since(begin), err)
-		for i, r := range results {
-			t.Logf("%d: %s %d %q %q %v %+v %v", i, r.Key, r.Code, r.Stdout, r.Stderr, r.Err, r.File, r.Took)
-		}
+// TestSuite runs the shared suite against a real sshd: through sudo, as root, with a sudo password, and without SFTP.
+func TestSuite(t *testing.T) {
+	for name, c := range map[string]struct {
+		lines  []string
+		user   string
+		change func(*server, *Options)
+	}{
+		"sudo":          {user: "ops"},
+		"root login":    {user: "root"},
+		"sudo password": {user: "asks", change: func(_ *server, o *Options) { o.SudoPassword = answer("hunter2") }},
+		"one session":   {user: "ops", lines: []string{"MaxSessions 1"}},
+		"no sftp":       {user: "ops", change: func(s *server, _ *Options) { s.Exec("rm", "/usr/lib/openssh/sftp-server") }},
+		"noise": {user: "ops", change: func(s *server, _ *Options) {
+			s.WriteFile("/home/ops/.bashrc", "echo hello; echo oops >&2; printf 'no newline'; cd /tmp; alias cat=false; export LANG=de_DE.UTF-8 POSIXLY_CORRECT=1; umask 0", 0o644)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, c.lines...)
+			opt := s.options()
+			if c.change != nil {
+				c.change(s, &opt)
+			}
+			s.target.User = c.user
+			transporttest.Suite(t, func(t *testing.T) transport.Conn {
+				conn, err := Dial(t.Context(), s.target, opt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { conn.Close() })
+				return conn
+			})
+		})
 	}
-	do(transport.Step{Argv: []string{"id"}},
-		transport.Step{Write: &transport.FileMeta{Path: "/etc/a", Owner: "postgres", Group: "postgres", Mode: 0o640}, Stdin: []byte("hello")},
-		transport.Step{Write: &transport.FileMeta{Path: "/etc/b", Owner: "root", Group: "root", Mode: 0o644}, Stdin: []byte("hello")},
-		transport.Step{Shell: "ls -l /etc/a /etc/b; echo $HOME; ls -l /proc/self/fd; env"})
-	do(transport.Step{Write: &transport.FileMeta{Path: "/home/ops/x"}, User: "ops", Stdin: []byte("hello")}, transport.Step{Shell: "ls -la /home/ops; ps ax", User: "ops"})
-	do(transport.Step{Write: &transport.FileMeta{Path: "/root/nodir/x"}, Stdin: []byte("hello")})
-	do(transport.Step{Write: &transport.FileMeta{Path: "/home/ops/y"}, Stdin: []byte("hello")}, transport.Step{Write: &transport.FileMeta{Path: "/root/x"}, User: "ops", Stdin: []byte("hello")})
-	t.Logf("%+v", c.(*conn).Stats())
 }

@@ -25,43 +25,77 @@ type staged struct {
 	file   *sftp.File
 	took   time.Duration
 	err    error
+	placed bool
 }
 
-// writeFiles does steps that are all writes. Every file is complete under another name before the first is put in place; one
-// that cannot be completed leaves it and all after it as they were.
-func (c *conn) writeFiles(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {
-	files, err := c.prepare(ctx, steps)
+// runWrites runs steps of which the first writes are files. Their content travels by SFTP, in parallel, under temporary names;
+// then the shell puts them in place one after the other and goes on with the other steps, in one round trip. It stops at the first
+// failure there, so that neither a failure nor a lost connection can put a file in place before one that comes earlier.
+func (c *conn) runWrites(ctx context.Context, steps []transport.Step, writes int, later []transport.Step) ([]transport.Result, error) {
+	files, err := c.prepare(ctx, steps[:writes])
 	if errors.Is(err, errRefused) {
-		return c.session.Run(ctx, steps)
+		return c.runShell(ctx, steps, later)
 	}
 	if err != nil {
 		return nil, err
 	}
-	done := make(chan int, 1)
-	go func() { done <- putAll(files) }()
-	var placed int
-	select {
-	case placed = <-done:
-	case <-ctx.Done():
-		err := fmt.Errorf("%w: stopped while files were written: %w", transport.ErrUnreachable, ctx.Err())
-		c.client.close(err)
-		<-done
+	if err := c.stageAll(ctx, files); err != nil {
 		return nil, err
 	}
-	results := make([]transport.Result, placed)
-	for i := range results {
-		results[i] = transport.Result{Key: steps[i].Key, Stdout: []byte{}, Stderr: []byte{}, Took: files[i].took}
+	// SFTP has one code for a full disk, a folder in the way and much else: what could not be staged is left to the shell, which
+	// says what it is.
+	good := 0
+	run := append([]transport.Step(nil), steps...)
+	for good < len(files) && files[good].err == nil {
+		run[good] = shell.Place(steps[good], files[good].temp)
+		good++
 	}
-	c.count(func(s *transport.Stats) { s.FileBatches++; s.Files += placed })
-	if placed == len(steps) {
-		return results, nil
+	c.count(func(s *transport.Stats) { s.FileBatches++; s.Files += good })
+	results, err := c.runShell(ctx, run, later)
+	for i := range results[:min(good, len(results))] {
+		results[i] = shell.Placed(steps[i], results[i])
+		results[i].Took += files[i].took
+		files[i].placed = results[i].Err == nil
 	}
-	if lost := connectionError(files[placed].err); lost != nil {
-		return results, fmt.Errorf("%w: write %s: %w", transport.ErrUnreachable, steps[placed].Write.Path, lost)
+	switch {
+	case err != nil:
+	case good == len(files) && len(results) >= good && files[good-1].placed:
+		// Nothing depends on the answers to these.
+		go each(files, (*staged).finish)
+	default:
+		each(files, (*staged).finish)
 	}
-	// SFTP has but one code for a full disk, a folder in the way and much else. The shell says what it is, or succeeds.
-	rest, err := c.session.Run(ctx, steps[placed:])
-	return append(results, rest...), err
+	return results, err
+}
+
+// stageAll writes files under their temporary names; each keeps its own error. The error returned is the connection's.
+func (c *conn) stageAll(ctx context.Context, files []*staged) error {
+	limited, cancel := context.WithTimeoutCause(ctx, longest(files)+shell.Grace, transport.ErrLimit)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		each(files, (*staged).stage)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-limited.Done():
+		return fmt.Errorf("%w: stopped while files were written: %w", transport.ErrUnreachable, context.Cause(limited))
+	}
+	for _, f := range files {
+		if lost := connectionError(f.err); lost != nil {
+			return fmt.Errorf("%w: write %s: %w", transport.ErrUnreachable, f.step.Write.Path, lost)
+		}
+	}
+	return nil
+}
+
+func longest(files []*staged) time.Duration {
+	seconds := 0
+	for _, f := range files {
+		seconds = max(seconds, shell.Seconds(f.step.Limit))
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // connectionError gives err unless the server itself answered.
@@ -99,22 +133,6 @@ func (c *conn) prepare(ctx context.Context, steps []transport.Step) ([]*staged, 
 		files[i] = &staged{step: s, owner: owner, server: server, temp: path.Join(path.Dir(s.Write.Path), shell.TempName())}
 	}
 	return files, nil
-}
-
-// putAll stages files in parallel, puts them in place up to the first that failed, removes the others and says how many are in place.
-func putAll(files []*staged) int {
-	each(files, (*staged).stage)
-	good := 0
-	for good < len(files) && files[good].err == nil {
-		good++
-	}
-	each(files[:good], (*staged).place)
-	placed := 0
-	for placed < good && files[placed].err == nil {
-		placed++
-	}
-	each(files[placed:], (*staged).discard)
-	return placed
 }
 
 func each(files []*staged, do func(*staged)) {
@@ -159,21 +177,13 @@ func (f *staged) tryStage() error {
 	return errors.Join(modeErr, syncErr)
 }
 
-// place renames the file over its target, a link there included.
-func (f *staged) place() {
-	begin := time.Now()
-	var wg sync.WaitGroup
-	wg.Go(func() { f.file.Close() })
-	f.err = f.server.PosixRename(f.temp, f.step.Write.Path)
-	wg.Wait()
-	f.took += time.Since(begin)
-}
-
-// discard removes what stage made.
-func (f *staged) discard() {
+// finish closes the handle, and removes the file that has not been put in place.
+func (f *staged) finish() {
 	if f.file == nil {
 		return
 	}
 	f.file.Close()
-	f.server.Remove(f.temp)
+	if !f.placed {
+		f.server.Remove(f.temp)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/pkg/sftp"
+
+	"github.com/pgfleet/pgfleet/transport"
 )
 
 // launchServer is what Bootstrap runs to become an sftp-server: it reads a nonce and a user, and prints the nonce before the server
@@ -33,6 +35,8 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 	if s, ok := c.servers[user]; ok {
 		return s, nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout(c.target), errors.New("the sftp-server did not start in time"))
+	defer cancel()
 	pipes, err := c.rootPipes(ctx, c.root)
 	if err != nil {
 		return nil, err
@@ -48,7 +52,15 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		client, err := sftp.NewClientPipe(&afterMark{r: pipes.Out, mark: []byte("\n" + nonce + "\n")}, in, sftp.UseConcurrentWrites(true))
+		out := &afterMark{r: pipes.Out, mark: []byte("\n" + nonce + "\n")}
+		if c.root.password != nil {
+			// Nothing can be sent before sudo has let us in, and that is read here.
+			if err := out.skip(); err != nil {
+				got <- answer{nil, err}
+				return
+			}
+		}
+		client, err := sftp.NewClientPipe(out, in, sftp.UseConcurrentWrites(true))
 		got <- answer{client, err}
 	}()
 	select {
@@ -66,7 +78,7 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 		return s, nil
 	case <-ctx.Done():
 		pipes.Close()
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, context.Cause(ctx))
 	}
 }
 
@@ -100,21 +112,30 @@ type afterMark struct {
 	open bool
 }
 
-// Read skips everything up to and with the mark.
-func (a *afterMark) Read(b []byte) (int, error) {
+// skip reads up to and with the mark.
+func (a *afterMark) skip() error {
+	b := make([]byte, 4096)
 	for !a.open {
 		n, err := a.r.Read(b)
 		a.seen = append(a.seen, b[:n]...)
 		if at := bytes.Index(a.seen, a.mark); at >= 0 {
 			a.open, a.seen = true, a.seen[at+len(a.mark):]
-			break
+			return nil
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if keep := len(a.mark) - 1; len(a.seen) > keep {
 			a.seen = bytes.Clone(a.seen[len(a.seen)-keep:])
 		}
+	}
+	return nil
+}
+
+// Read reads what follows the mark.
+func (a *afterMark) Read(b []byte) (int, error) {
+	if err := a.skip(); err != nil {
+		return 0, err
 	}
 	if len(a.seen) > 0 {
 		n := copy(b, a.seen)

@@ -162,3 +162,8 @@ func writeKey(t testing.TB, file, passphrase string) string {
 	}
 	return line
 }
+
+// answer is a prompt that gives always the same.
+func answer(password string) func(context.Context, string) ([]byte, error) {
+	return func(context.Context, string) ([]byte, error) { return []byte(password), nil }
+}

@@ -1,0 +1,373 @@
+package ssh
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// try connects, does one round trip and closes.
+func (s *server) try(t *testing.T, target transport.Target, opt Options) error {
+	t.Helper()
+	if opt.Dialer == nil {
+		opt.Dialer = s.options().Dialer
+	}
+	c, err := Dial(t.Context(), target, opt)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Do(t.Context(), transport.Step{Argv: []string{"true"}})
+	return err
+}
+
+// fails checks class and text of an error.
+func fails(t *testing.T, what string, err, class error, texts ...string) {
+	t.Helper()
+	if !errors.Is(err, class) || !errors.Is(err, transport.ErrUnreachable) {
+		t.Errorf("%s: got %v, want %v", what, err, class)
+		return
+	}
+	hint := ""
+	var h interface{ Hint() string }
+	if errors.As(err, &h) {
+		hint = h.Hint()
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error()+"\n"+hint, text) {
+			t.Errorf("%s: %q is not in %q, hint %q", what, text, err, hint)
+		}
+	}
+}
+
+func TestSudo(t *testing.T) {
+	s := newServer(t)
+	secret := "hunter2"
+	for _, c := range []struct {
+		user, password, reason string
+	}{
+		{"asks", "", "-K"},
+		{"asks", "wrong-" + secret, "does not accept the password"},
+		{"never", "", ""},
+		{"never", secret, ""},
+		{"wants", "", "requiretty"},
+	} {
+		target := s.target
+		target.User = c.user
+		opt := s.options()
+		if c.password != "" {
+			opt.SudoPassword = answer(c.password)
+		}
+		err := s.try(t, target, opt)
+		fails(t, c.user, err, transport.ErrBecome, c.reason, c.user)
+		if err != nil && strings.Contains(err.Error(), secret) {
+			t.Errorf("the password is in %q", err)
+		}
+	}
+	target := s.target
+	target.User = "asks"
+	opt := s.options()
+	opt.SudoPassword = func(context.Context, string) ([]byte, error) { return nil, errors.New("nobody answers") }
+	fails(t, "no answer", s.try(t, target, opt), transport.ErrBecome, "nobody answers")
+	target.User, opt = "ops", s.options()
+	opt.SudoPassword = answer(secret)
+	if err := s.try(t, target, opt); err != nil {
+		t.Errorf("a password that nobody asks for: %v", err)
+	}
+	s.Exec("rm", "/usr/bin/sudo")
+	target.User = "ops"
+	fails(t, "no sudo", s.try(t, target, s.options()), transport.ErrBecome, "sudo")
+	target.Become = false
+	if err := s.try(t, target, s.options()); err != nil {
+		t.Errorf("without become: %v", err)
+	}
+}
+
+// TestSecretsStayHidden looks for password and nonce in the argument lists and environments of all processes while a step runs.
+func TestSecretsStayHidden(t *testing.T) {
+	s := newServer(t)
+	target := s.target
+	target.User = "asks"
+	opt := s.options()
+	opt.SudoPassword = answer("hunter2")
+	c, err := Dial(t.Context(), target, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Do(t.Context(), transport.Step{Shell: `cat >/dev/null; cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr "\0" "\n"`, Stdin: []byte("SCRAM-SECRET")},
+		transport.Step{Argv: []string{"true"}})
+	if err != nil || r[0].Err != nil {
+		t.Fatal(err, r)
+	}
+	text := string(r[0].Stdout)
+	for _, secret := range []string{"hunter2", "SCRAM-SECRET"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%s can be seen in a process list", secret)
+		}
+	}
+	if !strings.Contains(text, "IFS= read -r p") {
+		t.Error("the shell is not in the list: the test sees nothing")
+	}
+	log := s.Shell(`cat /run/sshd.log /var/log/auth.log 2>/dev/null || :`)
+	if strings.Contains(log, "hunter2") {
+		t.Error("the password is in a log")
+	}
+}
+
+func TestRefusedLogin(t *testing.T) {
+	s := newServer(t)
+	target := s.target
+	dials := 0
+	opt := Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials++
+		return s.options().Dialer(ctx, network, addr)
+	}}
+	target.IdentityFiles = []string{filepath.Join(t.TempDir(), "other")}
+	writeKey(t, target.IdentityFiles[0], "")
+	fails(t, "another key", s.try(t, target, opt), transport.ErrAuth, "ops", "1 keys offered")
+	if dials != 1 {
+		t.Errorf("%d dials: a refused login was repeated", dials)
+	}
+	target.IdentityFiles = []string{"/no/such/key"}
+	fails(t, "no key", s.try(t, target, opt), transport.ErrAuth, "/no/such/key")
+	target.IdentityFiles = []string{filepath.Join(t.TempDir(), "locked")}
+	writeKey(t, target.IdentityFiles[0], "open sesame")
+	fails(t, "locked", s.try(t, target, opt), transport.ErrAuth, "passphrase")
+	target = s.target
+	target.User = "no-such-user"
+	fails(t, "no such user", s.try(t, target, opt), transport.ErrAuth)
+}
+
+func TestPassphrase(t *testing.T) {
+	s := newServer(t)
+	target := s.target
+	file := filepath.Join(t.TempDir(), "locked")
+	s.WriteFile("/home/ops/.ssh/authorized_keys", writeKey(t, file, "open sesame"), 0o600)
+	target.IdentityFiles = []string{file}
+	var asked atomic.Int32
+	opt := s.options()
+	opt.Passphrase = func(f string) ([]byte, error) {
+		asked.Add(1)
+		if f != file {
+			t.Errorf("asked for %s", f)
+		}
+		return []byte("open sesame"), nil
+	}
+	pool := NewPool(opt)
+	defer pool.Close()
+	errs := make(chan error)
+	for range 8 {
+		go func() {
+			c, err := pool.Dial(t.Context(), target)
+			if err == nil {
+				err = c.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range 8 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if asked.Load() != 1 {
+		t.Errorf("asked %d times", asked.Load())
+	}
+	opt.Passphrase = func(string) ([]byte, error) { return []byte("wrong"), nil }
+	fails(t, "wrong passphrase", s.try(t, target, opt), transport.ErrAuth, file)
+}
+
+func TestAgent(t *testing.T) {
+	s := newServer(t)
+	pem, err := os.ReadFile(s.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := ssh.ParseRawPrivateKey(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyring := agent.NewKeyring()
+	keyring.Add(agent.AddedKey{PrivateKey: private})
+	socket := filepath.Join(t.TempDir(), "agent")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go agent.ServeAgent(keyring, c)
+		}
+	}()
+	target := s.target
+	target.IdentityAgent = socket
+	target.IdentitiesOnly = false
+	target.IdentityFiles = []string{"/no/such/key"}
+	if err := s.try(t, target, Options{}); err != nil {
+		t.Errorf("with the agent: %v", err)
+	}
+	target.IdentitiesOnly = true
+	fails(t, "IdentitiesOnly", s.try(t, target, Options{}), transport.ErrAuth, "0 keys offered")
+	target.IdentityFiles = []string{s.key + ".pub"}
+	if err := s.try(t, target, Options{}); err != nil {
+		t.Errorf("named by its public half: %v", err)
+	}
+	target.IdentityAgent = ""
+	if err := s.try(t, target, Options{Getenv: func(string) string { return socket }}); err != nil {
+		t.Errorf("with SSH_AUTH_SOCK: %v", err)
+	}
+	target.IdentityAgent = "none"
+	fails(t, "none", s.try(t, target, Options{Getenv: func(string) string { return socket }}), transport.ErrAuth)
+}
+
+func TestCertificateLogin(t *testing.T) {
+	s := newServer(t, "TrustedUserCAKeys /etc/ssh/ca.pub")
+	dir := t.TempDir()
+	s.WriteFile("/etc/ssh/ca.pub", writeKey(t, dir+"/ca", ""), 0o644)
+	pem, _ := os.ReadFile(dir + "/ca")
+	ca, err := ssh.ParsePrivateKey(pem)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeKey(t, dir+"/user", "")
+	cert := &ssh.Certificate{Key: readPublic(dir + "/user.pub"), CertType: ssh.UserCert, ValidPrincipals: []string{"ops"}, ValidBefore: ssh.CertTimeInfinity,
+		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}}}
+	if err := cert.SignCert(rand.Reader, ca); err != nil {
+		t.Fatal(err)
+	}
+	target := s.target
+	target.IdentityFiles = []string{dir + "/user"}
+	fails(t, "key alone", s.try(t, target, Options{}), transport.ErrAuth)
+	os.WriteFile(dir+"/elsewhere.pub", ssh.MarshalAuthorizedKey(cert), 0o600)
+	target.CertificateFiles = []string{dir + "/elsewhere.pub"}
+	if err := s.try(t, target, Options{}); err != nil {
+		t.Errorf("CertificateFile: %v", err)
+	}
+	target.CertificateFiles = nil
+	os.WriteFile(dir+"/user-cert.pub", ssh.MarshalAuthorizedKey(cert), 0o600)
+	if err := s.try(t, target, Options{}); err != nil {
+		t.Errorf("-cert.pub: %v", err)
+	}
+}
+
+func TestPasswordLogin(t *testing.T) {
+	s := newServer(t, "Match User asks", "PasswordAuthentication yes")
+	target := s.target
+	target.User, target.Become = "asks", false
+	target.IdentityFiles = []string{"/no/such/key"}
+	if err := s.try(t, target, Options{Password: answer("hunter2")}); err != nil {
+		t.Error(err)
+	}
+	fails(t, "wrong password", s.try(t, target, Options{Password: answer("wrong")}), transport.ErrAuth)
+}
+
+func TestForwardingForbidden(t *testing.T) {
+	s := newServer(t, "AllowTcpForwarding no")
+	c := s.connect("ops")
+	if _, err := c.Dial(t.Context(), "tcp", "127.0.0.1:22"); !errors.Is(err, transport.ErrForwarding) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.Do(t.Context(), transport.Step{Argv: []string{"true"}}); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestJumps goes through two bastions, which is one server under three names; every hop's key is looked up under its own.
+func TestJumps(t *testing.T) {
+	s := newServer(t)
+	s.trust("bastion1,bastion2,localhost")
+	var dials atomic.Int32
+	opt := Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		return s.options().Dialer(ctx, network, addr)
+	}}
+	s.Shell(`echo "127.0.0.1 bastion2" >>/etc/hosts`)
+	jump := func(name string) transport.Target {
+		j := s.target
+		j.Name, j.Address = name, name
+		return j
+	}
+	target := jump("localhost")
+	target.Jumps = []transport.Target{jump("bastion1"), jump("bastion2")}
+	pool := NewPool(opt)
+	defer pool.Close()
+	for i := range 6 {
+		c, err := pool.Dial(t.Context(), target)
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		defer c.Close()
+		if r, err := c.Do(t.Context(), transport.Step{Argv: []string{"id", "-un"}}); err != nil || string(r[0].Stdout) != "root\n" {
+			t.Fatal(r, err)
+		}
+	}
+	if dials.Load() != 1 {
+		t.Errorf("%d connections to the bastion", dials.Load())
+	}
+	s.trust("bastion1,localhost")
+	fresh := NewPool(opt)
+	defer fresh.Close()
+	_, err := fresh.Dial(t.Context(), target)
+	fails(t, "second hop unknown", err, transport.ErrHostKey, "bastion2")
+}
+
+// TestUnreachable: nobody there, nobody answering, one who hangs up, one who talks nonsense.
+func TestUnreachable(t *testing.T) {
+	for name, c := range map[string]struct {
+		serve func(net.Conn)
+		dials int
+	}{
+		"silent":         {func(net.Conn) {}, 1},
+		"hangs up":       {func(c net.Conn) { c.Close() }, attempts},
+		"too many":       {func(c net.Conn) { fmt.Fprintf(c, "Exceeded MaxStartups\r\n"); c.Close() }, attempts},
+		"other protocol": {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n"+strings.Repeat("x", 1<<17)) }, 1},
+		"stops":          {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-x\r\n") }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			var dials atomic.Int32
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					dials.Add(1)
+					c.serve(conn)
+				}
+			}()
+			target := transport.Target{Name: "h", Address: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, User: "ops", ConnectTimeout: time.Second}
+			_, err = Dial(t.Context(), target, Options{KnownHosts: []string{"/dev/null"}})
+			fails(t, name, err, transport.ErrUnreachable, "127.0.0.1")
+			if int(dials.Load()) != c.dials {
+				t.Errorf("%d dials, want %d: %v", dials.Load(), c.dials, err)
+			}
+		})
+	}
+	_, err := Dial(t.Context(), transport.Target{Name: "h", Address: "127.0.0.1", Port: 1, User: "ops"}, Options{})
+	fails(t, "nobody", err, transport.ErrUnreachable, "refused")
+}
