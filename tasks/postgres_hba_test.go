@@ -80,3 +80,53 @@ func TestHBARefusals(t *testing.T) {
 	p.refused(hbaTask("permissive"), path+":1:", "invalid authentication method")
 	p.refused(&postgresReload{WithProof: true}, path+":1:")
 }
+
+// A client that the inventory knows by name only is let in from what the name means on the server.
+func TestHBAClientsByName(t *testing.T) {
+	p := newPGHost(t)
+	p.withTLS()
+	client := p.host.Fleet.Hosts["app1"]
+	client.Address = "app1.example.net"
+	p.refused(hbaTask("password"), `client app1`, `"app1.example.net" means none on db1`)
+	p.Shell("echo '10.9.8.7 app1.example.net' >>/etc/hosts")
+	p.host.Fleet.CheckOnly = true
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	change, err := hbaTask("password").Check(t.Context(), p.host)
+	if err != nil || change == nil || !strings.Contains(change.Diff, "+hostssl   all             dbuser1         10.9.8.7/32        scram-sha-256") ||
+		!strings.Contains(change.Summary, "once these clients have connected with verify-full: app1") {
+		t.Errorf("%v %+v", err, change)
+	}
+}
+
+// Sessions that are open now and would not be let in again are named.
+func TestHBASessionsOpenNow(t *testing.T) {
+	p := newPGHost(t)
+	p.withTLS()
+	p.host.Fleet.Proofs.Add("app1", "db1", "verify-full")
+	p.sql("create role batch login password 'x'")
+	p.Shell(`ip addr add 10.7.7.7/32 dev lo
+		echo 'host all batch 10.7.7.7/32 scram-sha-256' >>/etc/postgresql/15/main/pg_hba.conf
+		echo "listen_addresses = '*'" >>/etc/postgresql/15/main/postgresql.conf
+		pg_ctlcluster 15 main restart`)
+	session := p.Command(t.Context(), "/usr/lib/postgresql/15/bin/psql", "-XAtq", "host=10.7.7.7 dbname=postgres user=batch password=x sslmode=disable")
+	in, err := session.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := session.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := session.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer session.Wait()
+	defer in.Close()
+	in.Write([]byte("select 1;\n"))
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	p.refused(hbaTask("password"), "session open now: role batch, database postgres, from 10.7.7.7, without TLS")
+}

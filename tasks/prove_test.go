@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -124,5 +126,31 @@ func (p *pgHost) do(steps ...transport.Step) {
 		if r.Err != nil {
 			p.t.Fatalf("%s: %v\n%s", steps[i].Name(), r.Err, r.Stderr)
 		}
+	}
+}
+
+// noForwarding is a host that lets no connection through it.
+type noForwarding struct{ *pgHost }
+
+func (noForwarding) Dial(context.Context, string, string) (net.Conn, error) {
+	return nil, transport.ErrForwarding
+}
+
+func TestProofWithoutForwarding(t *testing.T) {
+	p := newPGHost(t)
+	ca := newTestCA(t, "clients")
+	p.host.Fleet.CA = testCAs{"clients": ca}
+	p.must(true, settingsTask(p.withTLSFiles("1", ca), p.withTrust("a", ca)))
+	reload := &postgresReload{WithProof: true}
+	if err := reload.Prove(t.Context(), p.host, noForwarding{p}); err == nil || !strings.Contains(err.Error(), "ssl-cert-snakeoil") && !strings.Contains(err.Error(), "server.crt") {
+		t.Errorf("before the reload: %v", err)
+	}
+	p.must(true, reload)
+	p.cluster("15/main")
+	if err := reload.Prove(t.Context(), p.host, noForwarding{p}); err != nil {
+		t.Error(err)
+	}
+	if notes := reload.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "not proved") {
+		t.Errorf("notes %q", notes)
 	}
 }
