@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"fmt"
@@ -126,7 +127,13 @@ func (t *certificateTask) issuing(h *Host) (*issuing, error) {
 
 // served is what is presented: the leaf and every authority above it but the root.
 func (i *issuing) served(leaf *x509.Certificate) []byte {
-	return pki.CertificatePEM(append([]*x509.Certificate{leaf}, i.chain[:len(i.chain)-1]...)...)
+	out := []*x509.Certificate{leaf}
+	for _, ca := range i.chain {
+		if !bytes.Equal(ca.RawSubject, ca.RawIssuer) {
+			out = append(out, ca)
+		}
+	}
+	return pki.CertificatePEM(out...)
 }
 
 // serverTemplate is what a server's certificate shall say.

@@ -61,11 +61,11 @@ f=/etc/postgresql/15/main/pg_hba.conf
 		t.Errorf("certificates and keys: %s", out)
 	}
 	// Keys are where they were made, and nowhere else.
-	places := w.sb.Shell(`find /home /etc /tmp /var /root -xdev -newer /tmp/start -type f -exec grep -l 'PRIVATE KEY' {} + | sed 's#/2[0-9TZa]*/#/*/#' | sort -u`)
+	places := w.sb.Shell(`find /home /etc /tmp /run /srv /var/lib/postgresql /var/tmp -newer /tmp/start -type f -exec grep -l 'PRIVATE KEY' {} + | sed 's#/2[0-9TZa]*/#/*/#' | sort -u`)
 	want := `/etc/pgfleet/15-main/v/*/server.key
-/etc/pgfleet/ca/clients/private/key.pem
-/etc/pgfleet/ca/servers/private/key.pem
-/etc/pgfleet/ca/servers_root/private/key.pem
+/etc/pgfleet/ca/clients/keys/ca.key
+/etc/pgfleet/ca/servers/keys/ca.key
+/etc/pgfleet/ca/servers_root/keys/ca.key
 /home/app/.postgresql/pgfleet/dbuser1/v/*/client.key`
 	if places != want {
 		t.Errorf("private keys are in\n%s\nwant\n%s", places, want)

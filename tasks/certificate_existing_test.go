@@ -182,7 +182,9 @@ func TestClientForeignFiles(t *testing.T) {
 		return task(t, "trust", map[string]any{"authorities": []any{"servers"}, "existing": existing})
 	}
 	w.sb.Shell(`cd /home/app && mkdir -m 700 .postgresql && cd .postgresql && ` + strings.ReplaceAll(selfSigned, "$1", "postgresql") + `; cp postgresql.crt root.crt; chown -R app:app .`)
-	sum := func() string { return w.sb.Shell("cd /home/app/.postgresql && sha256sum postgresql.crt postgresql.key root.crt") }
+	sum := func() string {
+		return w.sb.Shell("cd /home/app/.postgresql && sha256sum postgresql.crt postgresql.key root.crt")
+	}
 	before := sum()
 	w.refused(w.client, cert("stop"), "/home/app/.postgresql/postgresql.crt")
 	w.refused(w.client, trust("stop"), "/home/app/.postgresql/root.crt")

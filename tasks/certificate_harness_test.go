@@ -8,7 +8,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -368,6 +367,3 @@ func (w *world) refused(h *Host, task Task, words ...string) {
 		}
 	}
 }
-
-// subjectCN is a name with a common name only.
-func subjectCN(cn string) pkix.Name { return pkix.Name{CommonName: cn} }

@@ -7,7 +7,7 @@ import (
 
 var (
 	serverCertificate = map[string]any{"issuer": "servers", "profile": "server"}
-	serverTrusts       = map[string]any{"authorities": []any{"clients"}}
+	serverTrusts      = map[string]any{"authorities": []any{"clients"}}
 )
 
 // startPostgres starts the Debian cluster 15/main inside.

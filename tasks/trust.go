@@ -213,7 +213,9 @@ func (t *trustTask) refuseDrop(h *Host, who string, inForce []byte, a *anchors) 
 		}
 	}
 	for _, cert := range certs {
-		if !slices.ContainsFunc(known, func(k *x509.Certificate) bool { return pki.SameKey(k.PublicKey, cert.PublicKey) || cert.CheckSignatureFrom(k) == nil }) {
+		if !slices.ContainsFunc(known, func(k *x509.Certificate) bool {
+			return pki.SameKey(k.PublicKey, cert.PublicKey) || cert.CheckSignatureFrom(k) == nil
+		}) {
 			return fmt.Errorf("%w: %s of %s believes authority %s, which the inventory does not have: say existing: overlap (it stays) or replace (it goes)",
 				ErrRefused, who, h.Name, pki.CertTitle(cert))
 		}

@@ -53,7 +53,7 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	return t.clientChange(h, a, work), nil
+	return t.clientChange(work), nil
 }
 
 // clientWork compares one identity with what is wanted.
@@ -190,7 +190,7 @@ func (t *trustTask) defaults(w *trustWork) {
 }
 
 // clientChange puts the files of all identities in place in one round trip.
-func (t *trustTask) clientChange(h *Host, a *anchors, work []*trustWork) *Change {
+func (t *trustTask) clientChange(work []*trustWork) *Change {
 	c := &Change{}
 	var titles []string
 	for _, w := range work {
