@@ -143,3 +143,23 @@ func TestDataDirectoriesElsewhere(t *testing.T) {
 	p.host.Clusters = []string{"15/nosuch"}
 	p.refused(&postgresReload{}, "cluster 15/nosuch is not on db1; found: ", "15/a-data")
 }
+
+// The probe counts bytes: names in UTF-8 must not upset it in any shell or locale.
+func TestProbeInEveryShell(t *testing.T) {
+	p := newPGHost(t)
+	p.sql(`create role "Übergröße€"`)
+	p.Shell("echo '# ümläut €' >>/etc/postgresql/15/main/pg_hba.conf")
+	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}} {
+		for _, locale := range []string{"C", "C.UTF-8"} {
+			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresProbeProgram, "sh", "localhost")...)...)
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(shell, err)
+			}
+			list, err := parseClusters(out)
+			if err != nil || len(list) != 2 || len(list[0].Roles) != 2 || list[0].Roles[1].Name != "Übergröße€" || !strings.HasSuffix(string(list[0].HBA), "# ümläut €\n") {
+				t.Errorf("%v in %s: %v", shell, locale, err)
+			}
+		}
+	}
+}
