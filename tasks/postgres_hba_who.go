@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -97,19 +96,51 @@ func (w *hbaWork) unprovedClients() []string {
 	return out
 }
 
-// sameRulesFor tells whether the rules for a client's users are in the present block already.
+// sameRulesFor tells whether the rules ask of a client's users what they ask of them already.
 func (w *hbaWork) sameRulesFor(client *Host) bool {
-	if w.block.CatchAll != "" {
-		return false
-	}
 	for _, id := range client.Identities {
-		for _, line := range w.lines {
-			if f := strings.Fields(line); len(f) > 2 && f[2] == postgres.QuoteName(id.DBUser) && !slices.Contains(w.was, line) {
-				return false
-			}
+		if now := w.c.stageFor([]byte(w.before), client, id); now == "" || now != w.c.stageFor([]byte(w.after), client, id) {
+			return false
 		}
 	}
 	return true
+}
+
+// stageFor tells what pgfleet's block of a pg_hba.conf asks of a client's identity, from each of its addresses and for each of its databases; ""
+// when that differs, or when one of them is not certainly admitted.
+func (c *Cluster) stageFor(hba []byte, client *Host, id Identity) string {
+	databases := id.Databases
+	if len(databases) == 0 {
+		databases = []string{"postgres"}
+	}
+	reader := postgres.Reader{Major: c.Major, Groups: groupsOf(c.Roles)}
+	stage := ""
+	for i, addr := range c.addressesOf(client) {
+		for j, db := range databases {
+			one := reader.StageFor(hba, postgres.Login{User: id.DBUser, Database: db, Address: addr})
+			if one == "" || i+j > 0 && one != stage {
+				return ""
+			}
+			stage = one
+		}
+	}
+	return stage
+}
+
+// addressesOf are the addresses that the inventory gives a client, else those that its name means on the server.
+func (c *Cluster) addressesOf(client *Host) []netip.Addr {
+	var out []netip.Addr
+	for _, list := range [][]string{append([]string{client.Address}, client.Names...), c.Resolved[client.Address]} {
+		for _, text := range list {
+			if addr, err := netip.ParseAddr(text); err == nil {
+				out = append(out, addr.Unmap().WithZone(""))
+			}
+		}
+		if len(out) > 0 {
+			break
+		}
+	}
+	return out
 }
 
 // shutOut lists who is admitted now, would not be afterwards, and is not declared: roles that may log in, and sessions that are open.

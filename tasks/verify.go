@@ -48,7 +48,7 @@ func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error
 	if v.Level == "none" {
 		return nil, nil
 	}
-	cases, err := v.cases(h)
+	cases, err := v.cases(ctx, h)
 	if err != nil || len(cases) == 0 {
 		return nil, err
 	}

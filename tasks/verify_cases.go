@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/netip"
@@ -81,19 +82,19 @@ func with(s Service, changes ...keyword) []keyword {
 }
 
 // cases lists the tests of a host: each service's own, and the refusals that are tried once a server.
-func (v *verify) cases(h *Host) ([]verifyCase, error) {
+func (v *verify) cases(ctx context.Context, h *Host) ([]verifyCase, error) {
 	services, err := Services(h)
 	if err != nil {
 		return nil, err
 	}
 	var list []verifyCase
 	for _, s := range rotate(services, h.Name) {
-		c, err := v.context(h, s)
+		c, err := v.pair(ctx, h, s)
 		if err != nil {
 			return nil, err
 		}
 		if v.Only != "" && c.now == v.Enforce {
-			continue // the server enforces it already: the proof that lets it begin is behind us
+			continue // the server asks it of this identity already: the proof that lets it begin is behind us
 		}
 		list = append(list, c.logins(v)...)
 		if v.Only != "" || c.stage == "permissive" {
@@ -125,7 +126,7 @@ func rotate(services []Service, name string) []Service {
 type pairContext struct {
 	client  string
 	service Service
-	// stage to expect; now: what the server's rules say.
+	// stage to expect; now: what the server's rules say for this identity, "" when they do not admit it.
 	stage, now, password string
 	// serial: decimal, of the certificate in the client's file. others: users that the same rules ask for a certificate. names: what the
 	// server's certificate must carry. addr: an IP address of the server, "" when the inventory has none.
@@ -134,7 +135,8 @@ type pairContext struct {
 	chain, roots  []*x509.Certificate
 }
 
-func (v *verify) context(h *Host, s Service) (*pairContext, error) {
+// pair gathers what is known of one service.
+func (v *verify) pair(ctx context.Context, h *Host, s Service) (*pairContext, error) {
 	c := &pairContext{client: h.Name, service: s, stage: v.Enforce}
 	server := h.Fleet.Hosts[s.Server]
 	c.names = serverNames(server, nil)
@@ -150,7 +152,27 @@ func (v *verify) context(h *Host, s Service) (*pairContext, error) {
 	if err := c.ofCluster(h, cluster); err != nil {
 		return nil, err
 	}
-	return c, c.ofIdentity(h)
+	if err := c.ofIdentity(h); err != nil {
+		return nil, err
+	}
+	return c, c.readPassword(ctx, h, v)
+}
+
+// readPassword follows the identity's reference where a login is going to be asked for a password.
+func (c *pairContext) readPassword(ctx context.Context, h *Host, v *verify) error {
+	ref := c.identity(h).Password
+	if ref == nil || v.Only != "" || c.stage == "permissive" || c.stage == "cert" {
+		return nil
+	}
+	secret, err := readSecret(ctx, ref)
+	if err != nil {
+		return fmt.Errorf("password of %s: %w", c.service.DBUser, err)
+	}
+	if strings.ContainsAny(secret, "\n\x00") {
+		return fmt.Errorf("%w: the password of %s has more than one line, which psql cannot be given", ErrRefused, c.service.DBUser)
+	}
+	c.password = secret
+	return nil
 }
 
 // clusterOf gives one of a server's clusters.
@@ -170,9 +192,12 @@ func clusterOf(server *Host, id string) (*Cluster, error) {
 // ofCluster fills what the server's rules say.
 func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	now, scope := postgres.StageOf(cluster.HBA)
-	c.now = now
 	if c.stage == "" {
 		c.stage = now
+	}
+	c.now = now
+	if now != "permissive" {
+		c.now = cluster.stageFor(cluster.HBA, h, c.identity(h))
 	}
 	if scope == "all" {
 		for _, r := range cluster.Roles {
@@ -190,26 +215,31 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	return nil
 }
 
+// identity is the one that the service is for.
+func (c *pairContext) identity(h *Host) Identity {
+	for _, id := range h.Identities {
+		if id.OSUser == c.service.OSUser && id.DBUser == c.service.DBUser {
+			return id
+		}
+	}
+	return Identity{}
+}
+
 // ofIdentity fills what the client's files and the inventory say.
 func (c *pairContext) ofIdentity(h *Host) error {
-	for _, id := range h.Identities {
-		if id.OSUser != c.service.OSUser || id.DBUser != c.service.DBUser {
-			continue
-		}
-		st, err := stateOf(h, id)
-		if err != nil {
-			return err
-		}
-		c.roots = st.entry(c.service.Files.Root).certificates()
-		if st.Current.complete() {
-			c.chain, c.serial = st.Current.Chain, st.Current.Chain[0].SerialNumber.String()
-		}
+	st, err := stateOf(h, c.identity(h))
+	if err != nil {
+		return err
+	}
+	c.roots = st.entry(c.service.Files.Root).certificates()
+	if st.Current.complete() {
+		c.chain, c.serial = st.Current.Chain, st.Current.Chain[0].SerialNumber.String()
 	}
 	return nil
 }
 
 func (c *pairContext) test(check string, want []outcome, changes ...keyword) verifyCase {
-	return verifyCase{client: c.client, check: check, service: c.service, want: want, password: c.password,
+	return verifyCase{client: c.client, check: check, service: c.service, want: want,
 		params: with(c.service, changes...), chain: c.chain, roots: c.roots, hostaddr: c.addr}
 }
 
@@ -225,13 +255,13 @@ func (c *pairContext) logins(v *verify) []verifyCase {
 	if c.stage == "cert" || c.stage == "verify-full" || c.stage == "verify-ca" {
 		login.serial = c.serial
 	}
-	login.needsPassword = c.stage != "cert"
+	login.needsPassword, login.password = c.stage != "cert", c.password
 	list := []verifyCase{login}
 	if v.Level != "full" {
 		return list
 	}
 	ca := c.test("verify-ca", want, keyword{"sslmode", "verify-ca"})
-	ca.needsPassword = login.needsPassword
+	ca.needsPassword, ca.password = login.needsPassword, c.password
 	list = append(list, ca)
 	for _, name := range c.names {
 		if name == c.service.Host {
@@ -241,7 +271,7 @@ func (c *pairContext) logins(v *verify) []verifyCase {
 		if c.addr != "" {
 			t = c.test("name "+name, want, keyword{"host", name}, keyword{"hostaddr", c.addr})
 		}
-		t.needsPassword = login.needsPassword
+		t.needsPassword, t.password = login.needsPassword, c.password
 		list = append(list, t)
 	}
 	return list

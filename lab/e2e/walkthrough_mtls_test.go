@@ -2,7 +2,11 @@ package e2e_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
@@ -10,48 +14,110 @@ import (
 	"github.com/pgfleet/pgfleet/lab/labtest"
 )
 
-// TestShippedPlaybook runs playbooks/mtls.yaml from bare hosts to verified mutual TLS, with the inventory as the lab writes it.
+// TestShippedPlaybook runs playbooks/mtls.yaml from bare hosts to verified mutual TLS, with the inventory as the lab writes it. Then a second client joins,
+// and the rules become the article's.
 func TestShippedPlaybook(t *testing.T) {
-	l := labtest.Up(t, lab.Options{DB: 1, Client: 1})
-	common := []string{"-i", filepath.Join(l.Folder(), "inventory.yaml"), "--ssh-config", "none", "-o", "json"}
-	do := func(t *testing.T, args ...string) printers.Document {
-		t.Helper()
-		code, out := runPgfleet(t, append(args, common...)...)
-		doc := readDocument(t, out)
-		if code != 0 || doc.ExitCode != 0 {
-			t.Fatalf("%s: exit %d:\n%s", args[0], code, out)
-		}
-		for _, c := range doc.Cells {
-			if !c.OK || c.NotProven {
-				t.Errorf("%s: %+v", args[0], c)
-			}
-		}
-		return doc
-	}
-	first := do(t, "run", "../../playbooks/mtls.yaml", "-v")
-	expectHosts(t, "first run", first, "changed")
-	second := do(t, "run", "../../playbooks/mtls.yaml", "-v")
-	expectHosts(t, "second run", second, "ok")
-	for _, task := range second.Tasks {
-		if task.Kind != "ok" {
-			t.Errorf("second run: %s %s: %s %s", task.Host, task.Task, task.Kind, task.Summary)
-		}
-	}
-	expectCells(t, "second run", second, "login")
-	expectCells(t, "verify", do(t, "verify"), "login", "verify-ca", "no-tls", "wrong-root", "wrong-name", "no-certificate", "revoked")
+	l := labtest.Up(t, lab.Options{DB: 1, Client: 2})
+	both, one := filepath.Join(l.Folder(), "inventory.yaml"), withoutHost(t, l, "app2.example.net")
 
-	// Seen without pgfleet: the application's service needs no password, and nothing else lets its user in.
-	got := labtest.Exec(t, l, "app1", "runuser", "-u", "postgres", "--", psqlPath, "-XAtw", "-d", "service=dbuser1@db1 dbname=postgres", "-c", seenQuery)
-	if got != "dbuser1 true /CN=dbuser1" {
-		t.Errorf("the server saw %q", got)
+	first := runShipped(t, one, "run", "../../playbooks/mtls.yaml")
+	expectHosts(t, "first run", first, "changed", 5)
+	second := runShipped(t, one, "run", "../../playbooks/mtls.yaml")
+	expectHosts(t, "second run", second, "ok", 5)
+	expectTasks(t, "second run", second)
+	expectCells(t, "second run", second, "login")
+	expectCells(t, "verify", runShipped(t, one, "verify"), "login", "verify-ca", "no-tls", "wrong-root", "wrong-name", "no-certificate", "revoked")
+	expectLogin(t, l, "app1", true)
+	expectLogin(t, l, "app2", false)
+
+	t.Run("a client joins", func(t *testing.T) {
+		joined := runShipped(t, both, "run", "../../playbooks/mtls.yaml")
+		expectTasks(t, "with a second client", joined, "app2.example.net hosts_entry", "app2.example.net trust", "app2.example.net certificate",
+			"db1.example.net postgres_hba", "db1.example.net postgres_reload")
+		expectLogin(t, l, "app1", true)
+		expectLogin(t, l, "app2", true)
+		expectTasks(t, "again", runShipped(t, both, "run", "../../playbooks/mtls.yaml"))
+	})
+	t.Run("the article's catch-all", func(t *testing.T) {
+		args := []string{"run", "../../playbooks/mtls.yaml", "-e", "scope=all"}
+		code, out := runPgfleet(t, append(args, "-i", both, "--ssh-config", "none")...)
+		if code != 2 || !strings.Contains(out, "role postgres from") || strings.Contains(out, "have not connected") {
+			t.Fatalf("exit %d, want 2 for the role that would be refused:\n%s", code, out)
+		}
+		args = append(args, "--accept-refusals")
+		expectTasks(t, "accepted", runShipped(t, both, args...), "db1.example.net postgres_hba", "db1.example.net postgres_reload")
+		expectTasks(t, "again", runShipped(t, both, args...))
+		expectLogin(t, l, "app2", true)
+	})
+}
+
+// withoutHost writes the lab's inventory without one host.
+func withoutHost(t *testing.T, l *lab.Lab, name string) string {
+	t.Helper()
+	entry := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(name) + `:\n(?:    .*\n)*`)
+	text := entry.ReplaceAllString(l.Inventory(), "")
+	if text == l.Inventory() {
+		t.Fatalf("no %s in\n%s", name, text)
+	}
+	path := filepath.Join(t.TempDir(), "inventory.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// runShipped runs a command line that has to end well, with every connection test as wanted.
+func runShipped(t *testing.T, inventory string, args ...string) printers.Document {
+	t.Helper()
+	code, out := runPgfleet(t, append(args, "-i", inventory, "--ssh-config", "none", "-o", "json")...)
+	doc := readDocument(t, out)
+	if code != 0 || doc.ExitCode != 0 {
+		t.Fatalf("%q: exit %d:\n%s", args, code, out)
+	}
+	for _, c := range doc.Cells {
+		if !c.OK || c.NotProven {
+			t.Errorf("%s: %+v", args[0], c)
+		}
+	}
+	return doc
+}
+
+// expectLogin asks, without pgfleet, whether the application's service logs in with the certificate and no password.
+func expectLogin(t *testing.T, l *lab.Lab, host string, want bool) {
+	t.Helper()
+	out, err := l.Exec(t.Context(), host, []string{"runuser", "-u", "postgres", "--", psqlPath, "-XAtw", "-d", "service=dbuser1@db1 dbname=postgres", "-c", seenQuery}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Code == 0 && out.Stdout == "dbuser1 true /CN=dbuser1\n"; got != want {
+		t.Errorf("%s: login %t, want %t: exit %d: %s%s", host, got, want, out.Code, out.Stdout, out.Stderr)
+	}
+}
+
+// expectTasks sees that these tasks, "host task", changed something and all others were as wanted.
+func expectTasks(t *testing.T, run string, doc printers.Document, changed ...string) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, task := range doc.Tasks {
+		name := task.Host + " " + task.Task
+		if task.Kind == "changed" && slices.Contains(changed, name) {
+			seen[name] = true
+		} else if task.Kind != "ok" {
+			t.Errorf("%s: %s: %s %s %s", run, name, task.Kind, task.Summary, task.Reason)
+		}
+	}
+	for _, name := range changed {
+		if !seen[name] {
+			t.Errorf("%s: %s changed nothing", run, name)
+		}
 	}
 }
 
 // expectHosts sees that every host ended in one way, and tells what its connection cost.
-func expectHosts(t *testing.T, run string, doc printers.Document, kind string) {
+func expectHosts(t *testing.T, run string, doc printers.Document, kind string, hosts int) {
 	t.Helper()
-	if len(doc.Hosts) != 5 {
-		t.Errorf("%s: %d hosts, want 5", run, len(doc.Hosts))
+	if len(doc.Hosts) != hosts {
+		t.Errorf("%s: %d hosts, want %d", run, len(doc.Hosts), hosts)
 	}
 	for _, h := range doc.Hosts {
 		if string(h.Kind) != kind {

@@ -78,6 +78,22 @@ func (w *walk) stage(t *testing.T, stage string) {
 		t.Run("W10 rules", w.rules)
 	}
 	w.logins(t, stage)
+	t.Run("pgfleet verify says so too", func(t *testing.T) { w.verify(t) })
+}
+
+// verify has pgfleet make its own tests, all of them, at the stage that the server is at.
+func (w *walk) verify(t *testing.T) {
+	code, out := w.run(t, "verify", "-o", "json")
+	doc := readDocument(t, out)
+	if code != 0 {
+		t.Errorf("exit %d:\n%s", code, out)
+	}
+	for _, c := range doc.Cells {
+		if !c.OK || c.NotProven {
+			t.Errorf("%+v", c)
+		}
+	}
+	expectCells(t, "verify", doc, "login", "verify-ca", "no-tls", "wrong-root")
 }
 
 // unresolved sees what W13 starts from: the server's name means nothing to the client.

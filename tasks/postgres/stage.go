@@ -39,3 +39,21 @@ func stageOfLine(line string) string {
 	}
 	return "password"
 }
+
+// StageFor reads from pgfleet's block of a pg_hba.conf what is enforced for one login over TLS; "" when the block does not certainly admit it.
+func (rd Reader) StageFor(hba []byte, l Login) string {
+	block, _, err := SplitBlock(hba)
+	if err != nil || len(block) == 0 {
+		return ""
+	}
+	rules, err := ReadHBA([]byte(strings.Join(block, "\n")+"\n"), rd.Major)
+	if err != nil {
+		return ""
+	}
+	l.TLS = true
+	deciding := rd.Deciding(rules, l)
+	if len(deciding) != 1 || deciding[0] == nil || deciding[0].Method == "reject" {
+		return ""
+	}
+	return stageOfLine(deciding[0].Text)
+}

@@ -24,3 +24,32 @@ func TestStageOf(t *testing.T) {
 		}
 	}
 }
+
+func TestStageFor(t *testing.T) {
+	block := Block{Exceptions: []string{"host all monitor 10.0.0.9/32 scram-sha-256", "host all +readers 10.0.0.0/8 reject"},
+		Admit: []Admission{{User: "u", Databases: []string{"d"}, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}, Method: "scram-sha-256 clientcert=verify-full"}}}
+	all := block
+	all.CatchAll = "cert"
+	included := block
+	included.Exceptions = []string{"host all all app.example.net md5"}
+	for _, tt := range []struct {
+		name, user, db, addr, want string
+		block                      Block
+	}{
+		{"admitted", "u", "d", "10.0.0.7", "verify-full", block},
+		{"another database", "u", "e", "10.0.0.7", "", block},
+		{"another address", "u", "d", "10.0.0.8", "", block},
+		{"another user", "v", "d", "10.0.0.7", "", block},
+		{"another user, catch-all", "v", "d", "10.0.0.7", "cert", all},
+		{"the declared one before the catch-all", "u", "d", "10.0.0.7", "verify-full", all},
+		{"an exception for a group refuses", "reader", "d", "10.0.0.7", "", all},
+		{"a rule that may come before", "u", "d", "10.0.0.7", "", included},
+		{"no block", "u", "d", "10.0.0.7", "", Block{AllowPlain: true}},
+	} {
+		reader := Reader{Major: 15, Groups: func(role string) []string { return map[string][]string{"reader": {"readers"}}[role] }}
+		got := reader.StageFor(JoinBlock(tt.block.Lines(nil), []byte("hostssl all all all cert\n")), Login{User: tt.user, Database: tt.db, Address: netip.MustParseAddr(tt.addr)})
+		if got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
