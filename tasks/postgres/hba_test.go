@@ -148,3 +148,20 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
+
+func TestDeadRules(t *testing.T) {
+	user, err := ReadHBA([]byte("local all all peer\nhost all bob all md5\nhostssl replication rep all md5\nhostnossl replication rep all md5\nhost all,replication x all md5\n"), 15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, r := range (Block{CatchAll: "cert"}).Dead(user) {
+		got += fmt.Sprint(r.Line, " ")
+	}
+	if got != "2 4 " {
+		t.Errorf("dead are lines %q", got)
+	}
+	if dead := (Block{}).Dead(user); dead != nil {
+		t.Errorf("without a catch-all %v", dead)
+	}
+}
