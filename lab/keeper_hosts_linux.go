@@ -26,13 +26,16 @@ link set uplink up
 
 // plug connects a host's network namespace; pid is the host's first process in the keeper's numbering.
 func (k *keeper) plug(h Host, pid int) error {
-	// A host that has just ended leaves its port for a moment.
-	_ = command("", "/usr/sbin/ip", "link", "delete", h.Short)
+	// A host that has just ended by itself leaves its port for a moment.
+	_ = unplug(h)
 	return command(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[3]s netns %[2]d
 link set %[1]s master bridge0
 link set %[1]s up
 `, h.Short, pid, hardware(h)), "/usr/sbin/ip", "-batch", "-")
 }
+
+// unplug takes a host from the network; an error says that it is not there.
+func unplug(h Host) error { return command("", "/usr/sbin/ip", "link", "delete", h.Short) }
 
 // startHost starts a host and waits until its services answer. first: from a new layer, else from the one it had.
 func (k *keeper) startHost(h Host, first bool) error {

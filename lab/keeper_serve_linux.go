@@ -92,6 +92,8 @@ func (k *keeper) stopAll(hosts []Host) error {
 		// Only this process waits for it: it is that process, or ended already.
 		_ = r.init.Process.Kill()
 		<-r.gone
+		// Else its dying network refuses connections for a moment, as a host that is on.
+		_ = unplug(h)
 	}
 	return nil
 }
