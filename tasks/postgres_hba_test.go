@@ -53,6 +53,23 @@ func TestHBAStages(t *testing.T) {
 	if owner := p.Exec("stat", "-c", "%U:%G %a", path); owner != "postgres:postgres 640" {
 		t.Error(owner)
 	}
+
+	p.host.Fleet.Run = "run-2"
+	p.must(true, hbaTask("password"))
+	p.must(true, &postgresIdent{Lines: []string{"a b c"}})
+	p.cluster("15/main")
+	steps, err := RollbackSteps(p.host, "run-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.do(steps...)
+	if owner := p.Exec("stat", "-c", "%U:%G %a", path); p.ReadFile(path) != user || owner != "postgres:postgres 640" {
+		t.Errorf("after a rollback pg_hba.conf is not as it was (%s)", owner)
+	}
+	if c := p.cluster("15/main"); strings.Contains(string(c.Ident), "pgfleet") || len(c.Undo) != 0 {
+		t.Errorf("after a rollback: %q, unproved %v", c.Ident, c.Undo)
+	}
+	p.restarts("main")
 }
 
 func TestHBARefusals(t *testing.T) {
