@@ -197,9 +197,10 @@ var testAuthorities = map[string]pki.Authority{
 	"servers":      {Name: "servers", Issuer: "servers_root", Subject: "CN=intermediate.example.net"},
 }
 
-// newWorld has OS user app with database user dbuser1 on app1, and db1 which nobody has looked at yet.
+// newWorld makes a test run beside others. It has OS user app with database user dbuser1 on app1, and db1 which nobody has looked at yet.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	w := &world{t: t, sb: transporttest.NewSandbox(t)}
 	w.conn = w.sb.Conn
 	w.sb.Shell("useradd -m app")

@@ -96,6 +96,9 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 			}
 		}
 		w := t.serverWork(h, c, l, by, tmpl)
+		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
 		if w.plan.Why != "" || len(w.repair) > 0 {
 			work = append(work, w)
 		}

@@ -174,7 +174,7 @@ func TestServerKilledAnywhere(t *testing.T) {
 	w.startPostgres()
 	w.sb.Shell("cp -a /etc/postgresql /tmp/postgresql")
 	n := 0
-	killed(t, serverFlow, 90, func() *world {
+	killed(t, serverFlow, 120, func() *world {
 		w.sb.Shell("rm -rf /etc/pgfleet /etc/postgresql && cp -a /tmp/postgresql /etc/postgresql")
 		w.server.View, w.steps = &View{}, 0
 		return w
