@@ -133,7 +133,7 @@ func (c *conn) rootPipes(ctx context.Context, r root) (*rootPipes, error) {
 			p.mu.Lock()
 			p.wrong = true
 			p.mu.Unlock()
-			ch.Close()
+			go ch.Close()
 			return false
 		}
 		_, err := ch.Write(append(append([]byte{}, r.password...), '\n'))
@@ -148,7 +148,8 @@ func pipesOf(ch ssh.Channel, in io.Writer, out, errs io.Reader, ended chan struc
 		if ended != nil {
 			close(ended)
 		}
-		ch.Close()
+		// Saying goodbye needs a connection that takes it: whoever gives the shell up ends the connection next.
+		go ch.Close()
 		return nil
 	})}
 }

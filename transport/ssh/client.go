@@ -237,6 +237,8 @@ func classify(ctx context.Context, t transport.Target, check *hostCheck, auth *a
 	switch {
 	case check.err != nil:
 		return check.err
+	case check.otherKinds(err):
+		return check.err
 	case ctx.Err() != nil:
 		return unreachable(t, context.Cause(ctx))
 	case !check.passed && ended:

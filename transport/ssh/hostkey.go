@@ -19,7 +19,7 @@ import (
 type HostKeyError struct {
 	// Host is the inventory's name; Name is what known_hosts is searched for.
 	Host, Name string
-	// Type and Fingerprint (SHA256:…) of the key that the host showed.
+	// Type and Fingerprint (SHA256:…) of the key that the host showed, "" when it has none of a recorded type.
 	Type, Fingerprint string
 	// Known are the recorded keys.
 	Known []KnownKey
@@ -41,6 +41,8 @@ func (e *HostKeyError) Error() string {
 	switch {
 	case e.Revoked:
 		return fmt.Sprintf("%s shows a revoked host key: %s", e.Name, shown)
+	case e.Changed && e.Type == "":
+		return fmt.Sprintf("the host key of %s has changed: %v; if that is right: pgfleet trust %s", e.Name, e.Cause, e.Host)
 	case e.Changed:
 		places := make([]string, len(e.Known))
 		for i, k := range e.Known {
@@ -56,7 +58,10 @@ func (e *HostKeyError) Error() string {
 
 // Hint is what to do about it.
 func (e *HostKeyError) Hint() string {
-	if e.Changed || e.Revoked {
+	if e.Revoked {
+		return "somebody has marked this key as stolen or given up: the host needs a new one"
+	}
+	if e.Changed {
 		return "somebody may be in between. If the host was installed anew, compare the fingerprint on its console before you record it"
 	}
 	return "compare the fingerprint with the host's (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
@@ -212,6 +217,28 @@ func (c *hostCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	}
 	c.err = e
 	return e
+}
+
+// otherKinds says whether err is a host that has no key of the recorded types, and keeps that as the check's error.
+func (c *hostCheck) otherKinds(err error) bool {
+	var n *ssh.AlgorithmNegotiationError
+	recorded := c.known.db.HostKeys(c.name)
+	if !errors.As(err, &n) || n.What != "host key" || len(recorded) == 0 {
+		return false
+	}
+	e := &HostKeyError{Host: c.target.Name, Name: knownhosts.Normalize(c.name), Changed: true}
+	var kinds []string
+	for _, key := range recorded {
+		e.Known = append(e.Known, KnownKey{Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key)})
+		kind := key.Type() + " " + ssh.FingerprintSHA256(key)
+		if key.Cert {
+			kind = "an authority for certificates, " + kind
+		}
+		kinds = append(kinds, kind)
+	}
+	e.Cause = fmt.Errorf("recorded is %s, but the host has only %s", strings.Join(kinds, ", "), strings.Join(n.RequestedAlgorithms, ", "))
+	c.err = e
+	return true
 }
 
 func (k *knownHosts) line(w xknownhosts.KnownKey) KnownKey {

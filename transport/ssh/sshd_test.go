@@ -92,6 +92,12 @@ func (s *server) start() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	s.listening()
+}
+
+// listening waits until sshd answers.
+func (s *server) listening() {
+	s.t.Helper()
 	for range 100 {
 		if c, err := s.Dial(context.Background(), "tcp", "127.0.0.1:22"); err == nil {
 			c.Close()
@@ -120,6 +126,11 @@ func (s *server) options() Options {
 		}
 		return s.Dial(ctx, network, "127.0.0.1:"+port)
 	}}
+}
+
+// dial22 leads to the server whatever is asked for.
+func (s *server) dial22(ctx context.Context, network, _ string) (net.Conn, error) {
+	return s.Dial(ctx, network, "127.0.0.1:22")
 }
 
 // connect logs in as user.
