@@ -165,7 +165,9 @@ func set(f reflect.Value, value any) error {
 		f.SetInt(int64(d))
 		return nil
 	case f.Kind() == reflect.Interface:
-		f.Set(reflect.ValueOf(value))
+		if value != nil {
+			f.Set(reflect.ValueOf(value))
+		}
 		return nil
 	case f.Kind() == reflect.String:
 		if !isScalar(value) {

@@ -15,7 +15,6 @@ type Kind struct {
 	New func() Task
 	// Roles that a host needs for this kind to make sense; none: any host.
 	Roles []string
-	// Undocumented fields none: every field has a doc tag.
 }
 
 // kinds is filled by each kind's file.
