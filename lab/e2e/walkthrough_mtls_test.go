@@ -15,50 +15,90 @@ import (
 )
 
 // TestShippedPlaybook runs playbooks/mtls.yaml from bare hosts to verified mutual TLS, with the inventory as the lab writes it. Then a second client joins,
-// and the rules become the article's.
+// with users whose names need quotes everywhere, and the rules become the article's. Hosts differ in how one gets root there.
 func TestShippedPlaybook(t *testing.T) {
-	l := labtest.Up(t, lab.Options{DB: 1, Client: 2})
-	both, one := filepath.Join(l.Folder(), "inventory.yaml"), withoutHost(t, l, "app2.example.net")
-
-	first := runShipped(t, one, "run", "../../playbooks/mtls.yaml")
-	expectHosts(t, "first run", first, "changed", 5)
-	second := runShipped(t, one, "run", "../../playbooks/mtls.yaml")
-	expectHosts(t, "second run", second, "ok", 5)
-	expectTasks(t, "second run", second)
-	expectCells(t, "second run", second, "login")
-	expectCells(t, "verify", runShipped(t, one, "verify"), "login", "verify-ca", "no-tls", "wrong-root", "wrong-name", "no-certificate", "revoked")
-	expectLogin(t, l, "app1", true)
-	expectLogin(t, l, "app2", false)
-
-	t.Run("a client joins", func(t *testing.T) {
-		joined := runShipped(t, both, "run", "../../playbooks/mtls.yaml")
-		expectTasks(t, "with a second client", joined, "app2.example.net hosts_entry", "app2.example.net trust", "app2.example.net certificate",
-			"db1.example.net postgres_hba", "db1.example.net postgres_reload")
-		expectLogin(t, l, "app1", true)
-		expectLogin(t, l, "app2", true)
-		expectTasks(t, "again", runShipped(t, both, "run", "../../playbooks/mtls.yaml"))
-	})
-	t.Run("the article's catch-all", func(t *testing.T) {
-		args := []string{"run", "../../playbooks/mtls.yaml", "-e", "scope=all"}
-		code, out := runPgfleet(t, append(args, "-i", both, "--ssh-config", "none")...)
-		if code != 2 || !strings.Contains(out, "role postgres from") || strings.Contains(out, "have not connected") {
-			t.Fatalf("exit %d, want 2 for the role that would be refused:\n%s", code, out)
+	l := labtest.Up(t, lab.Options{DB: 1, Client: 2, Variants: []lab.Variant{{Hosts: "db", Access: lab.SudoPassword}, {Hosts: "app2", Access: lab.RootLogin}}})
+	first := writeInventory(t, without(t, l.Inventory(), "app2.example.net"))
+	t.Run("from bare hosts", func(t *testing.T) { fromBareHosts(t, l, first) })
+	joined := writeInventory(t, withIdentities(t, l.Inventory(), "app2.example.net", `{postgres: [dbuser1, {user: "o'br\"ien x", databases: [postgres]}], ops: [dbuser1]}`))
+	t.Run("a client joins", func(t *testing.T) { clientJoins(t, l, joined) })
+	t.Run("the article's catch-all", func(t *testing.T) { catchAll(t, l, joined) })
+	t.Run("a client without psql", func(t *testing.T) {
+		labtest.Exec(t, l, "app2", "sh", "-c", "rm /usr/bin/psql /usr/lib/postgresql/*/bin/psql")
+		doc := runShipped(t, joined, "verify", "-l", "app2")
+		expectCells(t, "verify", doc, "login", "verify-ca", "no-tls", "wrong-root", "wrong-name", "no-certificate", "revoked")
+		for _, c := range doc.Cells {
+			if c.Via == "psql" {
+				t.Errorf("made with psql, which is gone: %+v", c)
+			}
 		}
-		args = append(args, "--accept-refusals")
-		expectTasks(t, "accepted", runShipped(t, both, args...), "db1.example.net postgres_hba", "db1.example.net postgres_reload")
-		expectTasks(t, "again", runShipped(t, both, args...))
-		expectLogin(t, l, "app2", true)
 	})
 }
 
-// withoutHost writes the lab's inventory without one host.
-func withoutHost(t *testing.T, l *lab.Lab, name string) string {
-	t.Helper()
-	entry := regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(name) + `:\n(?:    .*\n)*`)
-	text := entry.ReplaceAllString(l.Inventory(), "")
-	if text == l.Inventory() {
-		t.Fatalf("no %s in\n%s", name, text)
+func fromBareHosts(t *testing.T, l *lab.Lab, inventory string) {
+	first := runShipped(t, inventory, "run", "../../playbooks/mtls.yaml")
+	expectHosts(t, "first run", first, "changed", 5)
+	second := runShipped(t, inventory, "run", "../../playbooks/mtls.yaml")
+	expectHosts(t, "second run", second, "ok", 5)
+	expectTasks(t, "second run", second)
+	expectCells(t, "second run", second, "login")
+	expectCells(t, "verify", runShipped(t, inventory, "verify"), "login", "verify-ca", "no-tls", "wrong-root", "wrong-name", "no-certificate", "revoked")
+	expectLogin(t, l, "app1", "dbuser1", true)
+	expectLogin(t, l, "app2", "dbuser1", false)
+}
+
+func clientJoins(t *testing.T, l *lab.Lab, inventory string) {
+	doc := runShipped(t, inventory, "run", "../../playbooks/mtls.yaml")
+	expectTasks(t, "with a second client", doc, "app2.example.net hosts_entry", "app2.example.net trust", "app2.example.net certificate",
+		"db1.example.net postgres_role", "db1.example.net postgres_hba", "db1.example.net postgres_reload")
+	for _, host := range []string{"app1", "app2"} {
+		expectLogin(t, l, host, "dbuser1", true)
 	}
+	expectLogin(t, l, "app2", `o'br"ien x`, true)
+	expectTasks(t, "again", runShipped(t, inventory, "run", "../../playbooks/mtls.yaml"))
+}
+
+func catchAll(t *testing.T, l *lab.Lab, inventory string) {
+	args := []string{"run", "../../playbooks/mtls.yaml", "-e", "scope=all"}
+	code, out := runPgfleet(t, append(args, "-i", inventory, "--ssh-config", "none")...)
+	if code != 2 || !strings.Contains(out, "role postgres from") || strings.Contains(out, "have not connected") {
+		t.Fatalf("exit %d, want 2 for the role that would be refused:\n%s", code, out)
+	}
+	args = append(args, "--accept-refusals")
+	expectTasks(t, "accepted", runShipped(t, inventory, args...), "db1.example.net postgres_hba", "db1.example.net postgres_reload")
+	expectTasks(t, "again", runShipped(t, inventory, args...))
+	expectLogin(t, l, "app2", `o'br"ien x`, true)
+}
+
+// entryOf finds a host's entry in the lab's inventory.
+func entryOf(name string) *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^  ` + regexp.QuoteMeta(name) + `:\n(?:    .*\n)*`)
+}
+
+// without gives an inventory without one host.
+func without(t *testing.T, inventory, name string) string {
+	t.Helper()
+	text := entryOf(name).ReplaceAllString(inventory, "")
+	if text == inventory {
+		t.Fatalf("no %s in\n%s", name, inventory)
+	}
+	return text
+}
+
+// withIdentities gives an inventory in which a host has other identities.
+func withIdentities(t *testing.T, inventory, name, identities string) string {
+	t.Helper()
+	text := entryOf(name).ReplaceAllStringFunc(inventory, func(entry string) string {
+		return strings.Replace(entry, "identities: {postgres: [dbuser1]}", "identities: "+identities, 1)
+	})
+	if text == inventory {
+		t.Fatalf("no identities of %s in\n%s", name, inventory)
+	}
+	return text
+}
+
+func writeInventory(t *testing.T, text string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "inventory.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -83,14 +123,15 @@ func runShipped(t *testing.T, inventory string, args ...string) printers.Documen
 }
 
 // expectLogin asks, without pgfleet, whether the application's service logs in with the certificate and no password.
-func expectLogin(t *testing.T, l *lab.Lab, host string, want bool) {
+func expectLogin(t *testing.T, l *lab.Lab, host, user string, want bool) {
 	t.Helper()
-	out, err := l.Exec(t.Context(), host, []string{"runuser", "-u", "postgres", "--", psqlPath, "-XAtw", "-d", "service=dbuser1@db1 dbname=postgres", "-c", seenQuery}, nil)
+	service := "service='" + strings.ReplaceAll(user, "'", `\'`) + "@db1' dbname=postgres"
+	out, err := l.Exec(t.Context(), host, []string{"runuser", "-u", "postgres", "--", psqlPath, "-XAtw", "-d", service, "-c", seenQuery}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := out.Code == 0 && out.Stdout == "dbuser1 true /CN=dbuser1\n"; got != want {
-		t.Errorf("%s: login %t, want %t: exit %d: %s%s", host, got, want, out.Code, out.Stdout, out.Stderr)
+	if got := out.Code == 0 && strings.HasPrefix(out.Stdout, user+" true /CN="); got != want {
+		t.Errorf("%s as %s: login %t, want %t: exit %d: %s%s", host, user, got, want, out.Code, out.Stdout, out.Stderr)
 	}
 }
 
