@@ -1,9 +1,12 @@
 package transporttest
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -46,5 +49,60 @@ func TestSandboxIsPrivate(t *testing.T) {
 	}
 	if mounts, err := os.ReadFile("/proc/mounts"); err != nil || strings.Contains(string(mounts), "pgfleet /") {
 		t.Errorf("a mount is left: %v %s (inside: %s)", err, mounts, base)
+	}
+}
+
+// TestOtherTools runs the suite where the usual tools are missing or behave as on other systems.
+func TestOtherTools(t *testing.T) {
+	for name, program := range map[string]string{
+		"bash is sh": `ln -sf bash /bin/sh`,
+		"few tools": `rm /usr/bin/timeout /usr/bin/setpriv /usr/bin/getent /usr/bin/head
+cat >/usr/local/bin/head <<"END"
+#!/usr/bin/perl
+# Reads ahead, as the head of busybox does.
+my $n = $ARGV[1] || 0;
+while (read(STDIN, my $b, 65536)) { print substr($b, 0, $n); $n -= length $b; if ($n <= 0) { last } }
+END
+chmod 755 /usr/local/bin/head`,
+		"su alone": `rm /usr/bin/timeout /usr/bin/setpriv /usr/sbin/runuser /usr/bin/setsid`,
+		"busybox": `b=$(command -v busybox) || exit 0
+mkdir /bb; for a in $("$b" --list); do case $a in
+find | mount | umount | useradd | getent | openssl | ps | ip | hostname | nsenter) ;; *) ln -s "$b" "/usr/local/sbin/$a" ;; esac; done
+ln -sf "$b" /bin/sh`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := exec.LookPath("busybox"); name == "busybox" && err != nil {
+				t.Skip("busybox is not installed")
+			}
+			sb := NewSandbox(t)
+			sb.Shell(program)
+			if name == "su alone" {
+				testNoSetsid(t, sb)
+				return
+			}
+			Suite(t, func(t *testing.T) transport.Conn {
+				c, err := dialSandbox(sb)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { c.Close() })
+				return c
+			})
+		})
+	}
+}
+
+// testNoSetsid: without setsid a limit ends the process itself only, and su has to do for other users.
+func testNoSetsid(t *testing.T, sb *Sandbox) {
+	c := sb.Connect()
+	r, err := c.Do(t.Context(),
+		transport.Step{Argv: []string{"sleep", "300"}, Limit: time.Second, Probe: true},
+		transport.Step{Shell: `echo "$HOME" "$@"; id -un; cat`, Argv: []string{"-c", "a b", ""}, User: "postgres", Stdin: []byte("in")},
+		transport.Step{Argv: []string{"true"}, User: "no-such-user", Probe: true})
+	if err != nil || !errors.Is(r[0].Err, transport.ErrLimit) || r[2].Err == nil {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if want := "/var/lib/postgresql -c a b \npostgres\nin"; string(r[1].Stdout) != want {
+		t.Errorf("got %q %v, want %q", r[1].Stdout, r[1].Err, want)
 	}
 }

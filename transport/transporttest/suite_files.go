@@ -18,7 +18,7 @@ func write(path, owner, group string, mode fs.FileMode, content string) transpor
 // state lists everything below a folder: type, mode, owner, size, name, link target.
 func (h *host) state(dir string) string {
 	h.T.Helper()
-	return h.sh(`cd "$1" && find . -mindepth 1 -printf "%y %m %u:%g %s %P %l\n" | sort -k5`, dir)
+	return h.sh(`cd "$1" && /usr/bin/find . -mindepth 1 -printf "%y %m %u:%g %s %P %l\n" | sort -k5`, dir)
 }
 
 func (h *host) succeed(steps ...transport.Step) {

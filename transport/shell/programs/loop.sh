@@ -76,15 +76,18 @@ limited() {
   fi
   lim=$1
   shift
+  # A background job's own standard input is /dev/null.
+  exec 5<&0
   if [ "$limiter" = setsid ]; then
-    setsid "$@" <&0 &
+    setsid "$@" <&5 5<&- &
     p=$!
     g=-$p
   else
-    "$@" <&0 &
+    "$@" <&5 5<&- &
     p=$!
     g=$p
   fi
+  exec 5<&-
   (
     sleep "$lim"
     kill -TERM "$g"

@@ -1,0 +1,119 @@
+package shell
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+const nonce = "NONCE"
+
+func TestParser(t *testing.T) {
+	for _, c := range []struct {
+		name, in, want string
+	}{
+		{"hello after noise", "motd\nrubbish\nNONCE H 1 0 x\n", `H 0 0 "1 0 x" "motd\nrubbish"|`},
+		{"one step", "\nNONCE B 3\nout\n\nNONCE E 3 0\n\nNONCE D 4\n", `B 3 0 "" ""|E 3 0 "" "out\n"|D 4 0 "" ""|`},
+		{"no newline at the end", "\nNONCE B 3\nout\nNONCE E 3 7\n", `B 3 0 "" ""|E 3 7 "" "out"|`},
+		{"another nonce", "\nNONC E 3 0\n\nNONCEX E 1 0\n\nNONCE E 3 0\n", `E 3 0 "" "\nNONC E 3 0\n\nNONCEX E 1 0\n"|`},
+		{"unfinished", "\nNONCE E 3", ``},
+		{"fatal", "\nNONCE F no space\n", `F 0 0 "no space" ""|`},
+		{"bad kind", "\nNONCE X 3\n", "error"},
+		{"bad number", "\nNONCE E 3 x\n", "error"},
+		{"too few", "\nNONCE E 3\n", "error"},
+		{"too many", "\nNONCE B 3 4\n", "error"},
+	} {
+		for _, size := range []int{1, 2, 7, 1000} {
+			if got := feed(c.in, size); got != c.want {
+				t.Errorf("%s in pieces of %d: got %s, want %s", c.name, size, got, c.want)
+			}
+		}
+	}
+}
+
+// feed gives what a parser makes of text that comes in pieces.
+func feed(text string, size int) string {
+	p := NewParser(nonce)
+	var b strings.Builder
+	for len(text) > 0 {
+		n := min(size, len(text))
+		frames, err := p.Feed([]byte(text[:n]))
+		if err != nil {
+			return "error"
+		}
+		text = text[n:]
+		for _, f := range frames {
+			fmt.Fprintf(&b, "%c %d %d %q %q|", f.Kind, f.ID, f.Code, f.Text, f.Before)
+		}
+	}
+	return b.String()
+}
+
+// FuzzParser: how the bytes are cut makes no difference, and what a step prints comes out as it went in.
+func FuzzParser(f *testing.F) {
+	f.Add([]byte("\nNONCE B 1\nout\nNONCE E 1 0\n\nNONCE D 2\n"), 3)
+	f.Add([]byte("\nNONCE \nNONCE E 1 0\nNONCE"), 1)
+	f.Fuzz(func(t *testing.T, b []byte, size int) {
+		size = max(1, size%64)
+		whole, pieces := feed(string(b), 1<<20), feed(string(b), size)
+		if whole != pieces {
+			t.Errorf("whole %s, in pieces %s", whole, pieces)
+		}
+		p := NewParser("another nonce")
+		in := append(append([]byte("\nanother nonce B 7\n"), b...), "\nanother nonce E 7 1\n"...)
+		frames, err := p.Feed(in)
+		if bytes.Contains(b, []byte("\nanother nonce ")) {
+			return
+		}
+		if err != nil || len(frames) != 2 || !bytes.Equal(frames[1].Before, b) {
+			t.Errorf("%v %v", frames, err)
+		}
+	})
+}
+
+func FuzzStat(f *testing.F) {
+	f.Add("12 640 0 104 1700000000 root postgres regular file")
+	f.Add("0 600 54321 54321 -1 UNKNOWN UNKNOWN regular empty file")
+	f.Fuzz(func(t *testing.T, line string) {
+		_, info, err := parseStat(line)
+		if (err == nil) != (info != nil) || info != nil && info.Mode != info.Mode.Perm() {
+			t.Errorf("%+v %v", info, err)
+		}
+	})
+}
+
+// TestFrames pins what goes over the wire.
+func TestFrames(t *testing.T) {
+	for _, c := range []struct {
+		step transport.Step
+		want string
+	}{
+		{transport.Step{Argv: []string{"echo", "a\nb", ""}}, "S 5 0 60 c 3 0 -\n.echo\n+a\n.b\n.\n.\n"},
+		{transport.Step{Shell: "exit $1", Argv: []string{"3"}, User: "postgres", Probe: true, Limit: 1500e6}, "S 5 1 2 c 5 0 postgres\n./bin/sh\n.-c\n.exit $1\n.sh\n.3\n.\n"},
+		{transport.Step{Read: "/etc/passwd"}, "S 5 0 60 r 2 0 -\n./etc/passwd\n.67108864\n.\n"},
+		{transport.Step{Argv: []string{"cat"}, Stdin: []byte(".\nD 6\n")}, "S 5 0 60 c 1 6 -\n.cat\n.\nD 6\n.\n"},
+	} {
+		if got := string(appendStep(nil, 5, c.step)); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// TestBootstrap: the login shell may be csh or fish; inside single quotes they still look at some characters.
+func TestBootstrap(t *testing.T) {
+	inner := strings.TrimSuffix(strings.TrimPrefix(Bootstrap, "/bin/sh -c '"), "'")
+	if strings.ContainsAny(inner, "'\\!\n") || strings.Count(Bootstrap, "'") != 2 {
+		t.Errorf("not safe in every login shell: %s", Bootstrap)
+	}
+	if strings.Count(firstLine, "\n") != 1 {
+		t.Errorf("not one line: %q", firstLine)
+	}
+	for _, source := range []string{loopSource, readSource, writeSource, placeSource} {
+		if strings.Contains(stripped(source), "#END") {
+			t.Error("a program contains its own end")
+		}
+	}
+}
