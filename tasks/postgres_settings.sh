@@ -24,6 +24,17 @@ if ! wrong=$(as "$owner" "$bin/postgres" -C port -D "$data" -c config_file="$che
   done_with
   fail "PostgreSQL would not start with these settings; nothing was changed: $(printf '%s' "$wrong" | sed "s#$check#$conf#g; s#$new#$dir/pgfleet.conf#g" | tr '\n' ' ')"
 fi
+# What the files say is not all: ALTER SYSTEM wins over them, and a certificate of one place with the key of another is a server that does not start.
+would() { # would NAME: its value at the next start; a file's name made absolute
+  would_be=$(as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>/dev/null </dev/null)
+  case $1,$would_be in ssl_*_file,[!/]*) would_be=$data/$would_be ;; esac
+  printf '%s' "$would_be"
+}
+if [ "$(would ssl)" = on ]; then
+  [ -z "$(would ssl_passphrase_command)" ] || passphrase=yes
+  wrong=$(check_tls "$(would ssl_cert_file)" "$(would ssl_key_file)" "$(would ssl_ca_file)" "$(would ssl_crl_file)" $passphrase 2>&1) ||
+    { done_with; fail "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"; }
+fi
 as "$who" rm -f "$check"
 chmod 644 "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :

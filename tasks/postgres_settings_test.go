@@ -151,7 +151,7 @@ func TestProbeInEveryShell(t *testing.T) {
 	p.Shell("echo '# ümläut €' >>/etc/postgresql/15/main/pg_hba.conf")
 	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}} {
 		for _, locale := range []string{"C", "C.UTF-8"} {
-			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresProbeProgram, "sh", "localhost")...)...)
+			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresProbeProgram, "sh", "known", "localhost")...)...)
 			out, err := cmd.Output()
 			if err != nil {
 				t.Fatal(shell, err)
@@ -162,4 +162,24 @@ func TestProbeInEveryShell(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A certificate that ALTER SYSTEM names, with a key that our file names, is a server that does not start: seen before anything is changed, also where the
+// server is stopped and cannot be asked.
+func TestSettingsThatWouldNotStart(t *testing.T) {
+	p := newPGHost(t)
+	p.host.Clusters = []string{"15/two"}
+	p.Shell(`cd /var/lib/postgresql/15/two
+for n in a b; do
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $n.key -out $n.crt -subj /CN=$n 2>/dev/null
+done
+chown postgres: a.* b.*; chmod 600 *.key
+echo "ssl_cert_file = 'a.crt'" >>postgresql.auto.conf
+echo "ssl_key_file = 'a.key'" >>/etc/postgresql/15/two/postgresql.conf`)
+	files := map[string]string{"ssl": "on", "ssl_cert_file": "/var/lib/postgresql/15/two/b.crt", "ssl_key_file": "/var/lib/postgresql/15/two/b.key"}
+	err := p.run(&postgresSettings{Settings: files})
+	if err == nil || !strings.Contains(err.Error(), "do not belong together") || !strings.Contains(err.Error(), "ALTER SYSTEM") {
+		t.Error(err)
+	}
+	p.Exec("pg_ctlcluster", "15", "two", "start")
 }

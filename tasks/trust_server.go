@@ -52,6 +52,9 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 			return nil, err
 		}
 		if w != nil && len(w.repair) > 0 {
+			if err := overridden(c, w.set); err != nil {
+				return nil, fmt.Errorf("%s: %w", h.Name, err)
+			}
 			work = append(work, w)
 		}
 	}
