@@ -21,7 +21,8 @@ type Conn interface {
 	// Dial opens a network connection as seen from that host ("tcp", "127.0.0.1:5432").
 	// ErrForwarding when the host forbids it.
 	Dial(ctx context.Context, network, addr string) (net.Conn, error)
-	// Close ends the connection and whatever it still runs. It may be called twice.
+	// Close ends the connection. A step that runs at that moment goes on until it ends by itself or its limit is over: hosts
+	// are not told (sshd(8) sends no signal). It may be called twice.
 	Close() error
 }
 

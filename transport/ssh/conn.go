@@ -30,6 +30,7 @@ type conn struct {
 	servers map[string]*fileServer
 	ids     map[string]int // see ids.go
 	noSFTP  bool
+	refused map[string]bool // users for whom no sftp-server starts
 
 	mu    sync.Mutex
 	stats transport.Stats
@@ -43,7 +44,8 @@ func (p *Pool) Dial(ctx context.Context, t transport.Target) (transport.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{opt: p.opt, target: t, client: client, turn: make(chan struct{}, 1), servers: map[string]*fileServer{}, ids: map[string]int{}}
+	c := &conn{opt: p.opt, target: t, client: client, turn: make(chan struct{}, 1), servers: map[string]*fileServer{}, ids: map[string]int{},
+		refused: map[string]bool{}}
 	limited, cancel := context.WithTimeoutCause(ctx, c.startLimit(), fmt.Errorf("the shell did not start within %v", c.startLimit()))
 	defer cancel()
 	c.session, c.host, err = c.startRoot(limited)
@@ -89,7 +91,9 @@ func (c *conn) Do(ctx context.Context, steps ...transport.Step) ([]transport.Res
 	results, err := c.do(ctx, steps)
 	c.count(func(s *transport.Stats) { s.RoundTrips++; s.Busy += time.Since(begin) })
 	if err != nil {
-		err = c.client.lost(err)
+		if err = c.client.lost(err); !errors.Is(err, transport.ErrUnreachable) {
+			err = fmt.Errorf("%w: %w", transport.ErrUnreachable, err)
+		}
 		c.fail(err)
 		return results, fmt.Errorf("%s: %w", c.target.Name, err)
 	}

@@ -18,7 +18,10 @@ func TestSuite(t *testing.T) {
 		"root login":    {user: "root"},
 		"sudo password": {user: "asks", change: func(_ *server, o *Options) { o.SudoPassword = answer("hunter2") }},
 		"one session":   {user: "ops", lines: []string{"MaxSessions 1"}},
-		"no sftp":       {user: "ops", change: func(s *server, _ *Options) { s.Exec("rm", "/usr/lib/openssh/sftp-server") }},
+		"sudo with use_pty": {user: "ops", change: func(s *server, _ *Options) {
+			s.Shell(`chmod 600 /etc/sudoers; echo "Defaults use_pty" >>/etc/sudoers; chmod 440 /etc/sudoers`)
+		}},
+		"no sftp": {user: "ops", change: func(s *server, _ *Options) { s.Exec("rm", "/usr/lib/openssh/sftp-server") }},
 		"noise": {user: "ops", change: func(s *server, _ *Options) {
 			s.WriteFile("/home/ops/.bashrc", "echo hello; echo oops >&2; printf 'no newline'; cd /tmp; alias cat=false; export LANG=de_DE.UTF-8 POSIXLY_CORRECT=1; umask 0", 0o644)
 		}},

@@ -123,9 +123,13 @@ func (c *conn) prepare(ctx context.Context, steps []transport.Step) ([]*staged, 
 			return nil, fmt.Errorf("%w: one path twice, or an owner that the host does not know", errRefused)
 		}
 		paths[s.Write.Path] = true
+		if c.refused[s.User] {
+			return nil, errRefused
+		}
 		server, err := c.server(ctx, s.User)
-		if errors.Is(err, errRefused) && s.User == "" {
-			c.noSFTP = true
+		if errors.Is(err, errRefused) {
+			c.refused[s.User] = true
+			c.noSFTP = c.noSFTP || s.User == ""
 		}
 		if err != nil {
 			return nil, err
