@@ -256,9 +256,12 @@ func hbaSteps(h *Host, c *Cluster, kind, file, before, after string) []transport
 func (w *hbaWork) summary(t *postgresHBA) string {
 	stage, _ := postgres.StageOf([]byte(w.before))
 	text := fmt.Sprintf("cluster %s: ", w.c.ID)
-	if stage == t.Enforce {
+	switch stage {
+	case t.Enforce:
 		text += "change the rules of stage " + stage
-	} else {
+	case postgres.Altered:
+		text += "rules that were changed by hand become those of stage " + t.Enforce
+	default:
 		text += "stage " + stage + " becomes " + t.Enforce
 	}
 	if t.Enforce != "permissive" && t.Scope == "all" {

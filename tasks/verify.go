@@ -48,9 +48,9 @@ func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error
 	if v.Level == "none" {
 		return nil, nil
 	}
-	cases, err := v.cases(ctx, h)
+	cases, wrong, err := v.cases(ctx, h)
 	if err != nil || len(cases) == 0 {
-		return nil, err
+		return wrong, err
 	}
 	var servers []string
 	for _, c := range cases {
@@ -73,7 +73,7 @@ func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error
 			h.Fleet.Proofs.Add(h.Name, c.Server, c.Check)
 		}
 	}
-	return cells, nil
+	return append(wrong, cells...), nil
 }
 
 // runCases sends the tests of each OS user as one program, all of them in one round trip.

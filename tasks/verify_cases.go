@@ -81,17 +81,20 @@ func with(s Service, changes ...keyword) []keyword {
 	return list
 }
 
-// cases lists the tests of a host: each service's own, and the refusals that are tried once a server.
-func (v *verify) cases(ctx context.Context, h *Host) ([]verifyCase, error) {
+// cases lists the tests of a host: each service's own, and the refusals that are tried once a server. What is wrong without a test comes as cells.
+func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong []Cell, err error) {
 	services, err := Services(h)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var list []verifyCase
 	for _, s := range rotate(services, h.Name) {
 		c, err := v.pair(ctx, h, s)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if v.Only == "" && c.stage == postgres.Altered {
+			wrong = append(wrong, c.altered())
+			continue
 		}
 		if v.Only != "" && c.now == v.Enforce {
 			continue // the server asks it of this identity already: the proof that lets it begin is behind us
@@ -106,7 +109,7 @@ func (v *verify) cases(ctx context.Context, h *Host) ([]verifyCase, error) {
 			}
 		}
 	}
-	return list, nil
+	return list, wrong, nil
 }
 
 // rotate lets every client begin at another server.
@@ -241,6 +244,14 @@ func (c *pairContext) ofIdentity(h *Host) error {
 func (c *pairContext) test(check string, want []outcome, changes ...keyword) verifyCase {
 	return verifyCase{client: c.client, check: check, service: c.service, want: want,
 		params: with(c.service, changes...), chain: c.chain, roots: c.roots, hostaddr: c.addr}
+}
+
+// altered is the cell of a server whose rules are not those of any stage: nobody can tell what has to be expected there.
+func (c *pairContext) altered() Cell {
+	cell := verifyCase{client: c.client, check: "rules", service: c.service, want: []outcome{"the rules of a stage"}}.blank()
+	cell.Refusal, cell.Via = false, "pg_hba.conf"
+	cell.Got, cell.Detail = "rules that were changed by hand", "run the playbook again: it puts its rules back"
+	return cell
 }
 
 // logins are the tests that must connect.

@@ -1,13 +1,23 @@
 package postgres
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// Altered is what StageOf and StageFor give for a block that pgfleet did not write like this.
+const Altered = "altered"
+
+// stages from the weakest to the strongest. One weaker line among stronger ones is somebody's change: the strongest counts.
+var stages = []string{"permissive", "password", "verify-ca", "verify-full", "cert"}
 
 // StageOf reads from pgfleet's block of a pg_hba.conf what is enforced: the stage ("permissive", "password", "verify-ca", "verify-full",
-// "cert") of its admitting lines, and the scope ("declared" or "all"). Without a block, or with one that cannot be read: permissive.
+// "cert") of its admitting lines, and the scope ("declared" or "all"). Without a block, or with one that cannot be read: permissive. A block that admits
+// nobody, or by a method that is none of pgfleet's, is Altered.
 func StageOf(hba []byte) (stage, scope string) {
 	stage, scope = "permissive", "declared"
 	block, _, err := SplitBlock(hba)
-	if err != nil {
+	if err != nil || len(block) == 0 {
 		return stage, scope
 	}
 	declared := false
@@ -18,16 +28,25 @@ func StageOf(hba []byte) (stage, scope string) {
 		case line == "# everybody else":
 			declared, scope = true, "all"
 		case declared && strings.HasPrefix(line, "hostssl "):
-			stage = stageOfLine(line)
+			one := stageOfLine(line)
+			if one == Altered {
+				return Altered, scope
+			}
+			if slices.Index(stages, one) > slices.Index(stages, stage) {
+				stage = one
+			}
 		}
+	}
+	if stage == "permissive" {
+		stage = Altered
 	}
 	return stage, scope
 }
 
 // stageOfLine tells what one admitting line asks for.
 func stageOfLine(line string) string {
-	options := strings.Fields(line)
-	for _, o := range options {
+	stage := Altered
+	for _, o := range strings.Fields(line) {
 		switch o {
 		case "cert":
 			return "cert"
@@ -35,9 +54,11 @@ func stageOfLine(line string) string {
 			return "verify-full"
 		case "clientcert=verify-ca", "clientcert=1":
 			return "verify-ca"
+		case "scram-sha-256", "md5", "password":
+			stage = "password"
 		}
 	}
-	return "password"
+	return stage
 }
 
 // StageFor reads from pgfleet's block of a pg_hba.conf what is enforced for one login over TLS; "" when the block does not certainly admit it.

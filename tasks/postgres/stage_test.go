@@ -15,7 +15,9 @@ func TestStageOf(t *testing.T) {
 		{"verify-full", "verify-full", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "scram-sha-256 clientcert=verify-full"}}}},
 		{"verify-ca on 12", "verify-ca", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "md5 clientcert=1"}}}},
 		{"password for all", "password", "all", Block{CatchAll: "scram-sha-256"}},
-		{"exceptions say nothing", "permissive", "declared", Block{Exceptions: []string{"hostssl all monitor 10.0.0.1/32 cert"}}},
+		{"the strongest counts", "cert", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "cert"}, {User: "v", Addresses: from, Method: "md5"}}}},
+		{"a method that is none of ours", "altered", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "trust"}}}},
+		{"exceptions alone let none of ours in", "altered", "declared", Block{Exceptions: []string{"hostssl all monitor 10.0.0.1/32 cert"}}},
 		{"none", "permissive", "declared", Block{AllowPlain: true}},
 	} {
 		stage, scope := StageOf(JoinBlock(tt.block.Lines(nil), []byte("host all all all md5\n")))
