@@ -63,6 +63,9 @@ type Cluster struct {
 	Undo []string
 	// Copies: every copy of files from before a run that is kept, oldest first.
 	Copies []Copy
+	// Stranger: it belongs to an OS user that no package makes for PostgreSQL, and the inventory names no clusters, so it was not asked. Any local
+	// user can run such a server; it gets nothing from pgfleet.
+	Stranger bool
 	// Problem says why this cluster cannot be worked on ("" when it can).
 	Problem string
 }

@@ -1,9 +1,11 @@
 package tasks
 
 import (
+	"fmt"
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -14,9 +16,41 @@ const baseDir = "/etc/pgfleet"
 // settingsFile is the name of our settings file in a cluster's folder.
 const settingsFile = "pgfleet.conf"
 
+// checkPaths refuses places that no sane server has: they become words of programs that root runs, and lines of lists.
+func (c *Cluster) checkPaths() {
+	for what, p := range map[string]string{"data directory": c.DataDir, "postgresql.conf": c.ConfigFile, "pg_hba.conf": c.HBAFile, "pg_ident.conf": c.IdentFile,
+		"folder of programs": c.BinDir, "socket folder": strings.TrimPrefix(c.SocketDir, "@")} {
+		if p != "" && (!path.IsAbs(p) || path.Clean(p) != strings.TrimSuffix(p, "/") || strings.ContainsFunc(p, strange)) {
+			c.problem(fmt.Sprintf("its %s is %q: pgfleet works only with absolute, clean paths of ordinary characters", what, p))
+		}
+	}
+}
+
+// strange are characters that pgfleet does not take in the path of a server's file.
+func strange(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+@,:=~% ", r)
+}
+
 // nameClusters gives each cluster its ID and folder. A cluster that includes our settings file already keeps the folder named there, so that a
 // second cluster of the same name, found later, moves nothing.
 func nameClusters(list []*Cluster) {
+	ours, strangers := splitStrangers(list)
+	nameAmong(strangers)
+	nameAmong(ours)
+}
+
+func splitStrangers(list []*Cluster) (ours, strangers []*Cluster) {
+	for _, c := range list {
+		if c.Stranger {
+			strangers = append(strangers, c)
+		} else {
+			ours = append(ours, c)
+		}
+	}
+	return ours, strangers
+}
+
+func nameAmong(list []*Cluster) {
 	count := map[string]int{}
 	for _, c := range list {
 		c.ID = clusterID(c, false)

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"path"
 	"strconv"
@@ -38,8 +39,11 @@ func readRecords(out []byte) ([]record, error) {
 			return list, nil
 		}
 	}
-	return nil, fmt.Errorf("it ends early")
+	return list, errNoEnd
 }
+
+// errNoEnd is output without its last record.
+var errNoEnd = errors.New("it ends early")
 
 func clipText(text string) string {
 	if len(text) > 60 {
@@ -81,10 +85,11 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 			if len(s.clusters) == 0 {
 				return nil, fmt.Errorf("record %q belongs to no cluster", clipText(r.name))
 			}
-			if err := s.clusters[len(s.clusters)-1].read(r); err != nil {
-				return nil, err
-			}
+			s.clusters[len(s.clusters)-1].take(r)
 		}
+	}
+	for _, c := range s.clusters {
+		c.checkPaths()
 	}
 	nameClusters(s.clusters)
 	for _, c := range s.clusters {
@@ -109,7 +114,7 @@ func keyValues(body []byte) map[string]string {
 
 func newCluster(kv map[string]string) *Cluster {
 	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"],
-		Managed: kv["managed"], Running: kv["state"] == "running",
+		Managed: kv["managed"], Stranger: kv["stranger"] == "yes", Running: kv["state"] == "running",
 		Settings: map[string]Setting{}, Files: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
 	c.Major, _ = strconv.Atoi(kv["major"])
 	c.PID, _ = strconv.Atoi(kv["pid"])
@@ -123,6 +128,26 @@ func newCluster(kv map[string]string) *Cluster {
 func (c *Cluster) problem(text string) {
 	if c.Problem == "" {
 		c.Problem = strings.TrimSpace(text)
+	}
+}
+
+// take takes a record that root printed: what is wrong with it, or in what the cluster's OS user printed, is the cluster's problem alone.
+func (c *Cluster) take(r record) {
+	if r.name != "inside" {
+		if err := c.read(r); err != nil {
+			c.problem("what the probe printed of it cannot be read: " + err.Error())
+		}
+		return
+	}
+	list, err := readRecords(r.body)
+	if errors.Is(err, errNoEnd) {
+		err = nil
+	}
+	for i := 0; i < len(list) && err == nil; i++ {
+		err = c.read(list[i])
+	}
+	if err != nil {
+		c.problem(fmt.Sprintf("what its OS user %s printed of it cannot be read (changed in between? run again): %v", c.OSUser, err))
 	}
 }
 

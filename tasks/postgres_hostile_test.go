@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -45,5 +46,60 @@ func TestHostileLinks(t *testing.T) {
 	}
 	if p.ReadFile("/etc/ident-of-root") != was {
 		t.Error("a file of root's was written")
+	}
+}
+
+// Anybody can run a process named postgres, name any folder in a configuration file that is his, and print what he likes when asked. None of it makes
+// root run his programs, and none of it makes up another cluster.
+func TestForgedServers(t *testing.T) {
+	p := newPGHost(t)
+	p.host.Clusters = nil
+	p.Shell(`set -e
+		useradd -m mallory; mkdir -p /home/mallory/bin
+		printf '#!/bin/sh\nid >>/tmp/ran\n' | tee /home/mallory/bin/psql >/home/mallory/bin/openssl
+		cp /bin/sleep /home/mallory/bin/postgres
+		chmod -R 755 /home/mallory; chown -R mallory /home/mallory; chmod 1777 /tmp
+		runuser -u mallory -- sh -c '
+			cd /tmp; echo 15 >PG_VERSION
+			sh -c "echo \$\$ >postmaster.pid; exec /home/mallory/bin/postgres 600" </dev/null >/dev/null 2>&1 &
+			mkdir /home/mallory/data; cd /home/mallory/data; echo 15 >PG_VERSION
+			sh -c "echo \$\$ >postmaster.pid; exec /home/mallory/bin/postgres 600" </dev/null >/dev/null 2>&1 &'
+		mkdir -p /home/mallory/bin/bin; cp /home/mallory/bin/psql /home/mallory/bin/bin/postgres
+		mkdir -p /srv/open; chmod 1777 /srv/open; echo ../../../../home/mallory/bin >/srv/open/PG_VERSION
+		mkdir -p /etc/postgresql/15/evil; echo "data_directory = '/srv/open'" >/etc/postgresql/15/evil/postgresql.conf
+		chown -R postgres /etc/postgresql/15/evil`)
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	clusters, err := Clusters(p.host)
+	if err == nil || !strings.Contains(err.Error(), "15/evil") {
+		t.Errorf("%v: the configuration that leads nowhere is not named", err)
+	}
+	p.Shell("rm -r /etc/postgresql/15/evil")
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	if clusters, err = Clusters(p.host); err != nil || len(clusters) != 2 || clusters[0].OSUser != "postgres" || clusters[1].OSUser != "postgres" {
+		t.Errorf("%v %+v", err, clusters)
+	}
+	if out := p.Shell("cat /tmp/ran 2>/dev/null || true"); out != "" {
+		t.Errorf("programs of mallory's were run: %s", out)
+	}
+}
+
+// What the cluster's OS user prints is taken for what he says, not for what root saw.
+func TestForgedRecords(t *testing.T) {
+	forged := "cluster 34\nuser=root\nbin=/home/evil\nmajor=15\nx\n"
+	inside := "pidfile 4\n1\n2\n\n" + forged + "end 0\n\n"
+	out := fmt.Sprintf("host 5\nnow=1\ncluster 34\ndata=/d\nuser=postgres\nmajor=15\nx=y\ninside %d\n%s\nend 0\n\n", len(inside), inside)
+	list, err := parseClusters([]byte(out))
+	if err != nil || len(list) != 1 || list[0].OSUser != "postgres" || list[0].BinDir != "" || list[0].Problem == "" {
+		t.Fatalf("%v %+v", err, list)
+	}
+	for _, bad := range []string{"/x#g;1e id>&2;#", "/a\nb", "relative", "/a/../b", "/a$(id)"} {
+		c := &Cluster{DataDir: "/d", HBAFile: bad}
+		if c.checkPaths(); c.Problem == "" {
+			t.Errorf("pg_hba.conf at %q", bad)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -17,7 +18,11 @@ var postgresProbeProgram string
 // PostgresProbe finds every PostgreSQL cluster of the host, running or not, with its files, settings and what it serves: one round
 // trip, keyed KeyPostgres. Names of clients whose address the inventory does not tell are resolved there too.
 func PostgresProbe(h *Host) transport.Step {
-	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: namesToResolve(h), Probe: true, Limit: time.Minute}
+	whose := "known"
+	if len(h.Clusters) > 0 {
+		whose = "any"
+	}
+	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{whose}, namesToResolve(h)...), Probe: true, Limit: time.Minute}
 }
 
 // namesToResolve gives the clients of a server that are known by name only.
@@ -69,6 +74,12 @@ func Clusters(h *Host) ([]*Cluster, error) {
 
 // chooseClusters keeps those that the inventory names, in its order.
 func chooseClusters(h *Host, found []*Cluster) ([]*Cluster, error) {
+	known := slices.DeleteFunc(slices.Clone(found), func(c *Cluster) bool { return c.Stranger })
+	if len(known) == 0 && len(found) > 0 {
+		return nil, fmt.Errorf("%w: the only cluster on %s is that of OS user %s in %s; if pgfleet shall work on it, name it in the inventory (clusters: [%s])",
+			ErrRefused, h.Name, found[0].OSUser, found[0].DataDir, found[0].ID)
+	}
+	found = known
 	ids := make([]string, len(found))
 	for i, c := range found {
 		ids[i] = c.ID

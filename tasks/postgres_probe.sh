@@ -1,9 +1,16 @@
 # Finds every PostgreSQL cluster of this host, running or not, and tells what it is. Changes nothing.
-# $@: names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole.
-# What belongs to a cluster's OS user is read as that user: root would follow a link planted there.
+# $1 "known": only clusters of the OS users that packages make for PostgreSQL are asked, others are only named; "any": all are.
+# $2…: names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
+# user could forge is one record "inside", whose bytes are records again: nothing in it can pass for what root saw.
+# What belongs to a cluster's OS user is read as that user: root would follow a link planted there. Anybody can run a process named postgres, so a
+# program found through one is never run as somebody else than who runs that process.
 LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
 export LC_ALL PATH
 me=$(id -un)
+whose=${1:-known}
+[ $# = 0 ] || shift
+nl='
+'
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 as() { # as USER WORD…
   as_user=$1
@@ -162,14 +169,31 @@ seen=
 known() { # known DIR: was told already
   printf '%s\n' "$seen" | { while IFS= read -r k; do [ -n "$k" ] && [ "$k" -ef "$1" ] && exit 0; done; exit 1; }
 }
-tell() { # tell DIR BINDIR CONFIG STATE PID
+# first FILE: its first line, read as $owner within a short time.
+first() { as "$owner" timeout 5 head -c 256 -- "$1" 2>/dev/null </dev/null | sed -n 1p; }
+# owned DIR: sets uid, owner and group. Never root's: PostgreSQL does not run as root.
+owned() {
+  case $1 in *"$nl"*) return 1 ;; esac
+  about=$(stat -L -c '%u %U %G' -- "$1" 2>/dev/null) || return 1
+  uid=${about%% *} owner=${about#* }
+  group=${owner#* } owner=${owner%% *}
+  [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ]
+}
+tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner
   seen="$seen
 $1"
-  owner=$(stat -L -c '%U %G' -- "$1" 2>&1) || { put cluster "data=$1
+  stranger=
+  case $whose:$owner in known:postgres | known:enterprisedb | known:pgsql | any:*) ;; *) stranger=yes ;; esac
+  if [ "$stranger" = yes ]; then
+    put cluster "data=$1
 config=$3
-state=$4"; put problem "data directory: $owner"; return; }
-  major=
-  { read -r major <"$1/PG_VERSION"; } 2>/dev/null
+state=$4
+user=$owner
+stranger=yes"
+    return
+  fi
+  major=$(first "$1/PG_VERSION")
+  case $major in *[!0-9.]*) major= ;; esac
   bin=$2
   if [ -z "$bin" ]; then
     for b in "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin /usr/local/bin /usr/bin; do
@@ -184,31 +208,46 @@ state=$4
 pid=$5
 major=$major
 bin=$bin
-user=${owner% *}
-group=${owner##* }
+user=$owner
+group=$group
 managed=$managed"
   if [ -z "$major" ]; then put problem "its data directory $1 has no PG_VERSION that can be read"; return; fi
   if [ -z "$bin" ]; then put problem "no postgres program of version $major was found for $1"; return; fi
-  if [ "${owner% *}" != "$me" ] && [ "$me" != root ]; then put problem "it belongs to ${owner% *}; working as $me only (become: true is needed)"; return; fi
-  as "${owner% *}" /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" </dev/null
+  if [ "$owner" != "$me" ] && [ "$me" != root ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi
+  inside=$(as "$owner" /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" </dev/null | head -c 33554432; echo .)
+  put inside "${inside%.}"
 }
 for p in $servers; do
   pid=${p%%:*}
   case $all in *" ${p##*:} "*) continue ;; esac
-  dir=$(readlink "/proc/$pid/cwd") && exe=$(readlink "/proc/$pid/exe") || continue
+  dir=$(readlink "/proc/$pid/cwd") && exe=$(readlink "/proc/$pid/exe") && owned "$dir" || continue
+  # As PostgreSQL itself does: the data directory belongs to who runs it.
+  [ "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\)[[:space:]]*\([0-9]*\)[[:space:]].*/\1 \2/p' "/proc/$pid/status" 2>/dev/null)" = "$uid $uid" ] || continue
   [ "/proc/$pid/cwd/postmaster.pid" -ef "$dir/postmaster.pid" ] || continue
-  { read -r first <"$dir/postmaster.pid"; } 2>/dev/null || continue
-  [ "$first" = "$pid" ] || continue
+  [ "$(first "$dir/postmaster.pid")" = "$pid" ] || continue
   exe=${exe% (deleted)}
   tell "$dir" "${exe%/*}" '' running "$pid"
 done
 
 # Stopped ones: Debian's configuration folders, then data directories of the usual layouts and of service files.
 for conf in /etc/postgresql/*/*/postgresql.conf; do
-  [ -e "$conf" ] || continue
-  dir=$(sed -n "s/^[[:space:]]*[dD][aA][tT][aA]_[dD][iI][rR][eE][cC][tT][oO][rR][yY][[:space:]]*=*[[:space:]]*'\([^']*\)'.*/\1/p" "$conf" | tail -n 1)
+  [ -f "$conf" ] && keeper=$(stat -c %U -- "${conf%/*}") && [ "$keeper" != UNKNOWN ] || continue
+  if [ "$keeper" != "$me" ] && [ "$me" != root ]; then continue; fi
+  dir=$(as "$keeper" timeout 5 sed -n "s/^[[:space:]]*[dD][aA][tT][aA]_[dD][iI][rR][eE][cC][tT][oO][rR][yY][[:space:]]*=*[[:space:]]*'\([^']*\)'.*/\1/p" "$conf" </dev/null | tail -n 1)
   if [ -z "$dir" ]; then dir=${conf%/postgresql.conf}; dir=/var/lib/postgresql/${dir#/etc/postgresql/}; fi
-  known "$dir" || tell "$dir" '' "$conf" stopped ''
+  known "$dir" && continue
+  # Whoever writes the configuration chooses the data directory: only his own, or any if that is root.
+  if ! owned "$dir"; then
+    [ "$keeper" = root ] || [ "$keeper" = postgres ] || continue
+    put cluster "data=$dir
+config=$conf
+state=stopped
+user=$keeper"
+    put problem "its data directory $dir is not there, or does not belong to a user who runs PostgreSQL"
+    continue
+  fi
+  if [ "$keeper" != root ] && [ "$keeper" != "$owner" ]; then continue; fi
+  tell "$dir" '' "$conf" stopped ''
 done
 places=$(sed -n 's/^[[:space:]]*\(Environment=\)\{0,1\}"\{0,1\}PGDATA=\([^"]*\)"\{0,1\}[[:space:]]*$/\2/p' /etc/systemd/system/postgresql*.service \
   /etc/systemd/system/postgresql*.service.d/*.conf /usr/lib/systemd/system/postgresql*.service /etc/sysconfig/pgsql/* 2>/dev/null)
@@ -217,7 +256,7 @@ IFS='
 for dir in $places /var/lib/pgsql/data /var/lib/pgsql/*/data /var/lib/postgresql/data /var/lib/postgresql/*/data /var/lib/postgresql/*/docker; do
   unset IFS
   [ -e "$dir/PG_VERSION" ] && [ -e "$dir/postgresql.conf" ] || continue
-  known "$dir" || tell "$dir" '' "$dir/postgresql.conf" stopped ''
+  known "$dir" || ! owned "$dir" || tell "$dir" '' "$dir/postgresql.conf" stopped ''
 done
 unset IFS
 
