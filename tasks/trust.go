@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,15 +34,20 @@ type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers, no on clients"`
+	Only        string   `param:"only" allowed:"repair" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; nobody else is believed for it"`
 	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
 }
 
 // Validate refuses an empty list.
 func (t *trustTask) Validate() []*ParamError {
+	var errs []*ParamError
 	if len(t.Authorities) == 0 {
-		return []*ParamError{{"authorities", "names none: without one nobody is believed"}}
+		errs = append(errs, &ParamError{"authorities", "names none: without one nobody is believed"})
 	}
-	return nil
+	if t.Only != "" && t.Profile == "client" {
+		errs = append(errs, &ParamError{"only", "repair is for servers"})
+	}
+	return errs
 }
 
 func (t *trustTask) server(h *Host) bool {
@@ -62,6 +68,9 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
 	}
 	a, err := t.anchors(h)
+	if t.Only != "" && errors.Is(err, ErrPending) {
+		return nil, nil // nobody believes an authority that is not there
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,9 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serverTrust, error) {
 	set := parseSettings(c.Ours)
 	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
+	if t.Only != "" && roots != trustFile(c, pki.CertificatePEM(a.certs...)) {
+		return nil, nil
+	}
 	rootsNow, listsNow := l.entry(roots).PEM, l.entry(lists).PEM
 	if inForce := c.path(c.Settings["ssl_ca_file"].Value); inForce != "" && roots == "" && !strings.HasPrefix(inForce, c.Dir+"/") {
 		switch t.Existing {
@@ -93,7 +96,7 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		}
 	}
 	w := &serverTrust{c: c, certs: certs, roots: pki.CertificatePEM(certs...), oldSet: set, set: map[string]string{}}
-	w.set["ssl_ca_file"] = c.Dir + "/trust-" + contentName(w.roots) + ".pem"
+	w.set["ssl_ca_file"] = trustFile(c, w.roots)
 	if len(crls) > 0 {
 		w.lists = pki.CRLPEM(crls...)
 		w.set["ssl_crl_file"] = c.Dir + "/crl-" + contentName(w.lists) + ".pem"
@@ -102,6 +105,11 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	}
 	w.compare(l)
 	return w, nil
+}
+
+// trustFile names a file of authorities by its content.
+func trustFile(c *Cluster, roots []byte) string {
+	return c.Dir + "/trust-" + contentName(roots) + ".pem"
 }
 
 // overlap adds the authorities in force and their lists to ours.
