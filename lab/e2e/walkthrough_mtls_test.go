@@ -20,6 +20,7 @@ func TestShippedPlaybook(t *testing.T) {
 	l := labtest.Up(t, lab.Options{DB: 1, Client: 2, Variants: []lab.Variant{{Hosts: "db", Access: lab.SudoPassword}, {Hosts: "app2", Access: lab.RootLogin}}})
 	first := writeInventory(t, without(t, l.Inventory(), "app2.example.net"))
 	t.Run("from bare hosts", func(t *testing.T) { fromBareHosts(t, l, first) })
+	t.Run("damage is noticed and repaired", func(t *testing.T) { repaired(t, l, first) })
 	joined := writeInventory(t, withIdentities(t, l.Inventory(), "app2.example.net", `{postgres: [dbuser1, {user: "o'br\"ien x", databases: [postgres]}], ops: [dbuser1]}`))
 	t.Run("a client joins", func(t *testing.T) { clientJoins(t, l, joined) })
 	t.Run("the article's catch-all", func(t *testing.T) { catchAll(t, l, joined) })
