@@ -137,11 +137,34 @@ func (r *runner) plays(ctx context.Context) {
 			}
 			r.tell.tell(events.Event{Type: events.PlayStarted, Play: play.Name,
 				Data: map[string]any{"hosts": len(hosts), "batch": b + 1, "batches": len(play.Batches)}})
+			r.announce(play, hosts)
 			r.each(ctx, hosts, func(ctx context.Context, h *hostRun) {
 				if !r.spent(false) {
 					r.work(ctx, h, play.Name, play.Tasks[h.inv.Name])
 				}
 			})
+		}
+	}
+}
+
+// announce tells how much the verifying tasks of a batch are going to do.
+func (r *runner) announce(play *PlannedPlay, batch []*hostRun) {
+	if r.opt.Check {
+		return
+	}
+	for i, task := range play.Tasks[batch[0].inv.Name] {
+		a, ok := task.Task.(tasks.Announcer)
+		if !ok {
+			continue
+		}
+		var hosts []*tasks.Host
+		for _, h := range batch {
+			if list := play.Tasks[h.inv.Name]; i < len(list) && list[i].Kind == task.Kind {
+				hosts = append(hosts, h.host)
+			}
+		}
+		if text := a.Announce(hosts); text != "" {
+			r.tell.tell(events.Event{Type: events.Notice, Play: play.Name, Summary: text})
 		}
 	}
 }

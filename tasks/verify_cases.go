@@ -88,16 +88,19 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 		return nil, nil, err
 	}
 	for _, s := range rotate(services, h.Name) {
-		c, err := v.pair(ctx, h, s)
+		c, err := v.pair(h, s)
 		if err != nil {
+			return nil, nil, err
+		}
+		if err := c.readPassword(ctx, h, v); err != nil {
 			return nil, nil, err
 		}
 		if v.Only == "" && c.stage == postgres.Altered {
 			wrong = append(wrong, c.altered())
 			continue
 		}
-		if v.Only != "" && c.now == v.Enforce {
-			continue // the server asks it of this identity already: the proof that lets it begin is behind us
+		if c.settled(v) {
+			continue
 		}
 		list = append(list, c.logins(v)...)
 		if v.Only != "" || c.stage == "permissive" {
@@ -138,8 +141,11 @@ type pairContext struct {
 	chain, roots  []*x509.Certificate
 }
 
-// pair gathers what is known of one service.
-func (v *verify) pair(ctx context.Context, h *Host, s Service) (*pairContext, error) {
+// settled: the server asks of this identity already what it is to prove before it is asked.
+func (c *pairContext) settled(v *verify) bool { return v.Only != "" && c.now == v.Enforce }
+
+// pair gathers what is known of one service, but for the password.
+func (v *verify) pair(h *Host, s Service) (*pairContext, error) {
 	c := &pairContext{client: h.Name, service: s, stage: v.Enforce}
 	server := h.Fleet.Hosts[s.Server]
 	c.names = serverNames(server, nil)
@@ -155,10 +161,7 @@ func (v *verify) pair(ctx context.Context, h *Host, s Service) (*pairContext, er
 	if err := c.ofCluster(h, cluster); err != nil {
 		return nil, err
 	}
-	if err := c.ofIdentity(h); err != nil {
-		return nil, err
-	}
-	return c, c.readPassword(ctx, h, v)
+	return c, c.ofIdentity(h)
 }
 
 // readPassword follows the identity's reference where a login is going to be asked for a password.
