@@ -171,6 +171,10 @@ func (p *Pool) bastion(ctx context.Context, jumps []transport.Target) (*client, 
 	}
 	for {
 		c, err := once(ctx, p, p.bastions, name.String(), false, func() (*client, error) { return p.tryBastion(ctx, last) })
+		if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+			// Another host's call, which had begun this connection, was cancelled.
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("bastion %s: %w", last.Name, unreachable(last, err))
 		}
@@ -243,7 +247,7 @@ func classify(ctx context.Context, t transport.Target, check *hostCheck, auth *a
 		return unreachable(t, context.Cause(ctx))
 	case !check.passed && ended:
 		return unreachable(t, &tooEarly{fmt.Errorf("the other side hung up before the key exchange: %w", err)})
-	case !check.passed || ended || errors.Is(err, net.ErrClosed):
+	case !check.passed || ended || errors.Is(err, net.ErrClosed) || errors.As(err, new(net.Error)):
 		return unreachable(t, err)
 	}
 	return auth.refused(err)

@@ -27,6 +27,7 @@ func TestSuite(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newServer(t, c.lines...)
 			opt := s.options()
 			if c.change != nil {

@@ -71,6 +71,7 @@ find | mount | umount | useradd | getent | openssl | ps | ip | hostname | nsente
 ln -sf "$b" /bin/sh`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if _, err := exec.LookPath("busybox"); name == "busybox" && err != nil {
 				t.Skip("busybox is not installed")
 			}
