@@ -96,7 +96,7 @@ func (p *pipes) input(r io.Reader) (*os.File, error) {
 	}
 	p.given, p.kept = append(p.given, theirs), append(p.kept, ours)
 	go func() {
-		io.Copy(ours, r)
+		_, _ = io.Copy(ours, r)
 		ours.Close()
 	}()
 	return theirs, nil
@@ -114,7 +114,7 @@ func (p *pipes) output(w io.Writer) (*os.File, error) {
 		return nil, fmt.Errorf("make pipe: %w", err)
 	}
 	p.given, p.kept = append(p.given, theirs), append(p.kept, ours)
-	p.out.Go(func() { io.Copy(w, ours) })
+	p.out.Go(func() { _, _ = io.Copy(w, ours) })
 	return theirs, nil
 }
 
@@ -145,7 +145,7 @@ func (p *pipes) drain() {
 	case <-done:
 	case <-time.After(2 * time.Second):
 		for _, f := range p.kept {
-			f.SetDeadline(time.Unix(1, 0))
+			_ = f.SetDeadline(time.Unix(1, 0))
 		}
 		<-done
 	}

@@ -213,6 +213,6 @@ func startProxy(h Host, rtt time.Duration) error {
 	if err != nil {
 		return fmt.Errorf("listen for delayed SSH: %w", err)
 	}
-	go delayed(l, net.JoinHostPort(h.Addr, "22"), rtt)
+	go func() { _ = delayed(l, net.JoinHostPort(h.Addr, "22"), rtt) }()
 	return nil
 }

@@ -108,8 +108,8 @@ func (k *keeper) boot(order bootOrder) (*exec.Cmd, int, error) {
 	}
 	pid, err := k.firstSteps(cmd, order, orderOut, answerIn)
 	if err != nil {
-		cmd.Process.Kill()
-		cmd.Wait()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
 	}
 	return cmd, pid, err
 }
@@ -121,7 +121,7 @@ func (k *keeper) firstSteps(cmd *exec.Cmd, order bootOrder, orderOut, answerIn *
 	if err := send(orderOut, order); err != nil {
 		return 0, err
 	}
-	answerIn.SetReadDeadline(time.Now().Add(2 * time.Minute))
+	_ = answerIn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	var answer booted
 	if err := json.NewDecoder(answerIn).Decode(&answer); err != nil {
 		return 0, fmt.Errorf("read answer of first process: %w", err)

@@ -92,7 +92,7 @@ func (k *keeper) followUp(orders *json.Decoder) {
 		return
 	}
 	if k.state.Tied {
-		unix.Unmount(k.state.path("fs"), unix.MNT_DETACH)
+		_ = unix.Unmount(k.state.path("fs"), unix.MNT_DETACH)
 		os.RemoveAll(k.state.Folder)
 		os.Remove(filepath.Dir(k.state.Folder))
 	}

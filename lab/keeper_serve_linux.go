@@ -32,7 +32,7 @@ func (k *keeper) serve(l *net.UnixListener) error {
 				answer.Error = err.Error()
 			}
 			answer.PIDs = k.pids()
-			sendMessage(c, answer)
+			_ = sendMessage(c, answer)
 		}()
 	}
 }

@@ -46,7 +46,7 @@ func (l *Lab) startKeeper(ctx context.Context) (orders, answer *os.File, err err
 	if err == nil {
 		l.keeper, l.waited = cmd, make(chan struct{})
 		go func() {
-			cmd.Wait()
+			_ = cmd.Wait()
 			close(l.waited)
 		}()
 		err = l.release(orders)

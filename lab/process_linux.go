@@ -53,17 +53,6 @@ func (p process) open() (fd int, ok bool, err error) {
 	return -1, false, fmt.Errorf("read start of process %d: %w", p.PID, err)
 }
 
-// alive tells whether the recorded process still runs.
-func (p process) alive() (bool, error) {
-	fd, ok, err := p.open()
-	if !ok {
-		return false, err
-	}
-	defer unix.Close(fd)
-	exited, err := awaitExit(fd, 0)
-	return !exited, err
-}
-
 // end kills exactly the recorded process, and waits until it is gone. Gone already is no error.
 func (p process) end(limit time.Duration) error {
 	fd, ok, err := p.open()

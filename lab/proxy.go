@@ -76,6 +76,6 @@ func arrive(to, from net.Conn, way <-chan chunk) {
 		}
 	}
 	if half, ok := to.(interface{ CloseWrite() error }); ok {
-		half.CloseWrite()
+		_ = half.CloseWrite()
 	}
 }

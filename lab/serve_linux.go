@@ -48,7 +48,7 @@ func serveCommand(c *net.UnixConn, r *reaper) {
 	}
 	gone := make(chan struct{})
 	go func() {
-		io.Copy(io.Discard, c)
+		_, _ = io.Copy(io.Discard, c)
 		close(gone)
 	}()
 	select {
@@ -56,7 +56,7 @@ func serveCommand(c *net.UnixConn, r *reaper) {
 		sendMessage(c, runAnswer{Code: exitCode(s)})
 	case <-gone:
 		// The caller went away: the command goes with it, and its group.
-		syscall.Kill(-pid, syscall.SIGKILL)
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
 	}
 }
 

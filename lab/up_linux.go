@@ -209,7 +209,7 @@ type answers struct {
 }
 
 func (a *answers) next(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { a.file.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = a.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var o outcome
 	if err := a.decoder.Decode(&o); ctx.Err() != nil {

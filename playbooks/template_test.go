@@ -1,6 +1,7 @@
 package playbooks
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ func FuzzTemplate(f *testing.F) {
 		}
 		names := map[string]bool{}
 		variablesIn(text, names)
-		if u, ok := err.(*undefined); ok && !names[u.name] {
+		if u := new(undefined); errors.As(err, &u) && !names[u.name] {
 			t.Errorf("%q: %s is missing and was not found", text, u.name)
 		}
 	})
