@@ -37,12 +37,19 @@ dir=${1-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
 
 die() {
-	printf '%s\n' "$*" >&2
+	printf '%s\n' "$*$(excuse "$*")" >&2
 	exit 2
 }
 
 refuse() {
-	printf 'answer %s refused\nreason %s\nend\n' "$verb" "$*"
+	printf 'answer %s refused\nreason %s\nend\n' "$verb" "$*$(excuse "$*")"
+}
+
+# excuse TEXT: where TEXT says that writing did not work, what the system says of it: a full disk, say.
+excuse() {
+	case $1 in "cannot write"*) ;; *) return ;; esac
+	wrong=$(head -c 16384 /dev/zero 2>&1 >.room) || printf ': %s' "${wrong##*: }"
+	rm -f .room
 }
 
 # outdated: refused because the caller saw the records as they were before; another look mends it.

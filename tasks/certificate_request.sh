@@ -20,6 +20,9 @@ for f in "$key" "$key.new" "$conf" "$csr"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it"
 done
 rm -f -- "$key.new" "$csr"
+# A full disk is told here: later on, programs say it in other words or cut what they write.
+wrong=$(head -c 16384 /dev/zero 2>&1 >"$csr") || { rm -f -- "$csr"; fail "cannot write in $v: ${wrong##*: }"; }
+rm -f -- "$csr"
 printf '[req]\nprompt = no\ndistinguished_name = dn\n[dn]\nCN = pgfleet\n' >"$conf" || exit 1
 request() {
 	openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: -out "$csr" </dev/null || fail "openssl made no request from $1"

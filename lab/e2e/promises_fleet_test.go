@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // shipped is the playbook that users run.
-const shipped = "../../playbooks/mtls.yaml"
+const shipped = "mtls"
 
 // fleet is a lab as pgfleet's user has it: hosts and an inventory.
 type fleet struct {
