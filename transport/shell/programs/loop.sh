@@ -61,9 +61,6 @@ if [ "$uid" = 0 ]; then
   elif command -v su >/dev/null 2>&1; then switcher=su
   fi
 fi
-for spool in /dev/shm /run "${TMPDIR:-/tmp}" /tmp; do
-  [ -d "$spool" ] && [ -w "$spool" ] && break
-done
 for sftp in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server /usr/libexec/ssh/sftp-server none; do
   [ -x "$sftp" ] && break
 done
@@ -100,6 +97,14 @@ limited() {
   kill "$q" 2>/dev/null
   [ "$r" = 143 ] && r=124
   exit "$r"
+}
+# drawer makes $box, a folder of this step's own: what waits in it can be opened, replaced or foreseen by nobody else.
+drawer() {
+  for x in /dev/shm /run "${TMPDIR:-/tmp}" /tmp; do
+    box=$x/.pgfleet.$token.$1
+    [ -d "$x" ] && [ -w "$x" ] && (umask 077; mkdir "$box") 2>/dev/null && return 0
+  done
+  fatal "cannot create a folder in /dev/shm, /run or /tmp"
 }
 # lookup fills id, group and home of user $1.
 lookup() {
@@ -174,12 +179,13 @@ while IFS=" " read -r k id probe limit kind words bytes who x; do
   if [ "$bytes" = 0 ]; then
     exec 4</dev/null
   else
-    f=$spool/.pgfleet.$token.$id
-    (umask 077; set -C; : >"$f") 2>/dev/null || fatal "cannot create a file in $spool"
+    drawer "$id"
+    f=$box/in
+    (umask 077; : >"$f") 2>/dev/null || { rm -rf "$box"; fatal "cannot create a file in $box"; }
     [ "$who" = - ] || [ "$uid" != 0 ] || [ -z "$known" ] || chown "$kuid" "$f"
     exec 3>"$f" 4<"$f"
-    rm -f "$f"
-    get "$bytes" >&3 || fatal "no space left for standard input in $spool"
+    rm -rf "$box"
+    get "$bytes" >&3 || fatal "no space left for standard input in ${box%/*}"
     exec 3>&-
   fi
   IFS= read -r x || exit 71
