@@ -3,6 +3,7 @@ package tasks
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -96,12 +97,15 @@ func plainByte(r rune) rune {
 	return '_'
 }
 
+// ourFolder are names of folders that nameClusters gives.
+var ourFolder = regexp.MustCompile(`^[0-9]+-[A-Za-z0-9._-]+$`)
+
 // includedDir gives the folder of ours whose settings file a postgresql.conf includes, "" when none.
 func includedDir(config []byte) string {
 	list, _ := postgres.ReadConfig(config)
 	for _, a := range list {
 		dir := path.Dir(a.Value)
-		if postgres.IsInclude(a.Name) && path.Dir(dir) == baseDir && path.Base(a.Value) == settingsFile && strings.Contains(path.Base(dir), "-") {
+		if postgres.IsInclude(a.Name) && path.Dir(dir) == baseDir && path.Base(a.Value) == settingsFile && ourFolder.MatchString(path.Base(dir)) {
 			return dir
 		}
 	}

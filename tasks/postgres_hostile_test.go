@@ -103,3 +103,23 @@ func TestForgedRecords(t *testing.T) {
 		}
 	}
 }
+
+// A server may say of its files what it likes: root changes none of his own for it, and writes in no folder where others can.
+func TestForgedPlaces(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell("mkdir -p /srv/open && chmod 1777 /srv/open && cp /etc/postgresql/15/main/pg_hba.conf /srv/open/pg_hba.conf && mkdir -p /srv/mine && cp /srv/open/pg_hba.conf /srv/mine/rules && chgrp postgres /srv/mine/rules")
+	act := func(path string) string {
+		cmd := p.Command(t.Context(), "/bin/sh", "-c", postgresLib+"\nowner=postgres\nactor \"$1\" 2>&1 || echo refused", "sh", path)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	for path, want := range map[string]string{"/etc/passwd": "refused", "/etc/nsswitch.conf": "refused", "/srv/open/pg_hba.conf": "refused", "/srv/mine/rules": "root",
+		"/etc/postgresql/15/main/pg_hba.conf": "postgres"} {
+		if got := act(path); got != want && (want != "refused" || !strings.HasSuffix(got, want)) {
+			t.Errorf("%s: %q, wanted %s", path, got, want)
+		}
+	}
+}

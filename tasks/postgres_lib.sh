@@ -20,15 +20,28 @@ above() { # above PATH: "root" when root owns every folder above it and nobody e
   stat -c '%U %g %a %n' -- / "$@" | {
     while read -r who gid mode name; do
       if [ "$who" != root ]; then echo "$who"; exit 0; fi
+      loose=
       case $mode in
-      1???) ;;
+      1???) case $mode in *[2367] | *[2367]?) loose=$name ;; esac ;;
       *[2367] | *[2367]?)
         case $mode in *[2367]) echo "!$name"; exit 0 ;; esac
         if [ "$gid" != 0 ]; then echo "!$name"; exit 0; fi ;;
       esac
     done
-    echo root
+    # What is root's in a folder like /tmp stays; the names that are made there next to it are anybody's.
+    [ -z "$loose" ] && echo root || echo "!$loose"
   }
+}
+servers() { # servers PATH: root's file is one of PostgreSQL's, whatever a server says of its places: it could say /etc/passwd
+  [ -e "$1" ] || return 0
+  case $1 in
+  /etc/pgfleet/* | */pg_hba.conf | */pg_ident.conf | */postgresql.conf | */postgresql.base.conf) return 0 ;;
+  esac
+  case $(stat -c '%U %G' -- "$1") in
+  "$owner "* | *" $(id -gn "$owner")") return 0 ;;
+  esac
+  say "$1 is root's and does not look like a file of PostgreSQL's: give it the group of $owner if it is (chgrp $(id -gn "$owner") $1)"
+  return 1
 }
 actor() { # actor PATH: who acts in its folder. Root never works where somebody else could plant a link, at no hop of the way
   actor_path=$1 actor_hops=0
@@ -47,7 +60,7 @@ actor() { # actor PATH: who acts in its folder. Root never works where somebody 
       actor_link=$(readlink "$actor_path")
       case $actor_link in /*) actor_path=$actor_link ;; *) actor_path=${actor_path%/*}/$actor_link ;; esac
     else
-      echo root
+      servers "$actor_path" && echo root
       return
     fi
     actor_hops=$((actor_hops + 1))

@@ -4,6 +4,14 @@ dir=$1 conf=$2 data=$3 bin=$4 owner=$5 line=$6 include=$7
 new=$dir/.pgfleet.conf.new check=$2.pgfleet-check
 mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"
 rm -f "$new" && cat >"$new" && chmod 644 "$new" || fail "cannot write $new"
+swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
+  left=$1
+  while case $left in *"$2"*) ;; *) false ;; esac; do
+    printf '%s' "${left%%"$2"*}$3"
+    left=${left#*"$2"}
+  done
+  printf '%s' "$left"
+}
 done_with() { rm -f "$new"; as "$who" rm -f "$check"; }
 who=$(actor "$conf") || exit 1
 # The files it names have to be good for a start, not only for a reload.
@@ -22,7 +30,8 @@ as "$who" rm -f "$check"
 printf '%s\ninclude '"'%s'"'\n' "$rest" "$new" | replace "$check" "$1" "$2" "$3" || { done_with; fail "cannot write $check as $who"; }
 if ! wrong=$(as "$owner" "$bin/postgres" -C port -D "$data" -c config_file="$check" 2>&1 </dev/null); then
   done_with
-  fail "PostgreSQL would not start with these settings; nothing was changed: $(printf '%s' "$wrong" | sed "s#$check#$conf#g; s#$new#$dir/pgfleet.conf#g" | tr '\n' ' ')"
+  wrong=$(swap "$wrong" "$check" "$conf")
+  fail "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" | tr '\n' ' ')"
 fi
 # What the files say is not all: ALTER SYSTEM wins over them, and a certificate of one place with the key of another is a server that does not start.
 would() { # would NAME: its value at the next start; a file's name made absolute
