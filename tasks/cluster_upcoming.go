@@ -60,16 +60,16 @@ func (c *Cluster) tlsHost() string {
 	return list[0]
 }
 
-// reloadReasons says what the live server has not taken from its files yet.
+// reloadReasons says what the live server has not taken from its files yet, the most telling first: what a new connection sees, settings, times of files.
 func reloadReasons(c *Cluster) []string {
-	reasons := settingReasons(c)
+	reasons := append(servedReasons(c), settingReasons(c)...)
 	for _, f := range c.watchedFiles() {
 		// A time in the future says nothing; a reload would not make it older.
 		if f.ModTime.After(c.LoadTime) && !f.ModTime.After(c.Now.Add(1e9)) {
 			reasons = append(reasons, path.Base(f.Path)+" is newer than the last reload")
 		}
 	}
-	return append(reasons, servedReasons(c)...)
+	return reasons
 }
 
 // settingReasons compares the settings of the files with those in force.

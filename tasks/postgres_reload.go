@@ -54,13 +54,16 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	var steps []transport.Step
 	var titles []string
 	for _, c := range clusters {
-		more, title, err := t.clusterWork(h, c)
+		more, title, reasons, err := t.clusterWork(h, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		if len(more) > 0 {
 			steps = append(steps, more...)
 			titles = append(titles, title)
+		}
+		if len(reasons) > 1 {
+			change.Diff += "cluster " + c.ID + ":\n  " + strings.Join(reasons, "\n  ") + "\n"
 		}
 	}
 	if len(steps) == 0 {
@@ -71,18 +74,17 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	return change, nil
 }
 
-// clusterWork gives the steps for one cluster and why.
-func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Step, title string, err error) {
+// clusterWork gives the steps for one cluster, why in short, and every reason.
+func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Step, title string, reasons []string, err error) {
 	if !c.Running {
-		return nil, "", nil
+		return nil, "", nil, nil
 	}
 	if err := t.mayReload(c); err != nil {
-		return nil, "", err
+		return nil, "", nil, err
 	}
-	reasons := reloadReasons(c)
-	if len(reasons) > 0 {
+	if reasons = reloadReasons(c); len(reasons) > 0 {
 		steps = append(steps, reloadStep(c))
-		title = fmt.Sprintf("reload cluster %s: %s", c.ID, strings.Join(reasons, "; "))
+		title = fmt.Sprintf("reload cluster %s: %s", c.ID, inShort(reasons))
 	}
 	if left := unproved(c, h.Fleet.Run); t.WithProof && len(left) > 0 {
 		steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
@@ -90,7 +92,15 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 			title = fmt.Sprintf("prove cluster %s: changes of run %s were not proved yet", c.ID, strings.Join(left, ", "))
 		}
 	}
-	return steps, title, nil
+	return steps, title, reasons, nil
+}
+
+// inShort gives the first reason and how many more there are.
+func inShort(reasons []string) string {
+	if more := len(reasons) - 1; more > 0 {
+		return fmt.Sprintf("%s (and %d more)", reasons[0], more)
+	}
+	return reasons[0]
 }
 
 // unproved gives the runs whose changes nobody has proved, and that the given run is not already about to prove.

@@ -4,7 +4,7 @@ data=$1 bin=$2 owner=$3 socket=$4 port=$5 at=$6 cert=$7 key=$8 ca=$9
 shift 9
 crl=$1 passphrase=$2 ssl=$3
 if [ "$ssl" = on ]; then
-  check_tls "$cert" "$key" "$ca" "$crl" "$passphrase" || fail "not reloaded: a server with these files would not start"
+  wrong=$(check_tls "$cert" "$key" "$ca" "$crl" "$passphrase" 2>&1) || fail "not reloaded, a server with these files would not start: $wrong"
 fi
 loaded() { printf 'select extract(epoch from pg_conf_load_time());\n' | ask "$bin" "$socket" "$port" 2>&1; }
 before=$(loaded) || fail "cannot ask the server when it last read its files: $before"

@@ -233,17 +233,18 @@ func overridden(c *Cluster, set map[string]string) error {
 	file := c.Dir + "/" + settingsFile
 	for _, name := range postgres.Names(set) {
 		s, ok := c.Settings[name]
-		if !ok || !c.Running || postgres.SameValue(s.Type, s.Unit, set[name], s.Value) {
+		if !ok || !c.Running {
 			continue
 		}
-		switch s.Source {
-		case "command line", "environment variable":
+		inForce := postgres.SameValue(s.Type, s.Unit, set[name], s.Value)
+		if !inForce && (s.Source == "command line" || s.Source == "environment variable") {
 			return fmt.Errorf("%w: cluster %s: %s is %q by the server's %s, which no file overrides; take it from there (unit file, pg_ctl options) and restart the server",
 				ErrRefused, c.ID, name, s.Value, s.Source)
 		}
+		// Also what is in force only until the next reload.
 		for _, l := range c.Lines {
 			if l.Name == name && l.File != file && path.Base(l.File) == "postgresql.auto.conf" && !postgres.SameValue(s.Type, s.Unit, set[name], l.Value) {
-				return fmt.Errorf("%w: cluster %s: %s is set to %q by ALTER SYSTEM (%s line %d), which wins over every file; run ALTER SYSTEM RESET %s",
+				return fmt.Errorf("%w: cluster %s: %s is set to %q by ALTER SYSTEM (%s line %d), which wins over every file; run ALTER SYSTEM RESET %s there, then pgfleet again",
 					ErrRefused, c.ID, name, l.Value, l.File, l.Line, name)
 			}
 		}

@@ -55,6 +55,14 @@ func TestSettingsComeIntoForce(t *testing.T) {
 	if c := p.cluster("15/main"); len(c.Undo) != 0 || len(c.Copies) != 1 || c.Copies[0].State != "proved" {
 		t.Errorf("copies %+v", c.Copies)
 	}
+
+	// What ALTER SYSTEM changes at the next reload is seen while the wanted value is still in force: a reload for another reason would bring it about.
+	p.sql("alter system set ssl_min_protocol_version = 'TLSv1.1'")
+	p.refused(task, "ALTER SYSTEM RESET ssl_min_protocol_version")
+	p.refused(reload, "ALTER SYSTEM RESET ssl_min_protocol_version")
+	if got := p.sql("show ssl_min_protocol_version"); got != "TLSv1.3" {
+		t.Error(got)
+	}
 }
 
 func TestSettingsOfAStoppedCluster(t *testing.T) {
