@@ -41,6 +41,7 @@ type look struct {
 	Listed map[string]bool
 	// Actor may act on a path ("": root or the login user); Refused says why nobody can. Sum is the SHA-256 of a file in hex.
 	Actor, Refused, Sum string
+	told                bool
 }
 
 // entry is one path.
@@ -150,7 +151,11 @@ func (l *look) set(last *entry, word, rest string) error {
 	case "group":
 		l.Group = rest
 	case "actor":
-		l.Actor = rest
+		// Root says it first; what comes later may come from the actor.
+		if l.told {
+			return errors.New("a second actor")
+		}
+		l.Actor, l.told = rest, true
 	case "resolved":
 		f := strings.Fields(rest)
 		if len(f) == 0 {

@@ -17,12 +17,18 @@ directories in which others may write.`,
 	New:     func() Task { return new(directoryTask) },
 })
 
-// makeDirectory is a program: $1 path, $2 mode, $3 owner:group or "". It is closed until it has its owner.
+// makeDirectory is a program: $1 path, $2 mode, $3 owner:group or "". It is closed until it has its mode.
 const makeDirectory = `umask 022
 mkdir -p -- "${1%/*}/" || exit 1
 [ -d "$1" ] || mkdir -m 700 -- "$1" || exit 1
-[ -z "$3" ] || chown -h -- "$3" "$1" || exit 1
-chmod -- "$2" "$1"`
+` + setDirectory
+
+// setDirectory is a program: $1 path, $2 mode, $3 owner:group or "". In a folder like /tmp only what is root's cannot be exchanged for a link, so root takes
+// it first, and gives it away last.
+const setDirectory = `has=$(stat -c %u:%g -- "$1") || exit 1
+[ "$(id -u)" != 0 ] || chown -h 0 -- "$1" || exit 1
+[ -d "$1" ] && [ ! -L "$1" ] || { echo "$1 is not a directory" >&2; exit 1; }
+chmod -- "$2" "$1" && chown -h -- "${3:-$has}" "$1"`
 
 // directoryTask is one directory task as written.
 type directoryTask struct {
@@ -83,7 +89,8 @@ func (t *directoryTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if meta == "" {
 		return nil, nil
 	}
-	return t.change("change owner or mode of "+t.Path, meta, metaSteps(l.Actor, want)...), nil
+	return t.change("change owner or mode of "+t.Path, meta, transport.Step{Key: "owner and mode of " + t.Path, User: l.Actor, Shell: setDirectory,
+		Argv: []string{t.Path, fmt.Sprintf("%04o", uint32(want.Mode)), want.Owner + ":" + want.Group}}), nil
 }
 
 func (t *directoryTask) change(summary, diff string, steps ...transport.Step) *Change {

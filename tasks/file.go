@@ -166,7 +166,8 @@ func (t *fileTask) Check(_ context.Context, h *Host) (*Change, error) {
 	case same && meta == "":
 		return nil, nil
 	case same:
-		return t.change("change owner or mode of "+t.Path, meta, metaSteps(l.Actor, want)...), nil
+		// Written anew: chmod would follow a link that took the file's place, in a folder like /tmp.
+		return t.change("change owner or mode of "+t.Path, meta, transport.Step{User: l.Actor, Write: &want, Stdin: t.data}), nil
 	}
 	verb := "change "
 	if e.Kind == "absent" {
@@ -207,16 +208,6 @@ func metaDiff(e *entry, want transport.FileMeta) string {
 		return ""
 	}
 	return fmt.Sprintf("- %s:%s %04o %s\n+ %s:%s %04o %s\n", e.Owner, e.Group, e.Mode, e.Path, want.Owner, want.Group, uint32(want.Mode), want.Path)
-}
-
-// metaSteps change owner, group and mode of what is there.
-func metaSteps(actor string, want transport.FileMeta) []transport.Step {
-	steps := []transport.Step{{Key: "mode of " + want.Path, User: actor, Argv: []string{"chmod", fmt.Sprintf("%04o", uint32(want.Mode)), "--", want.Path}}}
-	if actor == "" {
-		give := transport.Step{Key: "owner of " + want.Path, Argv: []string{"chown", "-h", want.Owner + ":" + want.Group, "--", want.Path}}
-		return []transport.Step{give, steps[0]}
-	}
-	return append([]transport.Step{{Key: "group of " + want.Path, User: actor, Argv: []string{"chgrp", "-h", want.Group, "--", want.Path}}}, steps...)
 }
 
 // diff shows the content when it may be shown.
