@@ -196,7 +196,7 @@ func (k *knownHosts) checker(t transport.Target) *hostCheck {
 
 // callback is keyed on the dialled name alone: through a bastion the remote address is 0.0.0.0.
 func (c *hostCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
-	err := c.known.db.HostKeyCallback()(c.name, &net.TCPAddr{IP: net.IPv4zero}, key)
+	err := c.known.judgeKey(c.name, key)
 	if err == nil {
 		c.passed = true
 		return nil
@@ -217,6 +217,22 @@ func (c *hostCheck) callback(_ string, _ net.Addr, key ssh.PublicKey) error {
 	}
 	c.err = e
 	return e
+}
+
+// judgeKey is the check of one key. A certificate is revoked by a line with its authority's key or with the key that it certifies, too, as in
+// ssh(1): the library looks for the certificate itself only.
+func (k *knownHosts) judgeKey(name string, key ssh.PublicKey) error {
+	check := k.db.HostKeyCallback()
+	if cert, ok := key.(*ssh.Certificate); ok {
+		for _, part := range []ssh.PublicKey{cert.SignatureKey, cert.Key} {
+			err := check(name, &net.TCPAddr{IP: net.IPv4zero}, part)
+			var revoked *xknownhosts.RevokedError
+			if errors.As(err, &revoked) {
+				return err
+			}
+		}
+	}
+	return check(name, &net.TCPAddr{IP: net.IPv4zero}, key)
 }
 
 // otherKinds says whether err is a host that has no key of the recorded types, and keeps that as the check's error.

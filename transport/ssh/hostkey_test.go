@@ -117,6 +117,16 @@ func TestHostCertificates(t *testing.T) {
 	}
 	certify("another.example.net")
 	fails(t, "certified for another", s.try(t, s.target, Options{}), transport.ErrHostKey, "another.example.net")
+	// Revoked: the authority, or the key that it certifies.
+	for _, key := range []string{string(ssh.MarshalAuthorizedKey(ca.PublicKey())), s.ReadFile("/etc/ssh/ssh_host_ecdsa_key.pub")} {
+		if err := os.WriteFile(s.known, []byte(line+"@revoked * "+key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var e *HostKeyError
+		if err := s.try(t, s.target, Options{}); !errors.As(err, &e) || !e.Revoked {
+			t.Errorf("revoked: %v", err)
+		}
+	}
 }
 
 func TestTrust(t *testing.T) {
