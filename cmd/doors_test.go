@@ -15,6 +15,7 @@ const module = "github.com/pgfleet/pgfleet/"
 var doors = map[string][]string{
 	"transport":               {},
 	"transport/ssh":           {"transport"},
+	"transport/shell":         {"transport"},
 	"transport/transporttest": {"transport"},
 	"tasks":                   {"transport", "tasks"},
 	"tasks/pki":               {},
