@@ -82,7 +82,7 @@ func (p *passwords) follow(ctx context.Context, ref map[string]any) ([]byte, err
 	case ref["env"] != nil:
 		name := fmt.Sprint(ref["env"])
 		if value = []byte(p.getenv(name)); len(value) == 0 {
-			return nil, usagef("environment variable %s is not set", name)
+			return nil, &usageError{text: "environment variable " + name + " is not set", hint: "export " + name + ", or type the password in: -K"}
 		}
 	case ref["file"] != nil:
 		data, err := os.ReadFile(fmt.Sprint(ref["file"]))

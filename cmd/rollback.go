@@ -65,6 +65,9 @@ func (o *rollbackOptions) do(ctx context.Context, sys *System) error {
 	if len(hosts) != 1 {
 		return usagef("rollback: %q means %d hosts; name one", o.host, len(hosts))
 	}
+	if !hosts[0].HasRole("db_server") {
+		return &usageError{text: "rollback: " + hosts[0].Name + " is no db_server; copies of files are kept on servers alone", hint: "pgfleet hosts db_server lists them"}
+	}
 	task := &rollbackTask{run: o.run}
 	plan := rollbackPlan(inv, hosts[0], task)
 	if ask {

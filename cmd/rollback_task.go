@@ -104,5 +104,5 @@ func (t *rollbackTask) noCopy(clusters []*tasks.Cluster) error {
 	case len(kept) == 0:
 		return fmt.Errorf("%w: nothing is kept of run %s, nor of any other", tasks.ErrRefused, t.run)
 	}
-	return fmt.Errorf("%w: nothing is kept of run %s; there is something of %s", tasks.ErrRefused, t.run, strings.Join(kept, ", "))
+	return fmt.Errorf("%w: nothing is kept of run %s; --run takes one of: %s", tasks.ErrRefused, t.run, strings.Join(kept, ", "))
 }

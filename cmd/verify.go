@@ -2,9 +2,12 @@ package cmd
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
 )
 
@@ -48,6 +51,9 @@ func (o *verifyOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
+	if err := o.clients(inv); err != nil {
+		return err
+	}
 	level := "full"
 	if o.quick {
 		level = "quick"
@@ -57,4 +63,20 @@ func (o *verifyOptions) run(ctx context.Context, sys *System) error {
 		return asConfiguration(err)
 	}
 	return o.apply.apply(ctx, sys, plan)
+}
+
+// clients refuses a limit that leaves no client.
+func (o *verifyOptions) clients(inv *inventory.Inventory) error {
+	hosts, err := choose(inv, o.limit)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(hosts, func(h *inventory.Host) bool { return h.HasRole("client") }) {
+		return nil
+	}
+	if o.limit == "" {
+		return &usageError{text: "verify: the inventory has no host with the role client, and clients are who makes the test connections"}
+	}
+	return &usageError{text: fmt.Sprintf("verify: %q means no client, and clients are who makes the test connections", o.limit),
+		hint: "-l chooses clients; each of them tests every server that it uses"}
 }

@@ -41,7 +41,7 @@ func parse(file string, data []byte, kinds kindTable) (*Playbook, error) {
 	p := &parser{file: file, kinds: kinds}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		p.syntax(err)
+		p.syntax(data, err)
 		return nil, p.problems
 	}
 	if len(doc.Content) == 0 {
@@ -70,19 +70,25 @@ func (p *parser) addf(line int, format string, args ...any) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 
-// syntax turns what the YAML library says into problems with lines.
-func (p *parser) syntax(err error) {
+// bareTemplate finds a value that begins with a template and is not in quotes, which YAML takes for a map.
+var bareTemplate = regexp.MustCompile(`[:,\[] *\{\{`)
+
+// syntax turns what the YAML library says of data into problems with lines.
+func (p *parser) syntax(data []byte, err error) {
 	texts := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
 	if typeErr := new(yaml.TypeError); errors.As(err, &typeErr) {
 		texts = typeErr.Errors
 	}
 	for _, text := range texts {
-		line := 0
+		line, hint := 0, ""
 		if m := yamlLine.FindStringSubmatch(text); m != nil {
 			line, _ = strconv.Atoi(m[1])
 			text = m[2]
 		}
-		p.addf(line, "is not YAML, here or below: %s", text)
+		if bareTemplate.Match(data) {
+			hint = " (a value that begins with a template stands in quotes: \"{{ name }}\")"
+		}
+		p.addf(line, "is not YAML, here or below: %s%s", text, hint)
 	}
 }
 

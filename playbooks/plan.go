@@ -154,8 +154,34 @@ func (p *planner) task(play *Play, entry *TaskEntry, h *inventory.Host) (Planned
 	for _, err := range errs {
 		p.addf(h.Name, entry.lineOf(err.Param), "%s: %s", entry.Kind, err)
 	}
+	if len(errs) == 0 && !p.declared(task, entry, h) {
+		return out, false
+	}
 	out.Task, out.Values = task, printable(out.Values)
 	return out, len(errs) == 0
+}
+
+// declared tells whether the inventory has every authority that a task names.
+func (p *planner) declared(task tasks.Task, entry *TaskEntry, h *inventory.Host) bool {
+	relying, is := task.(tasks.Relying)
+	if !is {
+		return true
+	}
+	known, all := map[string]bool{}, true
+	for name := range p.inv.Authorities {
+		known[name] = true
+	}
+	relies := relying.Relies()
+	for _, param := range slices.Sorted(maps.Keys(relies)) {
+		for _, name := range relies[param] {
+			if !known[name] {
+				all = false
+				p.addf(h.Name, entry.lineOf(param), "%s: %s: the inventory has no authority %q%s; there are: %s", entry.Kind, param, name,
+					tasks.Suggest(name, known), listOr(sortedKeys(known), "none"))
+			}
+		}
+	}
+	return all
 }
 
 // printable gives values as they may be printed: the content of what is marked secret is not.

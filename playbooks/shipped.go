@@ -42,7 +42,7 @@ func Load(nameOrPath string) (*Playbook, error) {
 		for _, name := range Shipped() {
 			known[name] = true
 		}
-		return nil, fmt.Errorf("read playbook %s: there is no such file, and none of that name is shipped (%s)%s",
+		return nil, fmt.Errorf("read playbook %s: there is no such file, and pgfleet brings none of that name (it brings: %s)%s",
 			nameOrPath, strings.Join(Shipped(), ", "), tasks.Suggest(nameOrPath, known))
 	}
 	if err != nil {

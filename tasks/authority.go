@@ -130,7 +130,7 @@ func authorityChange(h *Host, plans []*authorityPlan) *Change {
 	c := &Change{}
 	var summaries, diffs []string
 	for _, p := range plans {
-		summaries = append(summaries, p.a.Name+": "+strings.Join(p.reasons, ", "))
+		summaries = append(summaries, p.a.Name+": "+inShort(p.reasons, 2, ", "))
 		diffs = append(diffs, p.diff(h))
 		c.Touches = append(c.Touches, KeyAuthority(p.a.Name))
 	}

@@ -88,6 +88,11 @@ func (t *certificateTask) profile(h *Host) pki.Profile {
 	return pki.ProfileClient
 }
 
+// Relies names the authority that signs.
+func (t *certificateTask) Relies() map[string][]string {
+	return map[string][]string{"issuer": {t.Issuer}}
+}
+
 // Check finds what has to be issued or put right.
 func (t *certificateTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {

@@ -64,3 +64,9 @@ type Validator interface {
 	// Validate gives every mistake, nil when there is none.
 	Validate() []*ParamError
 }
+
+// Relying is a Task whose parameters name authorities of the inventory, so that a wrong name is told before any connection.
+type Relying interface {
+	// Relies gives the names of authorities by the parameter that holds them.
+	Relies() map[string][]string
+}

@@ -84,7 +84,7 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
 		steps = append(steps, reloadStep(c))
-		title = fmt.Sprintf("reload cluster %s: %s", c.ID, inShort(reasons))
+		title = fmt.Sprintf("reload cluster %s: %s", c.ID, inShort(reasons, 1, "; "))
 	}
 	if left := unproved(c, h.Fleet.Run); t.WithProof && len(left) > 0 {
 		steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
@@ -95,12 +95,12 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	return steps, title, reasons, nil
 }
 
-// inShort gives the first reason and how many more there are.
-func inShort(reasons []string) string {
-	if more := len(reasons) - 1; more > 0 {
-		return fmt.Sprintf("%s (and %d more)", reasons[0], more)
+// inShort gives the first n reasons and how many more there are.
+func inShort(reasons []string, n int, between string) string {
+	if more := len(reasons) - n; more > 0 {
+		return fmt.Sprintf("%s (and %d more)", strings.Join(reasons[:n], between), more)
 	}
-	return reasons[0]
+	return strings.Join(reasons, between)
 }
 
 // unproved gives the runs whose changes nobody has proved, and that the given run is not already about to prove.

@@ -38,6 +38,11 @@ type trustTask struct {
 	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
 }
 
+// Relies names the authorities to believe.
+func (t *trustTask) Relies() map[string][]string {
+	return map[string][]string{"authorities": t.Authorities}
+}
+
 // Validate refuses an empty list.
 func (t *trustTask) Validate() []*ParamError {
 	var errs []*ParamError

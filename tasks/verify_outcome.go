@@ -3,6 +3,7 @@ package tasks
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -133,14 +134,17 @@ func clip(s string) string {
 	return s
 }
 
-// lastLine gives what matters of psql's error: its last line, without the "connection to server at … failed:" part.
+// lastLine gives what matters of psql's error: what stands after the last "connection to server at … failed:", without libpq's advice on the
+// lines below; else the last line.
 func lastLine(text string) string {
 	text = strings.TrimSpace(text)
+	for _, line := range slices.Backward(strings.Split(text, "\n")) {
+		if _, after, ok := strings.Cut(line, " failed: "); ok && strings.Contains(line, "connection to server ") {
+			return after
+		}
+	}
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
 		text = text[i+1:]
-	}
-	if _, after, ok := strings.Cut(text, " failed: "); ok && strings.HasPrefix(text, "psql: error: connection to server") {
-		return after
 	}
 	return strings.TrimPrefix(text, "psql: error: ")
 }

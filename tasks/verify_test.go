@@ -127,3 +127,18 @@ func TestGateHoldsFour(t *testing.T) {
 		t.Fatal("came in after the end")
 	}
 }
+
+// What a user reads of psql's error is the reason, not the advice that libpq adds on further lines.
+func TestLastLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"psql: error: connection to server at \"db1\" (10.0.0.1), port 5432 failed: Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?\n":                                           "Connection refused",
+		"psql: error: connection to server at \"db1\" (10.0.0.1), port 5432 failed: root certificate file \"/r.crt\" does not exist\nEither provide the file or change sslmode to disable server certificate verification.": `root certificate file "/r.crt" does not exist`,
+		"psql: error: connection to server at \"db1\" (10.0.0.1), port 5432 failed: one\nconnection to server at \"db1\" (10.0.0.1), port 5432 failed: two\n":                                                               "two",
+		"psql: error: could not translate host name \"db1\" to address: Name or service not known\n":                                                                                                                        `could not translate host name "db1" to address: Name or service not known`,
+		"": "",
+	} {
+		if got := lastLine(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

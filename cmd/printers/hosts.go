@@ -62,7 +62,7 @@ func Hosts(out io.Writer, s Style, rows []HostRow, pinged bool) {
 		if r.Ping == nil || r.Ping.OK {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s %s\n", s.paint(red, r.Host+":"), because(events.Unreachable, oneLine(r.Ping.Error)))
+		fmt.Fprintf(out, "\n%s %s\n", s.paint(red, r.Host+":"), because(events.Unreachable, ofHost(r.Host, oneLine(r.Ping.Error))))
 		if r.Ping.Hint != "" {
 			fmt.Fprintf(out, "%s %s\n", s.paint(cyan, "hint:"), oneLine(r.Ping.Hint))
 		}

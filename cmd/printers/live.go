@@ -6,12 +6,16 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 )
 
 // rowsMax bounds the list of what hosts are doing.
 const rowsMax = 10
+
+// nameMin is the least of a play's place and name that is worth showing.
+const nameMin = 20
 
 // display is a screen with the picture of a run on it, or nothing where there is no terminal.
 type display struct {
@@ -109,7 +113,7 @@ func (l *live) event(e events.Event) {
 
 // frame draws one line of progress and one for each host that works, the one that works longest first.
 func (l *live) frame(now time.Time, width, height int) []string {
-	out := []string{l.style.paint(bold, cut(l.headline(now), width))}
+	out := []string{l.style.paint(bold, l.headline(now, width))}
 	names := make([]string, 0, len(l.active))
 	for name := range l.active {
 		names = append(names, name)
@@ -142,8 +146,9 @@ func (l *live) frame(now time.Time, width, height int) []string {
 	return out
 }
 
-// headline: the play's place and name, how many of its hosts are through, tasks of the whole run, trouble, time.
-func (l *live) headline(now time.Time) string {
+// headline: the play's place and name, how many of its hosts are through, tasks of the whole run, trouble, time. Where width is too small for all of
+// it, the name is cut.
+func (l *live) headline(now time.Time, width int) string {
 	var parts []string
 	total, through := 0, 0
 	for i, p := range l.shape {
@@ -175,7 +180,13 @@ func (l *live) headline(now time.Time) string {
 	if !l.started.IsZero() {
 		parts = append(parts, stopwatch(now.Sub(l.started)))
 	}
-	return strings.Join(parts, "  ")
+	line := strings.Join(parts, "  ")
+	over := utf8.RuneCountInString(line) - width
+	if room := utf8.RuneCountInString(parts[0]) - over; over > 0 && room >= nameMin {
+		parts[0] = cut(parts[0], room)
+		line = strings.Join(parts, "  ")
+	}
+	return cut(line, width)
 }
 
 // trouble counts hosts that somebody has to look at.

@@ -162,6 +162,7 @@ func part(clients, servers []string, pairs map[[2]string]*pairing) table {
 // differences prints each check that is not as wanted, or could not be tried, and a sum.
 func differences(out io.Writer, s Style, cells []tasks.Cell) {
 	var all pairing
+	var groups [][]tasks.Cell
 	for _, c := range cells {
 		switch {
 		case c.NotProven:
@@ -172,16 +173,35 @@ func differences(out io.Writer, s Style, cells []tasks.Cell) {
 		default:
 			all.differ++
 		}
-		if all.differ+all.unproven == 1 {
+		if last := len(groups) - 1; last >= 0 && sameStory(groups[last][0], c) {
+			groups[last] = append(groups[last], c)
+		} else {
+			groups = append(groups, []tasks.Cell{c})
+		}
+	}
+	for i, group := range groups {
+		if i == 0 {
 			fmt.Fprintln(out)
 		}
-		difference(out, s, c)
+		difference(out, s, group)
 	}
 	sum := fmt.Sprintf("%s: %d as wanted, %d differ, %d not proven", count(len(cells), "check"), all.ok, all.differ, all.unproven)
 	fmt.Fprintln(out, "\n"+s.paint(bold, sum))
 }
 
-func difference(out io.Writer, s Style, c tasks.Cell) {
+// sameStory tells whether two checks of one identity on one server found the same.
+func sameStory(a, b tasks.Cell) bool {
+	return a.Client == b.Client && a.Server == b.Server && a.Cluster == b.Cluster && a.Identity == b.Identity && a.NotProven == b.NotProven &&
+		a.Got == b.Got && a.Detail == b.Detail && a.Via == b.Via
+}
+
+// difference prints checks that found the same.
+func difference(out io.Writer, s Style, group []tasks.Cell) {
+	c := group[0]
+	var checks, wants []string
+	for _, one := range group {
+		checks, wants = append(checks, one.Check), append(wants, oneLine(one.Want))
+	}
 	mark := s.paint(red, "differs   ")
 	if c.NotProven {
 		mark = s.paint(yellow, "not proven")
@@ -190,8 +210,8 @@ func difference(out io.Writer, s Style, c tasks.Cell) {
 	if c.Identity != "" {
 		who += " as " + c.Identity
 	}
-	fmt.Fprintf(out, "  %s  %s -> %s  %s\n", mark, Clean(who), Clean(c.Server), Clean(c.Check))
-	fmt.Fprintf(out, "              wanted: %s\n", oneLine(c.Want))
+	fmt.Fprintf(out, "  %s  %s -> %s  %s\n", mark, Clean(who), Clean(c.Server), Clean(strings.Join(checks, ", ")))
+	fmt.Fprintf(out, "              wanted: %s\n", strings.Join(slices.Compact(wants), ", "))
 	if !c.NotProven {
 		fmt.Fprintf(out, "              found:  %s\n", oneLine(c.Got))
 	}

@@ -96,7 +96,7 @@ func (r *recap) untold(opt Options) {
 			continue
 		}
 		// What differs only in the host's name is one story.
-		s := story{h.kind, because(h.kind, strings.TrimPrefix(oneLine(h.reason), "connect: ")), h.hint}
+		s := story{h.kind, because(h.kind, ofHost(h.name, strings.TrimPrefix(oneLine(h.reason), "connect: "))), h.hint}
 		if hosts[s] == nil {
 			order = append(order, s)
 		}
@@ -106,7 +106,7 @@ func (r *recap) untold(opt Options) {
 		if i == 0 {
 			fmt.Fprintln(opt.Out)
 		}
-		fmt.Fprintf(opt.Out, "  %s  %s  %s\n%s", opt.Style.kind(s.kind), few(hosts[s]), s.reason, opt.hint(s.hint))
+		fmt.Fprintf(opt.Out, "  %s  %s  %s\n%s", opt.Style.kind(s.kind), pad(few(hosts[s]), opt.HostWidth), s.reason, opt.hint(s.hint))
 	}
 	for _, h := range r.hosts {
 		for i, l := range lines(h.stack) {

@@ -299,3 +299,18 @@ func FuzzClean(f *testing.F) {
 		}
 	})
 }
+
+// Where the line of progress is too long, the play's name gives way to the numbers.
+func TestHeadlineKeepsNumbers(t *testing.T) {
+	l := newLive(Shape{{Name: "Clients trust, identify themselves, prove it", Tasks: map[string]int{"app1": 4, "app2": 4}}}, Style{})
+	begin := time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)
+	l.event(events.Event{Type: events.PlayStarted, Time: begin, Play: "Clients trust, identify themselves, prove it"})
+	for width, want := range map[int]string{
+		80: "[1/1] Clients trust, identify themselves, pro…  0 of 2 hosts  0 of 8 tasks  0:07",
+		40: "[1/1] Clients trust, identify themselve…",
+	} {
+		if got := l.headline(begin.Add(7*time.Second), width); got != want {
+			t.Errorf("width %d: %q, want %q", width, got, want)
+		}
+	}
+}

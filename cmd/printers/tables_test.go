@@ -2,9 +2,11 @@ package printers
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
 )
 
 func TestHosts(t *testing.T) {
@@ -49,5 +51,31 @@ func TestExec(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, "testdata/exec."+format+".golden", out.Bytes())
+	}
+}
+
+// Checks of one identity on one server that found the same share a paragraph.
+func TestDifferencesAreGrouped(t *testing.T) {
+	cell := func(server, check, want string) tasks.Cell {
+		return tasks.Cell{Client: "app1", Server: server, Identity: "app/shop", Check: check, Want: want, Got: "cannot connect", Detail: "Connection refused", Via: "psql"}
+	}
+	var out strings.Builder
+	Matrix(&out, Style{}, []tasks.Cell{cell("db1", "login", "connects"), cell("db1", "no-tls", "refused: pg_hba.conf"), cell("db2", "login", "connects")}, 0)
+	want := `client  db1            db2
+app1    2 of 2 differ  1 of 1 differ
+
+  differs     app1 as app/shop -> db1  login, no-tls
+              wanted: connects, refused: pg_hba.conf
+              found:  cannot connect
+              Connection refused (psql)
+  differs     app1 as app/shop -> db2  login
+              wanted: connects
+              found:  cannot connect
+              Connection refused (psql)
+
+3 checks: 0 as wanted, 3 differ, 0 not proven
+`
+	if out.String() != want {
+		t.Errorf("%s\nwant\n%s", out.String(), want)
 	}
 }

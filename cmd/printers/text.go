@@ -125,6 +125,9 @@ func date(v any) string {
 // below its beginning.
 func (t *text) result(k events.Kind, who, task, text string) string {
 	who, task = pad(who, t.opt.HostWidth), pad(task, t.opt.TaskWidth)
+	if t.opt.Width > 0 && t.opt.TaskWidth > 0 && !bad(k) && !t.opt.Verbose {
+		task = cut(task, t.opt.TaskWidth)
+	}
 	column := 2 + kindWidth + 2 + utf8.RuneCountInString(who) + 2 + utf8.RuneCountInString(task) + 2
 	line := "  " + t.opt.Style.kind(k) + "  " + who + "  " + task + "  "
 	room := t.opt.Width - column
@@ -141,7 +144,7 @@ func (t *text) result(k events.Kind, who, task, text string) string {
 
 // said is what an event has to say, on one line, without the task's name, which stands before it.
 func said(e events.Event) string {
-	summary, reason := oneLine(e.Summary), because(e.Kind, strings.TrimPrefix(oneLine(e.Reason), Clean(e.Task)+": "))
+	summary, reason := oneLine(e.Summary), because(e.Kind, ofHost(e.Host, strings.TrimPrefix(oneLine(e.Reason), Clean(e.Task)+": ")))
 	switch {
 	case reason == "" || reason == summary:
 		return summary
@@ -151,6 +154,12 @@ func said(e events.Event) string {
 		return reason + " (wanted: " + summary + ")"
 	}
 	return summary + " (" + reason + ")"
+}
+
+// ofHost is a reason without the host's name as a prefix, which stands before it.
+func ofHost(host, reason string) string {
+	name := Clean(host) + ": "
+	return strings.Replace(strings.TrimPrefix(reason, name), ": "+name, ": ", 1)
 }
 
 // hint gives the lines of a hint below a result.

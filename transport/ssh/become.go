@@ -190,9 +190,9 @@ func (e *BecomeError) Unwrap() error { return transport.ErrBecome }
 // sudoSays are messages of sudo, sudo-rs and doas in the C locale, with what they mean for the user.
 var sudoSays = []struct{ text, reason, advice string }{
 	{"must have a tty", "sudoers has requiretty", "add to sudoers: Defaults:USER !requiretty"},
-	{"password is required", "sudo asks for a password", "give -K, or let sudo ask for none (NOPASSWD)"},
-	{"authentication is required", "sudo asks for a password", "give -K, or let sudo ask for none (NOPASSWD)"},
-	{"terminal is required to read the password", "sudo asks for a password", "give -K, or let sudo ask for none (NOPASSWD)"},
+	{"password is required", "sudo asks for a password", "give -K, or sudo_password in the inventory, or let sudo ask for none (NOPASSWD)"},
+	{"authentication is required", "sudo asks for a password", "give -K, or sudo_password in the inventory, or let sudo ask for none (NOPASSWD)"},
+	{"terminal is required to read the password", "sudo asks for a password", "give -K, or sudo_password in the inventory, or let sudo ask for none (NOPASSWD)"},
 	{"doas: Authorization required", "doas asks for a password", "let doas ask for none (nopass)"},
 	{"not in the sudoers file", "sudoers does not name the user", "add the user to sudoers"},
 	{"may not run sudo", "sudoers does not let the user do this", "add the user to sudoers"},
@@ -204,7 +204,7 @@ var sudoSays = []struct{ text, reason, advice string }{
 func (c *conn) becomeError(err error) error {
 	e := &BecomeError{Host: c.target.Name, User: c.target.User}
 	if errors.Is(err, errWrongPassword) {
-		e.Reason, e.Advice = err.Error(), "check the password given with -K"
+		e.Reason, e.Advice = err.Error(), "check what was typed (-K), or where sudo_password of the inventory leads"
 		return e
 	}
 	var start *shell.StartError
