@@ -5,7 +5,7 @@ umask 077
 me=$(id -un)
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-as() { # as USER WORD…
+as() { # as USER WORD… Its standard output must be a pipe or /dev/null: whoever keeps that of the connection could add to what root prints later
   as_user=$1
   shift
   if [ "$as_user" = "$me" ]; then "$@"
@@ -80,7 +80,7 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
     chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$path" || { rm -f "$new"; exit 1; }
     if command -v restorecon >/dev/null 2>&1; then restorecon "$path" 2>/dev/null; fi
     sync "${path%/*}" 2>/dev/null || :
-  ' sh "$1" "$2" "$3" "$4"
+  ' sh "$1" "$2" "$3" "$4" >/dev/null
 }
 ask() { # ask BINDIR SOCKETDIR PORT <sql
   as "$owner" env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
@@ -118,7 +118,7 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
       awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
         c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
     fi
-  ' sh "$1" "$2" "$3" "$4" "$5"
+  ' sh "$1" "$2" "$3" "$4" "$5" >/dev/null
 }
 setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
   sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"
@@ -128,5 +128,5 @@ signal() { # signal DATADIR: SIGHUP to its postmaster, as the user who owns it, 
     { read -r pid <"$1/postmaster.pid"; } 2>/dev/null || { echo "$1/postmaster.pid cannot be read" >&2; exit 1; }
     [ "/proc/$pid/cwd" -ef "$1" ] || { echo "process $pid of $1/postmaster.pid is not the server" >&2; exit 1; }
     kill -HUP "$pid"
-  ' sh "$1"
+  ' sh "$1" >/dev/null
 }

@@ -12,7 +12,7 @@ swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
   done
   printf '%s' "$left"
 }
-done_with() { rm -f "$new"; as "$who" rm -f "$check"; }
+done_with() { rm -f "$new"; as "$who" rm -f "$check" >/dev/null; }
 who=$(actor "$conf") || exit 1
 # The files it names have to be good for a start, not only for a reload.
 passphrase=no
@@ -26,7 +26,7 @@ rest=$(printf '%s' "$now" | grep -Fxv -- "$line"; echo .)
 rest=${rest%.}
 meta=$(as "$who" stat -L -c '%a %U %G' -- "$conf") || { done_with; fail "cannot look at $conf as $who"; }
 set -- $meta
-as "$who" rm -f "$check"
+as "$who" rm -f "$check" >/dev/null
 printf '%s\ninclude '"'%s'"'\n' "$rest" "$new" | replace "$check" "$1" "$2" "$3" || { done_with; fail "cannot write $check as $who"; }
 if ! wrong=$(as "$owner" "$bin/postgres" -C port -D "$data" -c config_file="$check" 2>&1 </dev/null); then
   done_with
@@ -44,7 +44,7 @@ if [ "$(would ssl)" = on ]; then
   wrong=$(check_tls "$(would ssl_cert_file)" "$(would ssl_key_file)" "$(would ssl_ca_file)" "$(would ssl_crl_file)" $passphrase 2>&1) ||
     { done_with; fail "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"; }
 fi
-as "$who" rm -f "$check"
+as "$who" rm -f "$check" >/dev/null
 chmod 644 "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :
 if [ "$include" = yes ]; then

@@ -70,7 +70,7 @@ put_back() { # put_back FOLDER
     "$dir/pgfleet.conf") ;;
     *)
       if [ "$n" = - ]; then
-        who=$(actor "$path") && as "$who" rm -f -- "$path" || return 1
+        who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
       else
         replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
       fi ;;
