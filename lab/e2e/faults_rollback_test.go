@@ -27,6 +27,7 @@ echo $! >/run/guard.pid`
 
 // TestFailedProof has proofs fail on a server. Its files of before come back by themselves, are in force, and are what it starts with.
 func TestFailedProof(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 1, Client: 1})
 	f.application(t, "db1", "app1")
 	f.want(t, 0, nil, "run", shipped, "-t", "authorities,offer,clients")

@@ -17,6 +17,7 @@ const hba = "/etc/postgresql/15/main/pg_hba.conf"
 // TestFaults breaks one thing at a time and reads what the user is told. Each time nothing of the user's is touched, the server can restart, and a run
 // after the repair finishes.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 1, Client: 1})
 	f.want(t, 0, nil, "run", shipped, "-t", "authorities")
 	offer := []string{"run", shipped, "-t", "offer"}

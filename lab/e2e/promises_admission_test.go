@@ -78,6 +78,7 @@ func (f *fleet) matrix(t *testing.T, certificates bool) map[string]string {
 // TestNobodyNewIsAdmitted tries users, databases, places and ways against a real server before and after, stage by stage: whoever is let in afterwards and was not before
 // is declared, and shows what the stage wants.
 func TestNobodyNewIsAdmitted(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 1, Client: 2})
 	for _, user := range matrixUsers {
 		f.sql(t, "db1", map[bool]string{true: "alter", false: "create"}[user == "postgres"]+" role "+user+" login password '"+matrixPassword+"'")

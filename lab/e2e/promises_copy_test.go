@@ -23,6 +23,7 @@ pg_ctlcluster 15 main start`
 // TestCopies makes a standby of a managed server with pg_basebackup, lets it take over, and brings the old primary back with pg_rewind. Each copy starts, and pgfleet goes on
 // managing both.
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 2, Client: 1})
 	f.sql(t, "db1", "create role standby replication login password 'known-to-all'")
 	f.sql(t, "db1", `grant execute on function pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) to standby`)

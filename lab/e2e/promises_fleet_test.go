@@ -134,8 +134,17 @@ type process struct {
 
 func (f *fleet) start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return f.startIn(t, "", args...)
+}
+
+// startIn is start with a folder for temporary files.
+func (f *fleet) startIn(t *testing.T, temporary string, args ...string) *process {
+	t.Helper()
 	p := &process{Cmd: exec.Command("/proc/self/exe", f.line(args)...), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), asPgfleet+"=1")
+	if temporary != "" {
+		p.Env = append(p.Env, "TMPDIR="+temporary)
+	}
 	p.Stdout, p.Stderr = &p.out, &p.out
 	if err := p.Start(); err != nil {
 		t.Fatal(err)

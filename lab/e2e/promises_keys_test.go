@@ -23,15 +23,15 @@ const writable = "/etc /home /root /run /srv /tmp /var /opt /mnt /media /dev/shm
 // TestKeysStay runs the shipped playbook and looks for every private key that it made, by its content in several forms, on every other host, on the
 // controller, and in everything that pgfleet said.
 func TestKeysStay(t *testing.T) {
+	t.Parallel()
 	begin := time.Now().Add(-time.Second)
 	f := newFleet(t, lab.Options{DB: 2, Client: 2})
 	before := keysOf(t, f)
 	here := t.TempDir()
-	t.Setenv("TMPDIR", here)
 	var said bytes.Buffer
 	for _, args := range [][]string{{"run", shipped, "-v", "-D"}, {"run", shipped, "-o", "jsonl", "-v"}, {"verify", "-o", "json", "-v"},
 		{"task", "certificate", "-l", "db1.example.net", "issuer=servers", "profile=server", "force=yes", "-v", "-D", "-o", "jsonl"}} {
-		p := f.start(t, args...)
+		p := f.startIn(t, here, args...)
 		if code := p.code(); code != 0 {
 			t.Fatalf("%s: exit %d:\n%s", args, code, p.out.String())
 		}
@@ -198,6 +198,7 @@ func controller(t *testing.T, f *fleet, needles []needle, temporary string, sinc
 
 // TestKeySearchFinds sees that the search above finds a key that was moved, in each form.
 func TestKeySearchFinds(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{Client: 1})
 	labtest.Exec(t, f.lab, "ca1", "sh", "-ec", "mkdir /etc/pgfleet && openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out /etc/pgfleet/k")
 	for _, k := range keysOf(t, f) {

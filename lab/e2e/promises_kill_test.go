@@ -87,6 +87,7 @@ func (f *fleet) served(t *testing.T, db, client string) {
 // TestKilledFirstRun kills the first run at random moments. Each time the server starts again with what is on disk, the application is served, and
 // the next run finishes.
 func TestKilledFirstRun(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 1, Client: 1})
 	dice := dice(t)
 	f.application(t, "db1", "app1")
@@ -122,6 +123,7 @@ func (f *fleet) killed(t *testing.T, after time.Duration, args ...string) {
 
 // TestKilledChange kills changes of a finished fleet: renewals, and the way to another stage.
 func TestKilledChange(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, lab.Options{DB: 1, Client: 1})
 	dice := dice(t)
 	f.application(t, "db1", "app1")
