@@ -7,8 +7,11 @@ import (
 	"strings"
 )
 
-// MaxOutput is the number of bytes up to which one step's output on one stream is kept; more ends the connection.
-const MaxOutput = 512 << 20
+// MaxOutput is the number of bytes up to which one step's output on one stream is kept; more ends the connection. A file of MaxRead fits in.
+const MaxOutput = MaxRead + 1<<20
+
+// MaxNoise is the number of bytes that may come before the program says that it runs: start-up files and banners.
+const MaxNoise = 1 << 20
 
 // Frame is one line of the protocol with the bytes that came since the one before it.
 type Frame struct {
@@ -26,11 +29,13 @@ type Parser struct {
 	mark []byte
 	buf  []byte
 	seen int
+	// limit is the number of bytes that may come without a frame.
+	limit int
 }
 
 // NewParser reads a stream whose protocol lines begin with nonce.
 func NewParser(nonce string) *Parser {
-	return &Parser{mark: []byte("\n" + nonce + " ")}
+	return &Parser{mark: []byte("\n" + nonce + " "), limit: MaxNoise}
 }
 
 // Feed takes the next bytes and returns the frames that they complete. The error is for a line with the nonce
@@ -58,10 +63,11 @@ func (p *Parser) Feed(b []byte) ([]Frame, error) {
 		f.Before = bytes.Clone(p.buf[:at])
 		frames = append(frames, f)
 		p.buf = p.buf[at+len(p.mark)+end+1:]
-		p.seen = 0
+		p.seen, p.limit = 0, MaxOutput
 	}
-	if len(p.buf) > MaxOutput {
-		return frames, fmt.Errorf("more than %d MiB of output from one step", MaxOutput>>20)
+	if len(p.buf) > p.limit {
+		p.buf = p.buf[:min(len(p.buf), 4096)]
+		return frames, fmt.Errorf("more than %d MiB of output from one step", p.limit>>20)
 	}
 	return frames, nil
 }

@@ -34,6 +34,31 @@ func TestParser(t *testing.T) {
 	}
 }
 
+// A host that never stops printing costs little memory: little before the program runs, a file of MaxRead and no more for a step.
+func TestParserLimits(t *testing.T) {
+	piece := bytes.Repeat([]byte("y\n"), 1<<19)
+	flood := func(p *Parser) (n int) {
+		for n <= MaxOutput+2*len(piece) {
+			n += len(piece)
+			if _, err := p.Feed(piece); err != nil {
+				break
+			}
+		}
+		return n
+	}
+	p := NewParser(nonce)
+	if n := flood(p); n > MaxNoise+len(piece) || len(p.Rest()) > MaxNoise {
+		t.Errorf("%d bytes of noise were taken, %d kept", n, len(p.Rest()))
+	}
+	p = NewParser(nonce)
+	if _, err := p.Feed([]byte("\nNONCE H 1 0 x\n")); err != nil {
+		t.Fatal(err)
+	}
+	if n := flood(p); n <= MaxRead || n > MaxOutput+len(piece) {
+		t.Errorf("%d bytes of a step's output were taken", n)
+	}
+}
+
 // feed gives what a parser makes of text that comes in pieces.
 func feed(text string, size int) string {
 	p := NewParser(nonce)
