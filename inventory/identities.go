@@ -92,6 +92,8 @@ func (r *reader) identity(n *yaml.Node, what string) (Identity, bool) {
 		return id, false
 	}
 	switch {
+	case strings.ContainsRune(user.text, ']'):
+		r.add(user.line, "%s: database user %q holds ']', which the name of a service cannot hold", what, user.text)
 	case user.text == "postgres" && !id.AllowPrivileged:
 		r.add(user.line, "%s: a certificate for postgres opens everything; if that is meant, write {user: postgres, allow_privileged: true}", what)
 	case strings.HasPrefix(user.text, canaryPrefix):
