@@ -2,6 +2,7 @@ package shell
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,6 +13,9 @@ const MaxOutput = MaxRead + 1<<20
 
 // MaxNoise is the number of bytes that may come before the program says that it runs: start-up files and banners.
 const MaxNoise = 1 << 20
+
+// errFlood is output that does not end.
+var errFlood = errors.New("too much output")
 
 // Frame is one line of the protocol with the bytes that came since the one before it.
 type Frame struct {
@@ -67,7 +71,7 @@ func (p *Parser) Feed(b []byte) ([]Frame, error) {
 	}
 	if len(p.buf) > p.limit {
 		p.buf = p.buf[:min(len(p.buf), 4096)]
-		return frames, fmt.Errorf("more than %d MiB of output from one step", p.limit>>20)
+		return frames, fmt.Errorf("%w: more than %d MiB", errFlood, p.limit>>20)
 	}
 	return frames, nil
 }

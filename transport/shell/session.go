@@ -147,7 +147,7 @@ func (s *Session) hello(ctx context.Context) (Host, error) {
 			switch {
 			case f.err != nil:
 				rest[f.stream] = f.rest
-				if open--; open == 0 || text[0] != "" || text[1] != "" {
+				if open--; open == 0 || errors.Is(f.err, errFlood) || text[0] != "" || text[1] != "" {
 					return Host{}, &StartError{rest[0], rest[1], noEOF(f.err)}
 				}
 			case f.frame.Kind != 'H':

@@ -32,6 +32,7 @@ func TestStartFails(t *testing.T) {
 		"forced command":  {"echo 'This account is for backups only.'; exit 0", "backups only"},
 		"does not answer": {"exec sleep 50", "deadline"},
 		"echoes":          {"exec cat", "deadline"},
+		"floods":          {"exec yes", "too much output"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
