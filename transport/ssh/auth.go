@@ -64,7 +64,8 @@ func (a *auth) refused(err error) error {
 	if len(a.notes) > 0 {
 		what += "; " + strings.Join(a.notes, "; ")
 	}
-	return fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err)
+	return &hinted{fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err),
+		"ssh_user and ssh_identity_file of the inventory, else your ssh_config and agent, say who logs in with which key; ssh -v shows what the host takes"}
 }
 
 // signers gives the keys in the order of ssh(1): certificates and agent keys that are also named, named files, the agent's others.

@@ -111,8 +111,27 @@ func unreachable(t transport.Target, err error) error {
 	if errors.Is(err, transport.ErrUnreachable) {
 		return err
 	}
-	return fmt.Errorf("%w: %s: %w", transport.ErrUnreachable, address(t), err)
+	// The place is said already, and that it was dialled.
+	if op, ok := err.(*net.OpError); ok && op.Op == "dial" && op.Err != nil {
+		err = op.Err
+	}
+	out := fmt.Errorf("%w: %s: %w", transport.ErrUnreachable, address(t), err)
+	if lookup := new(net.DNSError); errors.As(err, &lookup) && lookup.IsNotFound {
+		return &hinted{out, "make the name resolve here, or give the host its address in the inventory (address: 192.0.2.1)"}
+	}
+	return out
 }
+
+// hinted is an error with what the user can do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+// Hint is what to do about it.
+func (e *hinted) Hint() string { return e.hint }
+
+func (e *hinted) Unwrap() error { return e.error }
 
 func (p *Pool) tryConnect(ctx context.Context, t transport.Target) (*client, error) {
 	bastion, err := p.bastion(ctx, t.Jumps)

@@ -64,7 +64,17 @@ func (e *HostKeyError) Hint() string {
 	if e.Changed {
 		return "somebody may be in between. If the host was installed anew, compare the fingerprint on its console before you record it"
 	}
-	return "compare the fingerprint with the host's (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub)"
+	return "compare the fingerprint on the host's console: ssh-keygen -lf " + publicKeyFile(e.Type)
+}
+
+// publicKeyFile is where sshd keeps the public key of a type, unless it was told otherwise.
+func publicKeyFile(keyType string) string {
+	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
+		if strings.Contains(keyType, kind) {
+			return "/etc/ssh/ssh_host_" + kind + "_key.pub"
+		}
+	}
+	return "/etc/ssh/ssh_host_…_key.pub"
 }
 
 // Unwrap makes it an ErrHostKey.
