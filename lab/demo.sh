@@ -9,9 +9,11 @@ lab="bin/pgfleet-lab"
 PATH="$PWD/bin:$PATH"
 export PATH
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+[ ! -t 1 ] || { bold=$(printf '\033[1m') plain=$(printf '\033[0m'); }
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 show() {
-	printf '\n\033[1m$ %s\033[0m\n' "$*"
+	printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
 	"$@"
 }
 
@@ -39,5 +41,8 @@ say "6. What the application now does: one service name, no password"
 show pgfleet exec -l client -u postgres -- psql 'service=dbuser1@db1 dbname=postgres' -Atc "SELECT 'hello ' || current_user, version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 if [ -n "${KEEP:-}" ]; then
-	say "The hosts stay up. PGFLEET_INVENTORY=$PGFLEET_INVENTORY; end them with: sudo bin/pgfleet-lab down --name $name"
+	say "The hosts stay up: export PGFLEET_INVENTORY=$PGFLEET_INVENTORY"
+	echo "The tutorial goes on from here (docs/tutorial.md). End them with: sudo bin/pgfleet-lab down --name $name"
+else
+	say "Done; the hosts go away again. KEEP=1 keeps them: make demo KEEP=1, then docs/tutorial.md"
 fi
