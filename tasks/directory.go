@@ -43,7 +43,7 @@ type directoryTask struct {
 
 // Validate refuses paths and modes that make no sense.
 func (t *directoryTask) Validate() []*ParamError {
-	errs := checkPath(t.Path)
+	errs := append(checkPath(t.Path), checkOwner(t.Owner, t.Group)...)
 	var err error
 	if t.mode, err = parseMode(t.Mode); err != nil {
 		errs = append(errs, &ParamError{"mode", err.Error()})

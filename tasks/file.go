@@ -49,7 +49,7 @@ type fileTask struct {
 
 // Validate refuses paths and modes that make no sense and reads src.
 func (t *fileTask) Validate() []*ParamError {
-	errs := checkPath(t.Path)
+	errs := append(checkPath(t.Path), checkOwner(t.Owner, t.Group)...)
 	var err error
 	if t.mode, err = parseMode(t.Mode); err != nil {
 		errs = append(errs, &ParamError{"mode", err.Error()})
@@ -83,6 +83,19 @@ func checkPath(p string) []*ParamError {
 		return []*ParamError{{"path", "has a control character"}}
 	}
 	return nil
+}
+
+// checkOwner refuses what is no name or number of a user and of a group.
+func checkOwner(owner, group string) []*ParamError {
+	var errs []*ParamError
+	for _, p := range []struct{ param, name string }{{"owner", owner}, {"group", group}} {
+		if strings.HasPrefix(p.name, "-") || strings.ContainsFunc(p.name, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(":/;,", r)
+		}) {
+			errs = append(errs, &ParamError{p.param, fmt.Sprintf("%q is no name", p.name)})
+		}
+	}
+	return errs
 }
 
 // parseMode reads octal permission bits, 0 for "".
@@ -216,7 +229,7 @@ func (t *fileTask) diff(e *entry, after string) string {
 	case t.Secret:
 		return t.Path + ": the content changes and is secret\n"
 	case e.Kind == "file" && e.Text == "" && e.Size > 0:
-		return t.Path + ": the content before is not shown (large, or holds a key)\n"
+		return t.Path + ": the content before is not shown (large, its owner's alone, or holds a key)\n"
 	case !utf8.ValidString(after) || !utf8.ValidString(e.Text) || strings.ContainsRune(after, 0):
 		return fmt.Sprintf("%s: the content changes and is not text (%d bytes)\n", t.Path, len(after))
 	}

@@ -2,6 +2,8 @@ package tasks
 
 import (
 	"context"
+	"encoding/base64"
+	"strings"
 	"testing"
 )
 
@@ -42,5 +44,27 @@ func TestSecondActor(t *testing.T) {
 	}
 	if _, err := parseLook([]byte("actor app\nactor \nsum 00\ndone\n")); err == nil {
 		t.Error("a second actor was believed")
+	}
+}
+
+// What its owner alone may read does not travel, and is not printed.
+func TestPrivateFilesAreNotShown(t *testing.T) {
+	w := newWorld(t)
+	h := w.client
+	w.sb.Shell("runuser -u app -- sh -c 'umask 077; echo db:5432:x:app:hunter2 >/home/app/.pgpass'")
+	change, err := w.check(h, task(t, "file", map[string]any{"path": "/home/app/.pgpass", "content": "new\n"}))
+	if err != nil || change == nil || strings.Contains(change.Diff, "hunter2") {
+		t.Fatal(change, err)
+	}
+	result, err := h.View.Get("file:/home/app/.pgpass:text")
+	if secret := base64.StdEncoding.EncodeToString([]byte("db:5432:x:app:hunter2\n")); err != nil || strings.Contains(string(result.Stdout), secret) {
+		t.Errorf("%v %s", err, result.Stdout)
+	}
+	kind, _ := Lookup("file")
+	for _, bad := range []map[string]any{{"owner": "-x"}, {"group": "a:b"}, {"owner": "a b"}} {
+		bad["path"] = "/etc/x"
+		if _, errs := Decode(kind, bad); len(errs) == 0 {
+			t.Errorf("%v was taken", bad)
+		}
 	}
 }
