@@ -3,8 +3,10 @@ package printers
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 )
@@ -102,11 +104,13 @@ func (r *recap) untold(opt Options) {
 		}
 		hosts[s] = append(hosts[s], h.name)
 	}
+	// Causes before their consequences.
+	slices.SortStableFunc(order, func(a, b story) int { return severity(a.kind) - severity(b.kind) })
 	for i, s := range order {
 		if i == 0 {
 			fmt.Fprintln(opt.Out)
 		}
-		fmt.Fprintf(opt.Out, "  %s  %s  %s\n%s", opt.Style.kind(s.kind), pad(few(hosts[s]), opt.HostWidth), s.reason, opt.hint(s.hint))
+		fmt.Fprint(opt.Out, opt.story(s.kind, few(hosts[s]), s.reason)+opt.hint(s.hint))
 	}
 	for _, h := range r.hosts {
 		for i, l := range lines(h.stack) {
@@ -116,6 +120,24 @@ func (r *recap) untold(opt Options) {
 			fmt.Fprintln(opt.Err, diffIndent+l)
 		}
 	}
+}
+
+// severity sorts what needs somebody to look before the rest.
+func severity(k events.Kind) int {
+	if bad(k) {
+		return 0
+	}
+	return 1
+}
+
+// story is an outcome with its hosts and the reason, wrapped where the terminal is too narrow for one line.
+func (o *Options) story(k events.Kind, hosts, reason string) string {
+	line := "  " + o.Style.kind(k) + "  "
+	if long := 2 + kindWidth + 2 + max(o.HostWidth, utf8.RuneCountInString(hosts)) + 2 + utf8.RuneCountInString(reason); o.Width == 0 || long <= o.Width {
+		return line + pad(hosts, o.HostWidth) + "  " + reason + "\n"
+	}
+	room := max(20, o.Width-len(hintIndent))
+	return line + strings.Join(append(wrap(hosts, room), wrap(reason, room)...), "\n"+hintIndent) + "\n"
 }
 
 // few names hosts, not more than six of them.

@@ -79,3 +79,24 @@ app1    2 of 2 differ  1 of 1 differ
 		t.Errorf("%s\nwant\n%s", out.String(), want)
 	}
 }
+
+// On a terminal a story that is too long for a line goes on below its beginning; where nothing is known of a width it stays one line.
+func TestStoriesAreWrapped(t *testing.T) {
+	opt := Options{Width: 60, HostWidth: 4}
+	got := opt.story(events.Skipped, "ca1, ca2, ca3, db1, db2, app1", "not gone on with: db2 unreachable, and max_failures is 0") +
+		opt.hint("repair that host, leave it out with -l, or go on in spite of it with --max-failures")
+	want := `  skipped       ca1, ca2, ca3, db1, db2, app1
+                not gone on with: db2 unreachable, and
+                max_failures is 0
+                hint: repair that host, leave it out with
+                      -l, or go on in spite of it with
+                      --max-failures
+`
+	if got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	opt.Width = 0
+	if got := opt.story(events.Skipped, "a", "because"); got != "  skipped       a     because\n" {
+		t.Errorf("%q", got)
+	}
+}

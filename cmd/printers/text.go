@@ -165,7 +165,15 @@ func ofHost(host, reason string) string {
 // hint gives the lines of a hint below a result.
 func (o *Options) hint(text string) string {
 	var b strings.Builder
-	for i, l := range lines(text) {
+	var all []string
+	for _, l := range lines(text) {
+		if room := max(20, o.Width-len(hintIndent)-len("hint: ")); o.Width > 0 && utf8.RuneCountInString(l) > room {
+			all = append(all, wrap(l, room)...)
+		} else {
+			all = append(all, l)
+		}
+	}
+	for i, l := range all {
 		if i == 0 {
 			l = "hint: " + l
 		} else {
