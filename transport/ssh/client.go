@@ -156,6 +156,10 @@ func (p *Pool) tryConnect(ctx context.Context, t transport.Target) (*client, err
 
 // causeOf prefers the reason of a context that is over to the error that followed from it.
 func causeOf(ctx context.Context, err error) error {
+	var late net.Error
+	if at, limited := ctx.Deadline(); limited && errors.As(err, &late) && late.Timeout() && !time.Now().Before(at) {
+		<-ctx.Done() // the socket has a clock of its own for the same limit, and can be first by a moment
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
