@@ -41,8 +41,9 @@ func TestOddHosts(t *testing.T) {
 	t.Run("everything else", func(t *testing.T) {
 		f.finishes(t)
 		_, out := f.pgfleet(t, "verify", "-o", "json")
+		// What no psql can show, test certificates and old versions of TLS, is always tested by pgfleet itself: a probe.
 		for _, c := range readDocument(t, out).Cells {
-			if want := map[string]string{"app1.example.net": "pgx", "app2.example.net": "psql"}[c.Client]; c.Via != want || !c.OK {
+			if want := map[string]string{"app1.example.net": "pgx", "app2.example.net": "psql"}[c.Client]; c.Via != want && c.Via != "probe" || !c.OK {
 				t.Errorf("%s was tested through %s, want %s: %+v", c.Client, c.Via, want, c)
 			}
 		}

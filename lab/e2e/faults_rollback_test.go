@@ -31,7 +31,7 @@ func TestFailedProof(t *testing.T) {
 	f := newFleet(t, lab.Options{DB: 1, Client: 1})
 	f.application(t, "db1", "app1")
 	f.want(t, 0, nil, "run", shipped, "-t", "authorities,offer,clients")
-	state := `cat /etc/pgfleet/15-main/pgfleet.conf ` + hba + ` | sha256sum; openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>/dev/null | sed -n '/BEGIN/,/END/p; /Acceptable client/,/^Client/p; /No client/p'`
+	state := `cat /etc/pgfleet/15-main/pgfleet.conf ` + hba + ` | sha256sum; openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>/dev/null | sed -n '/-BEGIN/,/-END/p; /^CN = /p; /^No client/p'`
 	before := f.sh(t, "db1", state)
 
 	f.sh(t, "db1", portGuard, "^ssl_ca_file")
@@ -62,7 +62,7 @@ func (f *fleet) byHand(t *testing.T, before, state string) {
 	f.want(t, 5, []string{"there is no terminal to ask on", "-y puts the files back"}, "rollback", "db1.example.net")
 	f.want(t, 0, []string{"put back the files of 15/main as they were before run"}, "rollback", "db1.example.net", "--check")
 	if now := f.sh(t, "db1", state); now != finished {
-		t.Error("a rollback that was only looked at did something")
+		t.Errorf("a rollback that was only looked at made\n%s\nof\n%s", now, finished)
 	}
 	f.want(t, 0, []string{"db1.example.net", "put back the files of 15/main as they were before run"}, "rollback", "db1.example.net", "-y")
 	if now := f.sh(t, "db1", state); now != before {
