@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -74,6 +75,10 @@ func (c *conn) sudoPassword(ctx context.Context) ([]byte, error) {
 	}()
 	select {
 	case a := <-got:
+		if a.err == nil && bytes.ContainsAny(a.password, "\r\n\x00") {
+			// sudo reads one line; root's shell would take the next for a program.
+			return nil, errors.New("the sudo password has more than one line")
+		}
 		return a.password, a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)

@@ -82,6 +82,9 @@ func TestSudo(t *testing.T) {
 	opt := s.options()
 	opt.SudoPassword = func(context.Context, string) ([]byte, error) { return nil, errors.New("nobody answers") }
 	fails(t, "no answer", s.try(t, target, opt), transport.ErrBecome, "nobody answers")
+	opt.SudoPassword = answer(secret + "\ntouch /root/second-line")
+	fails(t, "two lines", s.try(t, target, opt), transport.ErrBecome, "more than one line")
+	s.Shell("[ ! -e /root/second-line ]")
 	target.User, opt = "ops", s.options()
 	opt.SudoPassword = answer(secret)
 	if err := s.try(t, target, opt); err != nil {
