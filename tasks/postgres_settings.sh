@@ -31,7 +31,9 @@ printf '%s\ninclude '"'%s'"'\n' "$rest" "$new" | replace "$check" "$1" "$2" "$3"
 if ! wrong=$(as "$owner" "$bin/postgres" -C port -D "$data" -c config_file="$check" 2>&1 </dev/null); then
   done_with
   wrong=$(swap "$wrong" "$check" "$conf")
-  fail "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" | tr '\n' ' ')"
+  # Without what log_line_prefix puts before each line.
+  fail "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" |
+    sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' -e 's/^.*HINT:  */HINT: /' | tr '\n' ' ')"
 fi
 # What the files say is not all: ALTER SYSTEM wins over them, and a certificate of one place with the key of another is a server that does not start.
 would() { # would NAME: its value at the next start; a file's name made absolute

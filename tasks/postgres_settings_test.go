@@ -88,7 +88,7 @@ func TestSettingsRefused(t *testing.T) {
 	p.sql("alter system reset ssl_min_protocol_version")
 	p.sql("select pg_reload_conf()")
 
-	if err := p.run(&postgresSettings{Settings: map[string]string{"no_such_setting": "1"}}); err == nil || !strings.Contains(err.Error(), "unrecognized configuration parameter") {
+	if err := p.run(&postgresSettings{Settings: map[string]string{"no_such_setting": "1"}}); err == nil || !strings.Contains(err.Error(), "nothing was changed: unrecognized configuration parameter") {
 		t.Error(err)
 	}
 	if err := p.run(&postgresSettings{Settings: map[string]string{"work_mem": "lots"}}); err == nil || !strings.Contains(err.Error(), "work_mem") {
