@@ -196,6 +196,7 @@ func (t *postgresRole) noteSet(order []*Cluster, work map[*Cluster][]roleWork, r
 func rolesSQL(ctx context.Context, list []roleWork) (string, error) {
 	var b strings.Builder
 	b.WriteString("set standard_conforming_strings = on;\nset synchronous_commit = local;\nset log_statement = 'none';\nset log_min_duration_statement = -1;\n" +
+		"set pg_stat_statements.track_utility = off;\n" +
 		"set log_min_error_statement = 'panic';\nbegin;\n")
 	for _, w := range list {
 		verb := "alter"

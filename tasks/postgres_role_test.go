@@ -21,6 +21,9 @@ func TestRolesOfIdentities(t *testing.T) {
 	client := &Host{Name: "app1", Address: "10.1.2.3", Roles: []string{"client"}, Servers: []string{"db1"}, View: &View{}, Fleet: p.host.Fleet,
 		Identities: []Identity{{OSUser: "app", DBUser: `od"d; name'`, Password: map[string]any{"file": secret}}, {OSUser: "app", DBUser: "plain"}}}
 	p.host.Fleet.Hosts["app1"] = client
+	p.sql(`alter system set shared_preload_libraries = pg_stat_statements`)
+	p.Shell("pg_ctlcluster 15 main restart")
+	p.sql(`create extension pg_stat_statements`)
 	p.sql(`create role plain nologin createdb`)
 	p.sql(`alter system set log_statement = 'all'`)
 	p.sql(`select pg_reload_conf()`)
@@ -41,6 +44,9 @@ func TestRolesOfIdentities(t *testing.T) {
 	}
 	if log := p.ReadFile("/var/log/postgresql/postgresql-15-main.log"); strings.Contains(log, "SCRAM-SHA-256$4096:") {
 		t.Error("a verifier is in the server's log")
+	}
+	if kept := p.sql("select count(*) filter (where query like '%SCRAM-SHA-256$4096:%'), count(*) > 0 from pg_stat_statements where query !~ 'pg_stat_statements'"); kept != "0|t" {
+		t.Errorf("a verifier is among the statistics: %s", kept)
 	}
 
 	client.Identities = []Identity{{OSUser: "app", DBUser: "postgres"}}
