@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +45,10 @@ func (r *runner) end(h *hostRun, e *ending) {
 			r.unverified++
 		}
 		if r.failures++; r.failures == 1 {
-			r.first = fmt.Sprintf("%s %s", h.inv.Name, e.kind)
+			r.first = h.inv.Name + " " + strings.ReplaceAll(string(e.kind), "_", " ")
+			if e.locked {
+				r.first = h.inv.Name + " held by another run"
+			}
 		}
 	}
 }

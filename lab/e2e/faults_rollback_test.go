@@ -35,7 +35,7 @@ func TestFailedProof(t *testing.T) {
 	before := f.sh(t, "db1", state)
 
 	f.sh(t, "db1", portGuard, "^ssl_ca_file")
-	f.want(t, 2, []string{"rolled back   db1.example.net", "the files of before are back and proved", "a new TLS connection to 127.0.0.1:5432", "1 rolled back"}, "run", shipped)
+	f.want(t, 2, []string{"rolled back   db1.example.net", "the files of before are back and proved", "not gone on with: db1.example.net rolled back, and", "a new TLS connection to 127.0.0.1:5432", "1 rolled back"}, "run", shipped)
 	if after := f.sh(t, "db1", state); after != before {
 		t.Errorf("the server was\n%s\nand is\n%s", before, after)
 	}

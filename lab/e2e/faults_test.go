@@ -127,6 +127,7 @@ func twoRuns(t *testing.T, f *fleet, offer []string) {
 	}
 	owner := f.sh(t, "db1", "sed -n 2p /run/pgfleet/lock")
 	f.want(t, 6, []string{"db1.example.net is held by " + owner, "wait for that run to end"}, offer...)
+	f.want(t, 6, []string{"not gone on with: db1.example.net held by another run"}, "run", shipped)
 	if err := first.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
