@@ -176,7 +176,7 @@ func TestCheckChangesNothing(t *testing.T) {
 			told = append(told, fmt.Sprintf("%s %s %s%s%s", e.Task, e.Kind, e.Summary, e.Diff, e.Reason))
 		}
 	}
-	want := []string{"put would_change set a+x", "put would_change (known after apply)", "tried skipped a check makes no test connections"}
+	want := []string{"put would_change set a+x", "put would_change (certificate of ca: known after apply)", "tried skipped a check makes no test connections"}
 	if diff := cmp.Diff(want, told); diff != "" {
 		t.Error(diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -68,7 +69,7 @@ func (t *taskRun) do(ctx context.Context) error {
 	}
 	switch {
 	case t.r.opt.Check:
-		t.foresee(change, pending, verifies)
+		t.foresee(change, err, verifies)
 		return nil
 	case pending:
 		return fmt.Errorf("something that this needs is not there yet: %w", err)
@@ -83,11 +84,11 @@ func (t *taskRun) do(ctx context.Context) error {
 	return nil
 }
 
-// foresee tells what would be done.
-func (t *taskRun) foresee(change *tasks.Change, pending, verifies bool) {
+// foresee tells what would be done; pending, if not nil, what that depends on.
+func (t *taskRun) foresee(change *tasks.Change, pending error, verifies bool) {
 	switch {
-	case pending:
-		t.event.Kind, t.event.Summary = events.WouldChange, "(known after apply)"
+	case pending != nil:
+		t.event.Kind, t.event.Summary = events.WouldChange, "("+unknown(pending)+")"
 		t.h.pending++
 	case change != nil:
 		t.event.Kind, t.event.Summary, t.event.Diff = events.WouldChange, change.Summary, change.Diff
@@ -222,4 +223,10 @@ func eventCells(cells []tasks.Cell) []events.Cell {
 		out[i] = events.Cell(c)
 	}
 	return out
+}
+
+// unknown gives what is not known yet and why: "certificate of authority servers: known after apply", without what was being done with it.
+func unknown(pending error) string {
+	parts := strings.Split(strings.Join(strings.Fields(pending.Error()), " "), ": ")
+	return strings.Join(parts[max(0, len(parts)-2):], ": ")
 }
