@@ -84,6 +84,18 @@ func TestHostKeys(t *testing.T) {
 	}
 }
 
+// reloadSSHD has sshd read its configuration anew and waits until another socket listens than before: until then the old one answers, and resets.
+const reloadSSHD = `socket() { awk '$2 ~ /:0016$/ && $4 == "0A" { print $10; exit }' /proc/net/tcp; }
+old=$(socket)
+kill -HUP "$(cat /run/sshd.pid)"
+for i in $(seq 600); do
+	new=$(socket)
+	[ -n "$new" ] && [ "$new" != "$old" ] && exit 0
+	sleep 0.05
+done
+echo "sshd did not come back" >&2
+exit 1`
+
 // TestHostCertificates: an authority of one type certifies host keys of another.
 func TestHostCertificates(t *testing.T) {
 	s := newServer(t)
@@ -104,7 +116,8 @@ func TestHostCertificates(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.WriteFile("/etc/ssh/cert.pub", string(ssh.MarshalAuthorizedKey(cert)), 0o644)
-		s.Shell(`grep -q ^HostCert /etc/ssh/sshd_config || sed -i "1iHostKey /etc/ssh/ssh_host_ecdsa_key\nHostCertificate /etc/ssh/cert.pub" /etc/ssh/sshd_config; kill -HUP $(cat /run/sshd.pid)`)
+		s.Shell(`grep -q ^HostCert /etc/ssh/sshd_config || sed -i "1iHostKey /etc/ssh/ssh_host_ecdsa_key\nHostCertificate /etc/ssh/cert.pub" /etc/ssh/sshd_config`)
+		s.Shell(reloadSSHD)
 		s.listening()
 	}
 	line := "@cert-authority 10.0.0.* " + string(ssh.MarshalAuthorizedKey(ca.PublicKey()))
