@@ -17,8 +17,7 @@ import (
 const again = `printf '%s\n' "$1" | cat - /etc/ssh/sshd_config >/etc/ssh/sshd_config.new
 mv /etc/ssh/sshd_config.new /etc/ssh/sshd_config
 /usr/sbin/sshd -t
-kill -HUP "$(pgrep -o -x sshd)"
-n=0; until ssh-keyscan -T 1 127.0.0.1 2>/dev/null | grep -q .; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done`
+` + reloadSSHD
 
 // TestOddHosts runs the shipped playbook on hosts that are not as one thinks: a server whose sshd forwards nothing and that has a second cluster, one whose cluster
 // is stopped, a client without psql, a client with one session a connection and a password for sudo.

@@ -185,8 +185,7 @@ func wrongKey(t *testing.T, f *fleet, offer []string) {
 	f.sh(t, "db1", `rm /etc/ssh/ssh_host_*
 ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 ssh-keygen -q -t ecdsa -N '' -f /etc/ssh/ssh_host_ecdsa_key
-kill -HUP "$(pgrep -o -x sshd)"`)
-	f.sh(t, "db1", "n=0; until ssh-keyscan -T 1 127.0.0.1 2>/dev/null | grep -q .; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done")
+`+reloadSSHD)
 	out := f.want(t, 4, []string{"db1.example.net", "host key", "pgfleet trust"}, offer...)
 	if !strings.Contains(out, "somebody") {
 		t.Errorf("it does not say what a wrong key can mean:\n%s", out)
