@@ -24,6 +24,7 @@ var doors = map[string][]string{
 	"playbooks":               {"playbooks", "inventory", "tasks", "transport"},
 	"playbooks/events":        {},
 	"lab":                     {"lab", "inventory"},
+	"lab/labtest":             {"lab", "transport"},
 	"cmd":                     {""},
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgfleet/pgfleet/lab"
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
 // made numbers this process's labs.
@@ -43,15 +44,9 @@ func Up(t testing.TB, o lab.Options) *lab.Lab {
 // Need skips the test where no lab can run, or fails it with CI=true.
 func Need(t testing.TB) {
 	t.Helper()
-	err := lab.Available()
-	if err == nil {
-		return
+	if err := lab.Available(); err != nil {
+		transporttest.Unable(t, err.Error())
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("lab tests must run in CI: %v", err)
-	}
-	fmt.Fprintf(os.Stderr, "SKIPPED for want of a lab: %s: %v\n", t.Name(), err)
-	t.Skip(err)
 }
 
 // Exec runs a command as root in a host and gives what it printed, without space around it; the test fails where the command does.
