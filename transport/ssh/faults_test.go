@@ -30,11 +30,11 @@ func (w *wire) Close() error {
 }
 
 // take says how many of n more bytes may pass.
-func (w *wire) take(count *int, limit, n int) int {
+func (w *wire) take(count, limit *int, n int) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if limit > 0 {
-		n = min(n, max(0, limit-*count))
+	if *limit > 0 {
+		n = min(n, max(0, *limit-*count))
 	}
 	*count += n
 	return n
@@ -50,7 +50,7 @@ func (w *wire) over() (int, error) {
 }
 
 func (w *wire) Write(b []byte) (int, error) {
-	n := w.take(&w.written, w.maxWrite, len(b))
+	n := w.take(&w.written, &w.maxWrite, len(b))
 	if n > 0 {
 		if n, err := w.Conn.Write(b[:n]); err != nil {
 			return n, err
@@ -64,7 +64,7 @@ func (w *wire) Write(b []byte) (int, error) {
 
 func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	if w.take(&w.read, w.maxRead, n) < n {
+	if w.take(&w.read, &w.maxRead, n) < n {
 		return w.over()
 	}
 	return n, err
@@ -131,6 +131,9 @@ func TestCutAnywhere(t *testing.T) {
 	if err != nil || n != 5 {
 		t.Fatal(n, err)
 	}
+	whole.mu.Lock()
+	written, read := whole.written, whole.read
+	whole.mu.Unlock()
 	complete := "a 1000\nb 100000\nc 1000"
 	check := func(what string, n int, err error) {
 		s.quiet()
@@ -151,15 +154,15 @@ func TestCutAnywhere(t *testing.T) {
 	}
 	points := 24
 	for i := 1; i < points; i++ {
-		_, n, err := run(whole.written*i/points, 0, false)
+		_, n, err := run(written*i/points, 0, false)
 		check("cut while sending", n, err)
-		_, n, err = run(0, whole.read*i/points, false)
+		_, n, err = run(0, read*i/points, false)
 		check("cut while receiving", n, err)
 	}
 	for i := 1; i < points; i += 3 {
-		_, n, err := run(whole.written*i/points, 0, true)
+		_, n, err := run(written*i/points, 0, true)
 		check("silent while sending", n, err)
-		_, n, err = run(0, whole.read*i/points, true)
+		_, n, err = run(0, read*i/points, true)
 		check("silent while receiving", n, err)
 	}
 }

@@ -16,6 +16,7 @@ mkdir -p run/lock run/sshd
 pivot_root . .
 umount -l .
 cd /
+echo "sandbox of pgfleet's tests" >/run/sandbox
 hostname "$2"
 printf "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s\n" "$2" >/etc/hosts
 ip link set lo up

@@ -64,9 +64,15 @@ func NewSandbox(tb testing.TB) *Sandbox {
 		tb.Fatalf("start a sandbox: %v %s", err, stderr.String())
 	}
 	sb := &Sandbox{tb: tb, pid: cmd.Process.Pid}
+	if out, err := sb.Command(context.Background(), "cat", "/run/sandbox").Output(); err != nil || string(out) != sandboxMark {
+		tb.Fatalf("enter a sandbox: it is not where commands run, so nothing may run: %q, %v", out, err)
+	}
 	sb.Conn = sb.Connect()
 	return sb
 }
+
+// sandboxMark is in a file that only a sandbox has.
+const sandboxMark = "sandbox of pgfleet's tests\n"
 
 func sandboxEnv() []string {
 	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "USER=root", "LOGNAME=root"}
@@ -82,7 +88,8 @@ func (sb *Sandbox) Path(path string) string {
 
 // Command prepares a command that runs as root inside.
 func (sb *Sandbox) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	enter := []string{"-t", strconv.Itoa(sb.pid), "-m", "-u", "-i", "-n", "-p", "--", name}
+	// With -r the root folder is the sandbox's own: without it, a test that itself runs below a chroot would end up in the machine's.
+	enter := []string{"-t", strconv.Itoa(sb.pid), "-m", "-u", "-i", "-n", "-p", "-r", "-w", "--", name}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 	cmd.Env = sandboxEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
