@@ -37,13 +37,13 @@ func serveCommand(c *net.UnixConn, r *reaper) {
 	}
 	if err != nil {
 		closeAll(files)
-		sendMessage(c, runAnswer{Error: err.Error()})
+		_ = sendMessage(c, runAnswer{Error: err.Error()})
 		return
 	}
 	pid, status, err := r.start(request.Argv, []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])})
 	closeAll(files)
 	if err != nil {
-		sendMessage(c, runAnswer{Error: err.Error()})
+		_ = sendMessage(c, runAnswer{Error: err.Error()})
 		return
 	}
 	gone := make(chan struct{})
@@ -53,7 +53,7 @@ func serveCommand(c *net.UnixConn, r *reaper) {
 	}()
 	select {
 	case s := <-status:
-		sendMessage(c, runAnswer{Code: exitCode(s)})
+		_ = sendMessage(c, runAnswer{Code: exitCode(s)})
 	case <-gone:
 		// The caller went away: the command goes with it, and its group.
 		_ = syscall.Kill(-pid, syscall.SIGKILL)

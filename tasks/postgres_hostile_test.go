@@ -71,7 +71,7 @@ func TestForgedServers(t *testing.T) {
 	if err := p.look(); err != nil {
 		t.Fatal(err)
 	}
-	clusters, err := Clusters(p.host)
+	_, err := Clusters(p.host)
 	if err == nil || !strings.Contains(err.Error(), "15/evil") {
 		t.Errorf("%v: the configuration that leads nowhere is not named", err)
 	}
@@ -79,7 +79,8 @@ func TestForgedServers(t *testing.T) {
 	if err := p.look(); err != nil {
 		t.Fatal(err)
 	}
-	if clusters, err = Clusters(p.host); err != nil || len(clusters) != 2 || clusters[0].OSUser != "postgres" || clusters[1].OSUser != "postgres" {
+	clusters, err := Clusters(p.host)
+	if err != nil || len(clusters) != 2 || clusters[0].OSUser != "postgres" || clusters[1].OSUser != "postgres" {
 		t.Errorf("%v %+v", err, clusters)
 	}
 	if out := p.Shell("cat /tmp/ran 2>/dev/null || true"); out != "" {

@@ -200,15 +200,4 @@ func (f *fleet) sh(t *testing.T, host, text string, args ...string) string {
 	return labtest.Exec(t, f.lab, host, append([]string{"sh", "-ec", text, "sh"}, args...)...)
 }
 
-// hosts are the short names with a prefix.
-func (f *fleet) hosts(prefix string) []string {
-	var names []string
-	for _, h := range f.lab.Hosts() {
-		if strings.HasPrefix(h.Short, prefix) {
-			names = append(names, h.Short)
-		}
-	}
-	return names
-}
-
 func (f *fleet) addr(t *testing.T, host string) string { return address(t, f.lab, host) }

@@ -189,7 +189,7 @@ func (s *Session) end(cause error) {
 	s.once.Do(func() {
 		s.cause = cause
 		close(s.closed)
-		s.pipes.Close()
+		_ = s.pipes.Close()
 	})
 }
 

@@ -25,7 +25,7 @@ func TestCauseOf(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Hour, reason)
 	defer cancel()
-	if err := causeOf(ctx, socket); err != error(socket) {
+	if err := causeOf(ctx, socket); !errors.Is(err, socket) {
 		t.Error(err)
 	}
 }

@@ -112,7 +112,7 @@ func unreachable(t transport.Target, err error) error {
 		return err
 	}
 	// The place is said already, and that it was dialled.
-	if op, ok := err.(*net.OpError); ok && op.Op == "dial" && op.Err != nil {
+	if op, ok := err.(*net.OpError); ok && op.Op == "dial" && op.Err != nil { //nolint:errorlint // what wraps it says something of its own
 		err = op.Err
 	}
 	out := fmt.Errorf("%w: %s: %w", transport.ErrUnreachable, address(t), err)
@@ -304,7 +304,7 @@ func (c *client) keepAlive(t transport.Target) {
 			}
 			waiting = true
 			go func() {
-				c.SendRequest("keepalive@openssh.com", true, nil)
+				_, _, _ = c.SendRequest("keepalive@openssh.com", true, nil)
 				answered <- struct{}{}
 			}()
 		}

@@ -188,6 +188,6 @@ func (f *staged) finish() {
 	}
 	f.file.Close()
 	if !f.placed {
-		f.server.Remove(f.temp)
+		_ = f.server.Remove(f.temp)
 	}
 }

@@ -115,8 +115,11 @@ func (c *conn) resolve(ctx context.Context, steps []transport.Step) error {
 
 func (c *conn) learn(names []string, r transport.Result) error {
 	lines := bytes.Split(bytes.TrimSuffix(r.Stdout, []byte("\n")), []byte("\n"))
-	if r.Err != nil || len(lines) != len(names) {
-		return fmt.Errorf("%w: look up users and groups: %q %v", errRefused, r.Stdout, r.Err)
+	if r.Err != nil {
+		return fmt.Errorf("%w: look up users and groups: %w", errRefused, r.Err)
+	}
+	if len(lines) != len(names) {
+		return fmt.Errorf("%w: look up users and groups: %q", errRefused, r.Stdout)
 	}
 	for i, name := range names {
 		// A name that is not there may be made by the next step.

@@ -42,7 +42,7 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 		return nil, err
 	}
 	nonce := rand.Text()
-	go io.Copy(io.Discard, pipes.Err)
+	go func() { _, _ = io.Copy(io.Discard, pipes.Err) }()
 	var sent sync.WaitGroup
 	sent.Go(func() { fmt.Fprintf(pipes.In, "%s%s\n%s\n", launchServer, nonce, user) })
 	in := &afterFirst{Writer: pipes.In, first: &sent, end: pipes.Close}
@@ -70,10 +70,10 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 			a.err = errors.New("it has no posix-rename or no fsync")
 		}
 		if a.err != nil {
-			pipes.Close()
+			_ = pipes.Close()
 			return nil, fmt.Errorf("%w: sftp-server: %w", errRefused, a.err)
 		}
-		s := &fileServer{Client: a.client, close: func() { pipes.Close(); a.client.Close() }}
+		s := &fileServer{Client: a.client, close: func() { _ = pipes.Close(); a.client.Close() }}
 		c.servers[user] = s
 		return s, nil
 	case <-ctx.Done():

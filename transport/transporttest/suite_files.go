@@ -199,7 +199,7 @@ func testReadFails(t *testing.T, h *host) {
 			continue
 		}
 		for _, class := range []error{transport.ErrNotExist, fs.ErrPermission} {
-			if errors.Is(r.Err, class) != (class == c.class) {
+			if errors.Is(r.Err, class) != (class == c.class) { //nolint:errorlint // both are the sentinels of this table
 				t.Errorf("%s: error %v, is %q: %v", c.name, r.Err, class, errors.Is(r.Err, class))
 			}
 		}
