@@ -77,7 +77,7 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 		c.servers[user] = s
 		return s, nil
 	case <-ctx.Done():
-		pipes.Close()
+		_ = pipes.Close()
 		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, context.Cause(ctx))
 	}
 }
