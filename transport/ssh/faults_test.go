@@ -170,7 +170,7 @@ func TestCutAnywhere(t *testing.T) {
 // TestSilence: a host that answers no more is given up after three keepalives, without a deadline from above.
 func TestSilence(t *testing.T) {
 	s := newServer(t)
-	s.target.KeepAlive = 100 * time.Millisecond
+	s.target.KeepAlive = 500 * time.Millisecond
 	opt, w := s.breaking(0, 0, true)
 	c, err := Dial(t.Context(), s.target, opt)
 	if err != nil {
