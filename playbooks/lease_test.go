@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/pgfleet/pgfleet/transport"
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
 // shells gives the POSIX shells of this machine as command words.
@@ -65,7 +66,7 @@ func withoutFlock(t *testing.T) string {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root: leases are root's")
+		transporttest.Unable(t, "needs root: leases are root's")
 	}
 }
 

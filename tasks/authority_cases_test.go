@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
 // authorityCase is one entry of testdata/authority/cases.yaml.
@@ -43,7 +44,7 @@ func TestAuthorityCases(t *testing.T) {
 
 func (c authorityCase) test(t *testing.T) {
 	if os.Getuid() != 0 && c.Dir != "" {
-		t.Skip("needs root")
+		transporttest.Unable(t, "needs root")
 	}
 	w := newCAWorld(t, pki.Authority{Name: "root", Host: "a", Subject: "CN=root", ValidFor: 2 * year, Dir: c.Dir})
 	if c.Dir != "" {

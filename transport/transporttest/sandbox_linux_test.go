@@ -73,7 +73,7 @@ ln -sf "$b" /bin/sh`,
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			if _, err := exec.LookPath("busybox"); name == "busybox" && err != nil {
-				t.Skip("busybox is not installed")
+				Unable(t, "busybox is not installed")
 			}
 			sb := NewSandbox(t)
 			sb.Shell(program)
