@@ -73,6 +73,7 @@ func writeBase(root, publicKey string) error {
 		{"/etc/nsswitch.conf", 0o644, 0, 0, nsswitch},
 		{"/etc/resolv.conf", 0o644, 0, 0, "# The lab has no name server.\n"},
 		{"/etc/motd", 0o644, 0, 0, ""},
+		{"/root", os.ModeDir | 0o700, 0, 0, ""},
 		{"/home/" + AdminUser, os.ModeDir | 0o700, opsID, opsID, ""},
 		{"/home/" + AdminUser + "/.ssh", os.ModeDir | 0o700, opsID, opsID, ""},
 		{"/home/" + AdminUser + "/.ssh/authorized_keys", 0o600, opsID, opsID, publicKey},

@@ -354,12 +354,17 @@ func TestUnreachable(t *testing.T) {
 			defer l.Close()
 			var dials atomic.Int32
 			go func() {
+				var held []net.Conn // a connection that nobody holds is closed when it is collected
 				for {
 					conn, err := l.Accept()
 					if err != nil {
+						for _, conn := range held {
+							conn.Close()
+						}
 						return
 					}
 					dials.Add(1)
+					held = append(held, conn)
 					c.serve(conn)
 				}
 			}()
