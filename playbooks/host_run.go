@@ -30,6 +30,8 @@ type hostRun struct {
 	left, changed, pending int
 	cells                  []tasks.Cell
 	took                   time.Duration
+	// held are changes that wait to be sent, or to be looked at, together with the next one.
+	held []heldTask
 
 	end atomic.Pointer[ending]
 	// signed: an authority on it signed for another host.

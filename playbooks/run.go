@@ -201,15 +201,19 @@ func (r *runner) each(ctx context.Context, hosts []*hostRun, work func(context.C
 	}
 }
 
-// work does a play's tasks to one host, until one fails or the run is stopped.
+// work does a play's tasks to one host, until one fails or the run is stopped. What was held back goes out in any case: it has begun.
 func (r *runner) work(ctx context.Context, h *hostRun, play string, list []PlannedTask) {
+	var t *taskRun
 	for i := range list {
 		if h.ending() != nil || stopped(ctx, r.opt.Stop) {
-			return
+			break
 		}
 		h.left--
-		t := &taskRun{r: r, h: h, play: play, task: &list[i]}
+		t = &taskRun{r: r, h: h, play: play, task: &list[i], last: i == len(list)-1}
 		t.run(ctx)
+	}
+	if t != nil {
+		t.flush(ctx)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -17,9 +18,13 @@ type taskRun struct {
 	h    *hostRun
 	play string
 	task *PlannedTask
+	// last: no task of the play follows on this host.
+	last bool
 
-	// event is what will be told of it.
+	// event is what will be told of it; held: not yet, the change waits for company.
 	event events.Event
+	held  bool
+	began time.Time
 }
 
 // label names the task to the user.
@@ -30,22 +35,38 @@ func (t *taskRun) label() string {
 	return t.task.Kind
 }
 
-// run does the task and tells how it went.
+// run does the task and tells how it went, unless its change is held.
 func (t *taskRun) run(ctx context.Context) {
+	t.began = t.r.opt.Now()
+	change, pending, ok := t.look(ctx)
+	if !ok {
+		return
+	}
 	base := events.Event{Play: t.play, Task: t.label(), Host: t.h.inv.Name, Data: map[string]any{"kind": t.task.Kind}}
 	base.Type = events.TaskStarted
 	t.r.tell.tell(base)
-	began := t.r.opt.Now()
 	t.event = base
 	t.event.Type, t.event.Kind = events.Task, events.OK
 	t.event.Data = map[string]any{"kind": t.task.Kind}
 	defer func() {
-		t.event.TookMS = t.r.opt.Now().Sub(began).Milliseconds()
-		t.r.tell.tell(t.event)
+		if !t.held {
+			t.told()
+		}
 	}()
-	if err := t.do(ctx); err != nil {
+	err := t.do(ctx, change, pending)
+	if errors.Is(err, errEarlier) || !t.held && !t.flush(ctx) {
+		t.notBegun()
+		return
+	}
+	if err != nil {
 		t.ended(t.r.fail(ctx, t.h, t.label(), err))
 	}
+}
+
+// told tells the task's event.
+func (t *taskRun) told() {
+	t.event.TookMS = t.r.opt.Now().Sub(t.began).Milliseconds()
+	t.r.tell.tell(t.event)
 }
 
 // ended lets the task's event show what ended the host.
@@ -53,9 +74,23 @@ func (t *taskRun) ended(e *ending) {
 	t.event.Kind, t.event.Reason, t.event.Hint = e.kind, e.reason, e.hint
 }
 
-// do looks for what is to be changed and changes it; what it gives is the host's end.
-func (t *taskRun) do(ctx context.Context) error {
-	change, err := t.task.Task.Check(ctx, t.h.host)
+// look asks the task what is to be changed. Only a change is believed on what is foreseen; for everything else, what is held goes out
+// first. ok is false when that ended the host. err is a refusal, or ErrPending.
+func (t *taskRun) look(ctx context.Context) (change *tasks.Change, err error, ok bool) {
+	change, err = t.task.Task.Check(ctx, t.h.host)
+	_, verifies := t.task.Task.(tasks.Verifier)
+	if len(t.h.held) == 0 || change != nil && err == nil && !verifies && t.r.blockedBy(t.h) == "" {
+		return change, err, true
+	}
+	if !t.flush(ctx) {
+		return nil, nil, false
+	}
+	change, err = t.task.Task.Check(ctx, t.h.host)
+	return change, err, true
+}
+
+// do carries out what the look has found; what it gives is the host's end.
+func (t *taskRun) do(ctx context.Context, change *tasks.Change, err error) error {
 	pending := errors.Is(err, tasks.ErrPending)
 	if err != nil && !pending {
 		return err
@@ -111,12 +146,15 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 			err = fmt.Errorf("prove: %w", err)
 		}
 	}
+	if t.held {
+		return nil
+	}
 	if err == nil {
 		t.event.Kind = events.Changed
 		t.h.changed++
 		return nil
 	}
-	if proves && t.h.doer.changed() > before && ctx.Err() == nil && !errors.Is(err, transport.ErrUnreachable) {
+	if proves && !errors.Is(err, errEarlier) && t.h.doer.changed() > before && ctx.Err() == nil && !errors.Is(err, transport.ErrUnreachable) {
 		return t.rollBack(ctx, prover, change, err)
 	}
 	return err
@@ -133,37 +171,33 @@ func (t *taskRun) prove(ctx context.Context, prover tasks.Prover) error {
 	return err
 }
 
-// carryOut applies, sends the closing steps with the probes that show their effect, and checks again.
+// carryOut applies, sends the closing steps with the probes that show their effect, and checks again; or holds them back for the next task.
 func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
-	closing, err := change.Apply(ctx, t.h.doer)
+	closing, err := change.Apply(ctx, companion{t.h.doer, t})
 	if err != nil {
 		return err
 	}
-	steps := append(closing[:len(closing):len(closing)], t.h.fresh(t.task.Task, change.Touches)...)
-	var results []transport.Result
-	if len(steps) > 0 {
-		if results, err = t.h.doer.Do(ctx, steps...); err != nil {
-			return err
-		}
+	if t.mayHold(change) {
+		t.hold(change, closing)
+		return nil
+	}
+	results, err := t.together(ctx, append(closing[:len(closing):len(closing)], t.probes(change.Touches)...))
+	if err != nil {
+		return err
 	}
 	n := min(len(closing), len(results))
-	if change.Then != nil {
-		if err := change.Then(results[:n]); err != nil {
-			return err
+	own := heldTask{run: t, change: change, closing: closing}
+	if err := own.worked(results[:n]); err != nil {
+		if !t.flush(ctx) {
+			return errEarlier
 		}
-	}
-	if err := transport.Failed(closing, results[:n]); err != nil {
 		return err
 	}
 	t.h.host.View.Put(results[n:]...)
-	again, err := t.task.Task.Check(ctx, t.h.host)
-	if err != nil {
-		return fmt.Errorf("after the change: %w", err)
+	if !t.settle(ctx) {
+		return errEarlier
 	}
-	if again != nil {
-		return fmt.Errorf("still wants: %s", again.Summary)
-	}
-	return nil
+	return t.settled(ctx, false)
 }
 
 // rollBack brings the files of before back and has them proved. The host ends as rolled back, or as failed when that did not work.

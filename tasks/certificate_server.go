@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	_ "embed"
+	"encoding/pem"
 	"fmt"
 	"path"
 	"strings"
@@ -49,6 +50,7 @@ func serverLook(h *Host, clusters []*Cluster) (*look, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at /etc/pgfleet on %s: %w", h.Name, err)
 	}
+	h.View.ahead(keyServer, l)
 	for _, c := range clusters {
 		for _, p := range []string{"/etc/pgfleet", c.Dir, c.Dir + "/v"} {
 			if err := refuseEntry(h, l.entry(p), 0); err != nil {
@@ -226,15 +228,35 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 		}
 	}
 	c.Summary = strings.Join(titles, "; ")
-	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
-		certs, err := t.issueAll(ctx, do, h, by, plans)
-		if err != nil {
+	var certs []*x509.Certificate
+	c.Apply = func(ctx context.Context, do Doer) (_ []transport.Step, err error) {
+		if certs, err = t.issueAll(ctx, do, h, by, plans); err != nil {
 			return nil, err
 		}
 		return t.serverClosing(h, by, work, certs), nil
 	}
+	c.Foresee = func(v *View) {
+		v.Foresee(keyServer, nil)
+		for i, w := range work {
+			v.foreseeCluster(w.c, func(seen *Cluster) { t.foreseeServer(h, seen, w, by, certs[i]) })
+		}
+	}
 	c.Then = t.applied(plans)
 	return c
+}
+
+// foreseeServer is the effect of serverClosing on a cluster; cert is nil where none was issued.
+func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, by *issuing, cert *x509.Certificate) {
+	set := t.settings(w)
+	c.foreseeSettings(h.Fleet.Run, set)
+	if cert == nil {
+		if cert = w.plan.version(w.plan.Gen).leaf(); cert == nil {
+			return
+		}
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: cert.RawSubjectPublicKeyInfo})
+	c.foreseeFile(set["ssl_cert_file"], 0o644, by.served(cert))
+	c.foreseeFile(set["ssl_key_file"], 0o640, key)
 }
 
 // serverClosing writes the certificates of all clusters, then opens, checks and switches one cluster after the other.

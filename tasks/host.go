@@ -3,6 +3,7 @@ package tasks
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -99,17 +100,18 @@ func (f *Fleet) Clients(server string) []*Host {
 
 // View is what is known of one host: results of probes by key. It is safe for concurrent use.
 type View struct {
-	mu      sync.RWMutex
-	results map[string]transport.Result
-	planned map[string]bool
+	mu       sync.RWMutex
+	results  map[string]transport.Result
+	planned  map[string]bool
+	foreseen map[string][]func(seen any)
 }
 
-// Get gives a probe's result. ErrPending when it was never looked at, or (with --check) an earlier task of this run would change it.
+// Get gives a probe's result. ErrPending when it was never looked at, or a change on its way makes it stale in a way that nobody foresees.
 func (v *View) Get(key string) (transport.Result, error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	r, ok := v.results[key]
-	if !ok {
+	if !ok || slices.ContainsFunc(v.foreseen[key], func(edit func(any)) bool { return edit == nil }) {
 		return r, fmt.Errorf("%s: %w", key, ErrPending)
 	}
 	return r, nil
@@ -125,7 +127,28 @@ func (v *View) Put(results ...transport.Result) {
 	for _, r := range results {
 		if r.Key != "" {
 			v.results[r.Key] = r
+			delete(v.foreseen, r.Key)
 		}
+	}
+}
+
+// Foresee notes what a change that was not sent yet will have made of what a key shows. edit gets what was read under that key, in the form that the
+// key's reader gives it ([]*Cluster, *look), each time that it is read, until the key is looked at again. nil: nobody can say; Get gives ErrPending.
+func (v *View) Foresee(key string, edit func(seen any)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.foreseen == nil {
+		v.foreseen = map[string][]func(any){}
+	}
+	v.foreseen[key] = append(v.foreseen[key], edit)
+}
+
+// ahead edits what was read under a key as changes on their way will have made it.
+func (v *View) ahead(key string, seen any) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, edit := range v.foreseen[key] {
+		edit(seen)
 	}
 }
 

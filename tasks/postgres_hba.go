@@ -105,6 +105,7 @@ func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
 	change := &Change{Touches: []string{KeyPostgres}}
 	var steps []transport.Step
 	var titles []string
+	var work []*hbaWork
 	for _, c := range clusters {
 		if !c.Running {
 			continue
@@ -116,6 +117,7 @@ func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
 		if w == nil {
 			continue
 		}
+		work = append(work, w)
 		steps = append(steps, w.steps()...)
 		titles = append(titles, w.summary(t))
 		change.Diff += w.diff()
@@ -125,6 +127,11 @@ func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	change.Summary = strings.Join(titles, "; ")
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	change.Foresee = func(v *View) {
+		for _, w := range work {
+			v.foreseeCluster(w.c, func(seen *Cluster) { seen.foreseeHBA(h.Fleet.Run, []byte(w.after)) })
+		}
+	}
 	return change, nil
 }
 

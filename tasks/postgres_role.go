@@ -80,6 +80,11 @@ func (t *postgresRole) Check(_ context.Context, h *Host) (*Change, error) {
 			t.noteSet(order, work, results)
 			return nil
 		},
+		Foresee: func(v *View) {
+			for _, c := range order {
+				v.foreseeCluster(c, func(seen *Cluster) { seen.foreseeRoles(work[c]) })
+			}
+		},
 	}, nil
 }
 

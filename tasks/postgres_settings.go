@@ -120,6 +120,7 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	change := &Change{Touches: []string{KeyPostgres}}
 	var steps []transport.Step
 	var titles []string
+	var work []*Cluster
 	for _, c := range clusters {
 		missing, err := t.missing(h, c)
 		if err != nil {
@@ -128,6 +129,7 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 		if len(missing) == 0 {
 			continue
 		}
+		work = append(work, c)
 		steps = append(steps, settingsSteps(h, c, t.Settings)...)
 		titles = append(titles, fmt.Sprintf("set %s for cluster %s%s", strings.Join(missing, ", "), c.ID, whenInForce(c, missing)))
 		file := c.Dir + "/" + settingsFile
@@ -141,6 +143,11 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	change.Summary = strings.Join(titles, "; ")
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	change.Foresee = func(v *View) {
+		for _, c := range work {
+			v.foreseeCluster(c, func(seen *Cluster) { seen.foreseeSettings(h.Fleet.Run, t.Settings) })
+		}
+	}
 	return change, nil
 }
 

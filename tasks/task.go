@@ -38,6 +38,10 @@ type Change struct {
 	// Touches; most changes need nothing but closing steps and never call do. Stopped anywhere, Check and Apply
 	// again still end in the wanted state.
 	Apply func(ctx context.Context, do Doer) (closing []transport.Step, err error)
+	// Foresee, if not nil, notes in the view (View.Foresee) what the change will have made of it, so that the host's next task can be checked, and both
+	// be sent in one round trip; it is called after Apply. Each of them is checked again on what is found afterwards. nil: the change is sent, and its
+	// effect seen, before the next task is looked at.
+	Foresee func(v *View)
 	// Then, if not nil, sees the results of the closing steps (same length unless one failed) before Check is asked
 	// again. It gives the error that the user should read, or nil.
 	Then func(results []transport.Result) error

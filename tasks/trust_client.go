@@ -203,6 +203,11 @@ func (t *trustTask) clientChange(work []*trustWork) *Change {
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		return t.clientClosing(work), nil
 	}
+	c.Foresee = func(v *View) {
+		for _, w := range work {
+			v.Foresee(identityKey(w.st.ID), func(seen any) { w.foresee(seen.(*look)) })
+		}
+	}
 	return c
 }
 

@@ -186,6 +186,18 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 		}
 		return steps, nil
 	}
+	c.Foresee = func(v *View) {
+		v.Foresee(keyServer, nil)
+		for _, w := range work {
+			v.foreseeCluster(w.c, func(seen *Cluster) {
+				seen.foreseeSettings(h.Fleet.Run, w.set)
+				seen.foreseeFile(w.set["ssl_ca_file"], 0o644, w.roots)
+				if w.lists != nil {
+					seen.foreseeFile(w.set["ssl_crl_file"], 0o644, w.lists)
+				}
+			})
+		}
+	}
 	return c
 }
 

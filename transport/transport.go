@@ -1,7 +1,7 @@
 // Package transport says what a connection to one host can do and how it fails.
 //
 // Nothing here knows about certificates or PostgreSQL. Implementations: transport/ssh (the real one) and
-// transport/transporttest (a fake); both pass the suite in transport/transporttest.
+// transport/transporttest (a host without SSH, for tests); both pass the suite there.
 package transport
 
 import (
