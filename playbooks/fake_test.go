@@ -110,7 +110,7 @@ type put struct {
 	Key   string `param:"key,required" doc:"name of the value"`
 	Value string `param:"value" doc:"what it shall be"`
 	// How says what happens besides.
-	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel" doc:"what happens"`
+	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks" doc:"what happens"`
 	// On: only on this host the how is meant.
 	On string `param:"on" doc:"host"`
 
@@ -141,21 +141,42 @@ func (t *put) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
 	case "pending":
 		return nil, fmt.Errorf("certificate of ca: %w", tasks.ErrPending)
 	}
-	if string(seen.Stdout) == t.Value && t.how(h) != "stubborn" {
+	value := string(seen.Stdout)
+	h.View.Foreseen("v."+t.Key, &value)
+	if value == t.Value && t.how(h) != "stubborn" {
 		return nil, nil
 	}
-	return &tasks.Change{Summary: "set " + t.Key, Diff: "+" + t.Value, Touches: []string{"v." + t.Key},
-		Apply: func(ctx context.Context, _ tasks.Doer) ([]transport.Step, error) { return t.apply(ctx, h) },
+	change := &tasks.Change{Summary: "set " + t.Key, Diff: "+" + t.Value, Touches: []string{"v." + t.Key},
+		Apply: func(ctx context.Context, do tasks.Doer) ([]transport.Step, error) { return t.apply(ctx, h, do) },
 		Then: func([]transport.Result) error {
 			if t.how(h) == "then" {
 				return errors.New("the host says no")
 			}
 			return nil
-		}}, nil
+		}}
+	if how := t.how(h); how == "ahead" || how == "mistaken" {
+		change.Foresee = func(v *tasks.View) {
+			v.Foresee("v."+t.Key, func(seen any) {
+				if *seen.(*string) = t.Value; how == "mistaken" {
+					*seen.(*string) = "something else"
+				}
+			})
+		}
+	}
+	return change, nil
 }
 
-func (t *put) apply(ctx context.Context, h *tasks.Host) ([]transport.Step, error) {
+func (t *put) apply(ctx context.Context, h *tasks.Host, do tasks.Doer) ([]transport.Step, error) {
 	switch t.how(h) {
+	case "asks":
+		steps := []transport.Step{{Argv: []string{"set", t.Key + " asked", t.Value}}}
+		results, err := do.Do(ctx, steps...)
+		if err != nil {
+			return nil, err
+		}
+		if err := transport.Failed(steps, results); err != nil {
+			return nil, err
+		}
 	case "sign":
 		if _, err := h.Fleet.CA.Issue(ctx, "ca", tasks.IssueRequest{Host: h.Name}); err != nil {
 			return nil, fmt.Errorf("sign: %w", err)

@@ -104,8 +104,14 @@ func (w *world) checkEvents(out *Outcome) {
 	if first.Type != events.RunStarted || last.Type != events.RunFinished || last.Data["exit_code"] != out.Exit {
 		w.t.Errorf("first %+v, last %+v, exit %d", first, last, out.Exit)
 	}
-	hosts, counts := map[string]int{}, map[string]int{}
+	hosts, counts, begun := map[string]int{}, map[string]int{}, map[string]int{}
 	for i, e := range w.events {
+		switch e.Type {
+		case events.TaskStarted:
+			begun[e.Host]++
+		case events.Task:
+			begun[e.Host]--
+		}
 		if e.Seq != int64(i+1) || e.V != 1 || e.Run != w.opt.Run || e.Time.IsZero() {
 			w.t.Errorf("event %d: %+v", i, e)
 		}
@@ -115,6 +121,11 @@ func (w *world) checkEvents(out *Outcome) {
 			if got := out.Hosts[e.Host]; got.Kind != e.Kind || got.Reason != e.Reason {
 				w.t.Errorf("event %+v, outcome %+v", e, got)
 			}
+		}
+	}
+	for name, n := range begun {
+		if n != 0 {
+			w.t.Errorf("%s: %d tasks more began than ended", name, n)
 		}
 	}
 	for name, n := range hosts {

@@ -181,6 +181,7 @@ func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
 		t.hold(change, closing)
 		return nil
 	}
+	shared := len(t.h.held) > 0
 	results, err := t.together(ctx, append(closing[:len(closing):len(closing)], t.probes(change.Touches)...))
 	if err != nil {
 		return err
@@ -197,7 +198,7 @@ func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
 	if !t.settle(ctx) {
 		return errEarlier
 	}
-	return t.settled(ctx, false)
+	return t.settled(ctx, shared)
 }
 
 // rollBack brings the files of before back and has them proved. The host ends as rolled back, or as failed when that did not work.

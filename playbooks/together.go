@@ -139,13 +139,12 @@ func (t *taskRun) flush(ctx context.Context) bool {
 	return t.settle(ctx)
 }
 
-// settle checks everything held on what was found after it, and tells how it went. What was planned on something foreseen that came
-// otherwise is done once more, on what is there. False: one of them ended the host.
+// settle checks everything held on what was found after it, and tells how it went. False: one of them ended the host.
 func (t *taskRun) settle(ctx context.Context) bool {
 	held := t.h.held
 	t.h.held = nil
 	for i, e := range held {
-		if err := e.run.settled(ctx, i > 0); err != nil {
+		if err := e.run.settled(ctx, true); err != nil {
 			t.h.held = held[i:]
 			t.lose(ctx, 0, err)
 			return false
@@ -157,15 +156,16 @@ func (t *taskRun) settle(ctx context.Context) bool {
 	return true
 }
 
-// settled checks again after the change. foreseen: the change was planned on what was foreseen only, and may be planned anew.
-func (t *taskRun) settled(ctx context.Context, foreseen bool) error {
+// settled checks again after the change. shared: the round trip was shared with other changes, and when one of them made something else of it (it
+// was foreseen wrongly, or wants the same thing otherwise) the task is done once more, on what is there.
+func (t *taskRun) settled(ctx context.Context, shared bool) error {
 	again, err := t.task.Task.Check(ctx, t.h.host)
 	switch {
 	case err != nil:
 		return fmt.Errorf("after the change: %w", err)
 	case again == nil:
 		return nil
-	case foreseen:
+	case shared:
 		t.event.Summary, t.event.Diff, t.last = again.Summary, again.Diff, true
 		return t.carryOut(ctx, again)
 	}

@@ -50,7 +50,7 @@ func serverLook(h *Host, clusters []*Cluster) (*look, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at /etc/pgfleet on %s: %w", h.Name, err)
 	}
-	h.View.ahead(keyServer, l)
+	h.View.Foreseen(keyServer, l)
 	for _, c := range clusters {
 		for _, p := range []string{"/etc/pgfleet", c.Dir, c.Dir + "/v"} {
 			if err := refuseEntry(h, l.entry(p), 0); err != nil {

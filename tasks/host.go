@@ -143,8 +143,8 @@ func (v *View) Foresee(key string, edit func(seen any)) {
 	v.foreseen[key] = append(v.foreseen[key], edit)
 }
 
-// ahead edits what was read under a key as changes on their way will have made it.
-func (v *View) ahead(key string, seen any) {
+// Foreseen edits what was read under a key as changes on their way will have made it.
+func (v *View) Foreseen(key string, seen any) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	for _, edit := range v.foreseen[key] {

@@ -80,7 +80,7 @@ func stateOf(h *Host, id Identity) (*identityState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at the files of %s: %w", who, err)
 	}
-	h.View.ahead(identityKey(id), l)
+	h.View.Foreseen(identityKey(id), l)
 	if !path.IsAbs(l.Home) || strings.ContainsFunc(l.Home, unicode.IsControl) {
 		return nil, fmt.Errorf("%w: the home directory of %s is %q", ErrRefused, who, l.Home)
 	}

@@ -60,7 +60,7 @@ func Clusters(h *Host) ([]*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
 	}
-	h.View.ahead(KeyPostgres, found)
+	h.View.Foreseen(KeyPostgres, found)
 	chosen, err := chooseClusters(h, found)
 	if err != nil {
 		return nil, err
