@@ -70,7 +70,8 @@ func criteria(args []string) (out []criterion, ok bool) {
 		c := criterion{name: strings.ToLower(strings.TrimPrefix(flat[i], "!")), negated: strings.HasPrefix(flat[i], "!")}
 		switch c.name {
 		case "all":
-			if len(flat) > 1 {
+			// The last one, with one condition before it at most.
+			if len(out) > 1 || i+1 < len(flat) {
 				return nil, false
 			}
 		case "canonical", "final":
