@@ -3,6 +3,7 @@ package tasks
 import (
 	"path"
 	"slices"
+	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -32,7 +33,7 @@ func (c *Cluster) foreseeCopy(run string) {
 // foreseeSettings is settingsSteps' effect: our file has these settings besides its others, and a reload would bring them into force.
 func (c *Cluster) foreseeSettings(run string, set map[string]string) {
 	all := mergeSettings(c, set)
-	c.Ours, c.OursTime = postgres.RenderSettings(all), c.Now
+	c.Ours, c.OursTime = postgres.RenderSettings(all), c.soon()
 	file := c.Dir + "/" + settingsFile
 	if !includedLast(c) {
 		c.Config = append(slices.Clone(c.Config), "\n"+postgres.IncludeLine(file)+"\n"...)
@@ -54,15 +55,23 @@ func (c *Cluster) foreseeSettings(run string, set map[string]string) {
 	c.foreseeCopy(run)
 }
 
+// soon is the time of a file that is about to be written: later than the last reload, which may lie in the same second as the look.
+func (c *Cluster) soon() time.Time {
+	if c.Now.After(c.LoadTime) {
+		return c.Now
+	}
+	return c.LoadTime.Add(time.Microsecond)
+}
+
 // foreseeFile is a file of root's that the server reads.
 func (c *Cluster) foreseeFile(path string, mode uint32, data []byte) {
-	c.Files[path] = HostFile{Path: path, Owner: "root", Group: c.OSGroup, Mode: mode, ModTime: c.Now, Bytes: data, Readable: true}
+	c.Files[path] = HostFile{Path: path, Owner: "root", Group: c.OSGroup, Mode: mode, ModTime: c.soon(), Bytes: data, Readable: true}
 }
 
 // foreseeHBA is the effect of hbaSteps on pg_hba.conf.
 func (c *Cluster) foreseeHBA(run string, text []byte) {
 	f := c.ConfigFiles[c.HBAFile]
-	f.Bytes, f.ModTime = text, c.Now
+	f.Bytes, f.ModTime = text, c.soon()
 	c.ConfigFiles[c.HBAFile], c.HBA = f, text
 	c.foreseeCopy(run)
 }
