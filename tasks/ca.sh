@@ -28,6 +28,9 @@ IFS='
 PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
 LC_ALL=C
 export PATH LC_ALL
+# The machine's own authorities take openssl longer to load than all the rest, and have no say here.
+SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
+export SSL_CERT_FILE SSL_CERT_DIR
 unset OPENSSL_CONF
 
 nl='

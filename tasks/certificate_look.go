@@ -20,12 +20,8 @@ var certificateLookProgram string
 
 // look is what a probe made with certificate_look.sh saw.
 type look struct {
-	// Now is the host's clock. UID, User and Group are who looked.
-	Now         time.Time
-	UID         int
-	User, Group string
-	// OpenSSL is the text of openssl version.
-	OpenSSL string
+	// UID is who looked.
+	UID int
 	// Home, Psql and PsqlVersion are an identity's.
 	Home, Psql, PsqlVersion string
 	// Block is ours in the service file, with its first and last line; Markers the order in which those lines occur ("be": once each).
@@ -146,10 +142,6 @@ func parseLook(out []byte) (*look, error) {
 // set records one line; last is the entry that it may belong to.
 func (l *look) set(last *entry, word, rest string) error {
 	switch word {
-	case "user":
-		l.User = rest
-	case "group":
-		l.Group = rest
 	case "actor":
 		// Root says it first; what comes later may come from the actor.
 		if l.told {
@@ -170,16 +162,12 @@ func (l *look) set(last *entry, word, rest string) error {
 		l.Sum = rest
 	case "markers":
 		l.Markers = rest
-	case "now", "uid":
-		n, err := strconv.ParseInt(rest, 10, 64)
+	case "uid":
+		n, err := strconv.Atoi(rest)
 		if err != nil {
-			return fmt.Errorf("%s %q is not a number", word, rest)
+			return fmt.Errorf("uid %q is not a number", rest)
 		}
-		if word == "uid" {
-			l.UID = int(n)
-		} else {
-			l.Now = time.Unix(n, 0)
-		}
+		l.UID = n
 	case "encrypted":
 		if last == nil {
 			return errors.New("no path before it")
@@ -201,8 +189,6 @@ func (l *look) setText(last *entry, word string, text []byte) error {
 	}
 	line := strings.TrimSuffix(string(text), "\n")
 	switch word {
-	case "openssl":
-		l.OpenSSL = line
 	case "home":
 		l.Home = line
 	case "psql":

@@ -2,8 +2,8 @@
 LC_ALL=C
 export LC_ALL
 umask 077
-if command -v base64 >/dev/null 2>&1; then
-	b64() { base64 | tr -d '\n'; }
+if base64 -w 0 </dev/null >/dev/null 2>&1; then
+	b64() { base64 -w 0; }
 else
 	b64() { openssl base64 -A; }
 fi
@@ -59,8 +59,4 @@ versions() {
 		entry "$v/$2.crt" pem
 	done
 }
-printf 'now %s\n' "$(date +%s)"
 printf 'uid %s\n' "$(id -u)"
-printf 'user %s\n' "$(id -un)"
-printf 'group %s\n' "$(id -gn)"
-openssl version 2>&1 | say openssl

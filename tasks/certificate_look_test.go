@@ -6,7 +6,7 @@ import (
 )
 
 func FuzzParseLook(f *testing.F) {
-	f.Add([]byte("now 1\nuid 0\nuser root\nentry file a b 600 1 0 5 /x\npub LS0t\nentry absent - - 0 0 0 0 /y\nlisted /z\nresolved a 1.2.3.4\ndone\n"))
+	f.Add([]byte("uid 0\nentry file a b 600 1 0 5 /x\npub LS0t\nentry absent - - 0 0 0 0 /y\nlisted /z\nresolved a 1.2.3.4\ndone\n"))
 	f.Add([]byte("entry link a b 777 1 0 5 /x\nlink L2V0Yw==\nencrypted\nmarkers be\nblock W2FdCg==\nothers W2Jd\ndone\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		l, err := parseLook(out)

@@ -269,7 +269,7 @@ func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork
 			transport.Step{Key: "open " + w.plan.Title, Shell: certificateCheckProgram + certificateInstallProgram,
 				Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}},
 			transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
-				Argv: []string{v + "/server.key", v + "/server.crt"}})
+				Argv: []string{v + "/server.key", v + "/server.crt", v + "/issuer.crt"}})
 		if t.TLSDir == "data" {
 			keep := ""
 			if t.Existing == "replace" || t.Existing == "overlap" {

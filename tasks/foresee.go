@@ -95,10 +95,10 @@ func (c *Cluster) foreseeRoles(list []roleWork) {
 // foresee is the effect of clientClosing on what an identity's probe sees.
 func (w *trustWork) foresee(l *look) {
 	base := w.st.Base
-	l.put(&entry{Kind: "dir", Path: base, Owner: l.User, UID: l.UID, Mode: 0o700})
+	l.put(&entry{Kind: "dir", Path: base, UID: l.UID, Mode: 0o700})
 	l.Listed[base] = true
 	file := func(path string, data []byte) {
-		l.put(&entry{Kind: "file", Path: path, Owner: l.User, UID: l.UID, Mode: 0o600, Size: len(data), PEM: data, Text: string(data)})
+		l.put(&entry{Kind: "file", Path: path, UID: l.UID, Mode: 0o600, Size: len(data), PEM: data, Text: string(data)})
 	}
 	file(base+"/root.crt", w.roots)
 	if w.lists != nil {

@@ -1,14 +1,25 @@
 # Shared by the programs that change a cluster. Set by each of them first: owner (the cluster's OS user).
 LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
-export LC_ALL PATH
+# The machine's own authorities take openssl longer to load than all the rest.
+SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
+export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
 umask 077
 me=$(id -un)
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
+as_for=
+ids() { # ids USER: sets as_uid and as_gid
+  [ "$as_for" != "$1" ] || return 0
+  as_line=$(getent passwd "$1") || return 1
+  as_line=${as_line#*:*:}
+  as_uid=${as_line%%:*} as_line=${as_line#*:} as_for=$1
+  as_gid=${as_line%%:*}
+}
 as() { # as USER WORD… Its standard output must be a pipe or /dev/null: whoever keeps that of the connection could add to what root prints later
   as_user=$1
   shift
   if [ "$as_user" = "$me" ]; then "$@"
+  elif [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$as_user"; then setpriv --reuid "$as_uid" --regid "$as_gid" --init-groups -- "$@"
   elif command -v runuser >/dev/null 2>&1; then runuser -u "$as_user" -- "$@"
   else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
   fi
@@ -90,7 +101,8 @@ ask() { # ask BINDIR SOCKETDIR PORT <sql
 check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it
   as "$owner" /bin/sh -c '
     wrong() { printf "%s\n" "$*" >&2; exit 1; }
-    readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $(id -un) sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $(id -un)"; }
+    me=$(id -un)
+    readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $me sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $me"; }
     cert=$1 key=$2 ca=$3 crl=$4
     if [ -n "$cert" ]; then
       readable certificate "$cert"
@@ -98,10 +110,10 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
       of_cert=$(openssl x509 -in "$cert" -noout -pubkey 2>/dev/null) || wrong "certificate $cert is not a certificate in PEM form"
       set -- $(stat -L -c "%U %a" -- "$key") "$5"
       case $1,$2 in
-      "$(id -un)",[0-7]00) ;;
+      "$me",[0-7]00) ;;
       root,[0-7][04]0) ;;
-      root,* | "$(id -un)",*) wrong "private key $key has mode $2: at most 0600 when $(id -un) owns it, 0640 when root does" ;;
-      *) wrong "private key $key belongs to $1: the server wants $(id -un) or root" ;;
+      root,* | "$me",*) wrong "private key $key has mode $2: at most 0600 when $me owns it, 0640 when root does" ;;
+      *) wrong "private key $key belongs to $1: the server wants $me or root" ;;
       esac
       if [ "$3" != yes ]; then
         of_key=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null) ||
@@ -122,11 +134,4 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
 }
 setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
   sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"
-}
-signal() { # signal DATADIR: SIGHUP to its postmaster, as the user who owns it, so that a forged postmaster.pid reaches nobody else
-  as "$owner" /bin/sh -c '
-    { read -r pid <"$1/postmaster.pid"; } 2>/dev/null || { echo "$1/postmaster.pid cannot be read" >&2; exit 1; }
-    [ "/proc/$pid/cwd" -ef "$1" ] || { echo "process $pid of $1/postmaster.pid is not the server" >&2; exit 1; }
-    kill -HUP "$pid"
-  ' sh "$1" >/dev/null
 }

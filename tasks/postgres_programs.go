@@ -22,8 +22,6 @@ var (
 	undoCopyProgram string
 	//go:embed undo_back.sh
 	undoBackProgram string
-	//go:embed undo_reload.sh
-	undoReloadProgram string
 	//go:embed undo_proving.sh
 	undoProvingProgram string
 	//go:embed undo_proved.sh

@@ -14,6 +14,8 @@ type postgresReload struct {
 	WithProof bool `param:"prove" default:"yes" doc:"see the served certificate, the authorities asked for, TLS versions and test certificates from a new connection; files of before come back when that fails"`
 
 	notes []string
+	// reloaded are the clusters that this task has had reloaded already.
+	reloaded map[string]bool
 }
 
 var _ = register(Kind{
@@ -22,7 +24,7 @@ var _ = register(Kind{
 	Doc: `Whether a reload is needed is seen on the live server: the certificate that it serves, the authorities that it asks for, settings in force, files newer than its ` +
 		`last reload. So a run that died between writing and reloading is repaired by the next.
 
-Before the signal every file is checked as the server's OS user (a reload with a broken file changes nothing and says nothing, the next restart fails). ` +
+Before the signal every file is checked as the server's OS user sees it (a reload with a broken file changes nothing and says nothing, the next restart fails). ` +
 		`Refused: a configuration or pg_hba.conf that the server rejects, with file and line; an authority without a current list of revoked certificates while ` +
 		`lists are on, which locks out everybody with a certificate.
 
@@ -71,6 +73,13 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	change.Summary = strings.Join(titles, "; ")
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	change.Then = func([]transport.Result) error {
+		t.reloaded = map[string]bool{}
+		for _, c := range clusters {
+			t.reloaded[c.ID] = true
+		}
+		return nil
+	}
 	return change, nil
 }
 
@@ -83,6 +92,12 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 		return nil, "", nil, err
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
+		if err := startProblem(c); err != nil {
+			return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
+		}
+		if served := servedReasons(c); len(served) > 0 && t.reloaded[c.ID] {
+			return nil, "", nil, fmt.Errorf("cluster %s: the server read its files, but %s: its log says why (\"SSL configuration was not reloaded\")", c.ID, strings.Join(served, "; "))
+		}
 		steps = append(steps, reloadStep(c))
 		title = fmt.Sprintf("reload cluster %s: %s", c.ID, inShort(reasons, 1, "; "))
 	}
@@ -137,18 +152,9 @@ func hbaBroken(c *Cluster) error {
 		ErrRefused, c.ID, strings.Join(c.HBAErrors, "; "))
 }
 
-// reloadStep validates everything as the server's OS user, signals, and waits until the server shows it.
+// reloadStep signals and waits until the server has read its files.
 func reloadStep(c *Cluster) transport.Step {
-	passphrase := yesNo(c.upcoming("ssl_passphrase_command") != "")
-	return clusterStep(c, "reload", postgresReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port), c.tlsHost(),
-		c.upcomingPath("ssl_cert_file"), c.upcomingPath("ssl_key_file"), c.upcomingPath("ssl_ca_file"), c.upcomingPath("ssl_crl_file"), passphrase, onOff(c.upcomingTLS()))
-}
-
-func onOff(b bool) string {
-	if b {
-		return "on"
-	}
-	return "off"
+	return clusterStep(c, "reload", postgresReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port))
 }
 
 // Notes tells what the last proof could not show, "" when nothing was left out.

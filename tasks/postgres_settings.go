@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
@@ -34,10 +35,32 @@ func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step 
 		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
 	file := c.Dir + "/" + settingsFile
-	step := clusterStep(c, "settings of", postgresSettingsProgram,
-		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, c.OSUser, postgres.IncludeLine(file), yesNo(!includedLast(c)))
+	step := clusterStep(c, "settings of", postgresSettingsProgram, append([]string{
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, c.OSUser, postgres.IncludeLine(file), yesNo(!includedLast(c))}, startFiles(c, set)...)...)
 	step.Stdin = postgres.RenderSettings(mergeSettings(c, set))
 	return []transport.Step{undoStep(h, c, file, c.ConfigFile), step}
+}
+
+// startFiles tells the program which files a start with these settings would use, as far as they become others than they are: certificate, key, CA
+// file, CRL file, and whether a command gives the key's passphrase. Of a stopped server that is not known here.
+func startFiles(c *Cluster, set map[string]string) []string {
+	if !c.Running {
+		return []string{"ask"}
+	}
+	after := &Cluster{Running: true, Dir: c.Dir, DataDir: c.DataDir, Ours: c.Ours, Settings: c.Settings, Lines: slices.Clone(c.Lines)}
+	after.foreseeSettings("", set)
+	out := []string{"known", "", "", "", "", yesNo(after.upcoming("ssl_passphrase_command") != "")}
+	if !after.upcomingTLS() {
+		return out
+	}
+	differs := func(name string) bool { return !c.upcomingTLS() || after.upcomingPath(name) != c.upcomingPath(name) }
+	if differs("ssl_cert_file") || differs("ssl_key_file") {
+		out[1], out[2] = after.upcomingPath("ssl_cert_file"), after.upcomingPath("ssl_key_file")
+	}
+	if differs("ssl_ca_file") || differs("ssl_crl_file") {
+		out[3], out[4] = after.upcomingPath("ssl_ca_file"), after.upcomingPath("ssl_crl_file")
+	}
+	return out
 }
 
 func yesNo(b bool) string {

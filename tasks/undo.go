@@ -1,8 +1,6 @@
 package tasks
 
 import (
-	"strconv"
-
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -46,7 +44,7 @@ func (c *Cluster) rollback(runs ...string) []transport.Step {
 		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.OSUser))
 	}
 	if c.Running {
-		out = append(out, clusterStep(c, "reload", undoReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port)))
+		out = append(out, reloadStep(c))
 	}
 	return out
 }

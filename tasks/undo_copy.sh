@@ -1,16 +1,28 @@
 # Copies files before they change. $1 the cluster's folder, $2 run, $3 OS user, then paths.
 dir=$1 run=$2 owner=$3
 shift 3
-mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" && mkdir -p "$dir/.undo" && chmod 700 "$dir/.undo" || fail "cannot make $dir/.undo"
 # What was proved is a good state to come back to: changes after it get a copy of their own.
 folder=$dir/.undo/$run n=1
 while [ -e "$folder/proved" ] || [ -e "$folder/undone" ]; do n=$((n + 1)) folder=$dir/.undo/$run~$n; done
-mkdir -p "$folder" && : >>"$folder/manifest" || fail "cannot write $folder"
-cp "$folder/manifest" "$folder/manifest.new" || fail "cannot write $folder"
-n=$(wc -l <"$folder/manifest")
-n=$((n))
+count=0
+kept() { # kept PATH: there is a copy already. Sets count to the number of lines
+  count=0
+  [ -e "$folder/manifest" ] || return 1
+  while IFS= read -r kept_line; do
+    count=$((count + 1))
+    [ "${kept_line#* * * * }" != "$1" ] || return 0
+  done <"$folder/manifest"
+  return 1
+}
+missing=no
+for path; do kept "$path" || missing=yes; done
+[ "$missing" = yes ] || exit 0
+[ -d "$dir/.undo" ] || { mkdir -p "$dir/.undo" && chmod 755 "${dir%/*}" "$dir" && chmod 700 "$dir/.undo"; } || fail "cannot make $dir/.undo"
+mkdir -p "$folder" && : >>"$folder/manifest" && cp "$folder/manifest" "$folder/manifest.new" || fail "cannot write $folder"
+kept '' # for its count
+n=$count
 for path; do
-  cut -d ' ' -f 5- "$folder/manifest" | grep -Fxq -- "$path" && continue
+  ! kept "$path" || continue
   n=$((n + 1))
   who=$(actor "$path") || exit 1
   if meta=$(as "$who" stat -L -c '%a %U %G' -- "$path" 2>&1); then

@@ -61,6 +61,9 @@ if [ "$uid" = 0 ]; then
   elif command -v su >/dev/null 2>&1; then switcher=su
   fi
 fi
+# Programs that act as another user themselves need not find out again how.
+PGFLEET_SWITCHER=$switcher
+export PGFLEET_SWITCHER
 for sftp in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server /usr/libexec/ssh/sftp-server none; do
   [ -x "$sftp" ] && break
 done

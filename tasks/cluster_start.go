@@ -1,0 +1,126 @@
+package tasks
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// startProblem tells why a server with the files of its configuration would not start, as its OS user saw them in the look; nil: it would, as far as TLS
+// goes (POSTGRES_TLS 2.4: modes and owners of keys; PostgreSQL manual, 19.9).
+func startProblem(c *Cluster) error {
+	if !c.upcomingTLS() {
+		return nil
+	}
+	cert, err := c.startFile("certificate", "ssl_cert_file")
+	if err != nil {
+		return err
+	}
+	key, err := c.startFile("private key", "ssl_key_file")
+	if err != nil {
+		return err
+	}
+	if err := c.keyMode(key); err != nil {
+		return err
+	}
+	if err := c.pair(cert, key); err != nil {
+		return err
+	}
+	if c.upcomingPath("ssl_ca_file") != "" {
+		ca, err := c.startFile("CA file", "ssl_ca_file")
+		if err != nil {
+			return err
+		}
+		if err := wholePEM(ca.Bytes, "CERTIFICATE"); err != nil {
+			return fmt.Errorf("CA file %s: %w", ca.Path, err)
+		}
+	}
+	if c.upcomingPath("ssl_crl_file") != "" {
+		crl, err := c.startFile("CRL file", "ssl_crl_file")
+		if err != nil {
+			return err
+		}
+		if err := wholePEM(crl.Bytes, "X509 CRL"); err != nil {
+			return fmt.Errorf("CRL file %s: %w", crl.Path, err)
+		}
+	}
+	return nil
+}
+
+// startFile gives a file of the configuration that is there and can be read.
+func (c *Cluster) startFile(what, name string) (HostFile, error) {
+	p := c.upcomingPath(name)
+	f, ok := c.Files[p]
+	switch {
+	case p == "":
+		return f, fmt.Errorf("%s is not set", name)
+	case !ok || f.Missing:
+		return f, fmt.Errorf("%s %s is not there (as %s sees it)", what, p, c.OSUser)
+	case !f.Readable:
+		return f, fmt.Errorf("%s %s cannot be read by %s", what, p, c.OSUser)
+	}
+	return f, nil
+}
+
+// keyMode holds a key to the server's own rule.
+func (c *Cluster) keyMode(key HostFile) error {
+	switch {
+	case key.Owner == c.OSUser && key.Mode&0o077 == 0, key.Owner == "root" && key.Mode&0o037 == 0:
+		return nil
+	case key.Owner == c.OSUser || key.Owner == "root":
+		return fmt.Errorf("private key %s has mode %04o: at most 0600 when %s owns it, 0640 when root does", key.Path, key.Mode, c.OSUser)
+	}
+	return fmt.Errorf("private key %s belongs to %s: the server wants %s or root", key.Path, key.Owner, c.OSUser)
+}
+
+// pair sees that certificate and key belong together. A key whose passphrase a command gives cannot be looked at.
+func (c *Cluster) pair(cert, key HostFile) error {
+	block, _ := pem.Decode(cert.Bytes)
+	if block == nil || block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" && block.Type != "X509 CERTIFICATE" {
+		return fmt.Errorf("certificate %s is not a certificate in PEM form", cert.Path)
+	}
+	if err := wholePEM(cert.Bytes, block.Type); err != nil {
+		return fmt.Errorf("certificate %s: %w", cert.Path, err)
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil || c.upcoming("ssl_passphrase_command") != "" {
+		return nil //nolint:nilerr // OpenSSL takes some that Go does not; the proof is a connection
+	}
+	public, _ := pem.Decode(key.Bytes)
+	if public == nil {
+		return fmt.Errorf("private key %s cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended", key.Path)
+	}
+	if !bytes.Equal(public.Bytes, leaf.RawSubjectPublicKeyInfo) {
+		return fmt.Errorf("certificate %s and private key %s do not belong together", cert.Path, key.Path)
+	}
+	return nil
+}
+
+// wholePEM sees that a file holds blocks of a kind, and none that is broken.
+func wholePEM(text []byte, kind string) error {
+	want, found := bytes.Count(text, []byte("-----BEGIN "+kind+"-----")), 0
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		if block.Type != kind {
+			continue
+		}
+		var value asn1.RawValue
+		if rest, err := asn1.Unmarshal(block.Bytes, &value); err != nil || len(rest) > 0 {
+			return errors.New("a block holds no ASN.1")
+		}
+		found++
+	}
+	switch {
+	case want == 0:
+		return fmt.Errorf("it holds no %s in PEM form", kind)
+	case found < want:
+		return errors.New("a block is broken")
+	}
+	return nil
+}
