@@ -5,6 +5,7 @@ SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 export LC_ALL SSL_CERT_FILE SSL_CERT_DIR
 umask 077
 set -f
+myself=
 fail() {
 	echo "$*" >&2
 	exit 1
@@ -18,8 +19,9 @@ folders() {
 		d=$d/$name
 		[ ! -L "$d" ] || fail "$d is a symbolic link: nothing is written through it; remove it, or make it a folder"
 		[ -d "$d" ] || mkdir -m "$mode" -- "$d" || exit 1
-		[ "$(stat -c %u -- "$d")" = "$(id -u)" ] || fail "$d belongs to $(stat -c %U -- "$d"), not to $(id -un): hand it over (chown) or remove it"
-		case $(stat -c %A -- "$d") in
+		rights=$(stat -c '%u %A' -- "$d") || exit 1
+		[ "${rights%% *}" = "${myself:=$(id -u)}" ] || fail "$d belongs to $(stat -c %U -- "$d"), not to $(id -un): hand it over (chown) or remove it"
+		case ${rights#* } in
 		?????w* | ????????w*) fail "others may write in $d: chmod go-w it" ;;
 		esac
 	done

@@ -4,7 +4,7 @@ LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
 SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
 umask 077
-me=$(id -un)
+me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 as_for=
@@ -85,13 +85,13 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
     path=$(readlink -f "$1" 2>/dev/null) || path=$1
     new=$path.pgfleet-new
     rm -f "$new" && cat >"$new" || { rm -f "$new"; echo "cannot write $new" >&2; exit 1; }
-    if [ "$(id -u)" = 0 ]; then chown "$3:$4" "$new" || exit 1
+    if [ "$5" = root ]; then chown "$3:$4" "$new" || exit 1
     elif [ "$(stat -c %G "$new")" != "$4" ]; then chgrp "$4" "$new" 2>/dev/null
     fi
     chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$path" || { rm -f "$new"; exit 1; }
     if command -v restorecon >/dev/null 2>&1; then restorecon "$path" 2>/dev/null; fi
     sync "${path%/*}" 2>/dev/null || :
-  ' sh "$1" "$2" "$3" "$4" >/dev/null
+  ' sh "$1" "$2" "$3" "$4" "$replace_who" >/dev/null
 }
 ask() { # ask BINDIR SOCKETDIR PORT <sql
   as "$owner" env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
@@ -101,7 +101,7 @@ ask() { # ask BINDIR SOCKETDIR PORT <sql
 check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it
   as "$owner" /bin/sh -c '
     wrong() { printf "%s\n" "$*" >&2; exit 1; }
-    me=$(id -un)
+    me=$6
     readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $me sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $me"; }
     cert=$1 key=$2 ca=$3 crl=$4
     if [ -n "$cert" ]; then
@@ -130,7 +130,7 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
       awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
         c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
     fi
-  ' sh "$1" "$2" "$3" "$4" "$5" >/dev/null
+  ' sh "$1" "$2" "$3" "$4" "$5" "$owner" >/dev/null
 }
 setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
   sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"

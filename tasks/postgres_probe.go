@@ -15,6 +15,9 @@ import (
 //go:embed postgres_probe.sh
 var postgresProbeProgram string
 
+//go:embed postgres_reader.sh
+var postgresReaderProgram string
+
 // PostgresProbe finds every PostgreSQL cluster of the host, running or not, with its files, settings and what it serves: one round
 // trip, keyed KeyPostgres. Names of clients whose address the inventory does not tell are resolved there too.
 func PostgresProbe(h *Host) transport.Step {
@@ -22,7 +25,7 @@ func PostgresProbe(h *Host) transport.Step {
 	if len(h.Clusters) > 0 {
 		whose = "any"
 	}
-	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{whose}, namesToResolve(h)...), Probe: true, Limit: time.Minute}
+	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose}, namesToResolve(h)...), Probe: true, Limit: time.Minute}
 }
 
 // namesToResolve gives the clients of a server that are known by name only.

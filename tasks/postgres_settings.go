@@ -42,14 +42,20 @@ func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step 
 }
 
 // startFiles tells the program which files a start with these settings would use, as far as they become others than they are: certificate, key, CA
-// file, CRL file, and whether a command gives the key's passphrase. Of a stopped server that is not known here.
+// file, CRL file, and whether a command gives the key's passphrase; first, whether there is more to check than these paths. Of a stopped server nothing is
+// known here.
 func startFiles(c *Cluster, set map[string]string) []string {
 	if !c.Running {
 		return []string{"ask"}
 	}
 	after := &Cluster{Running: true, Dir: c.Dir, DataDir: c.DataDir, Ours: c.Ours, Settings: c.Settings, Lines: slices.Clone(c.Lines)}
 	after.foreseeSettings("", set)
-	out := []string{"known", "", "", "", "", yesNo(after.upcoming("ssl_passphrase_command") != "")}
+	out := []string{"paths", "", "", "", "", yesNo(after.upcoming("ssl_passphrase_command") != "")}
+	for name := range set {
+		if !strings.HasSuffix(name, "_file") && name != "ssl" {
+			out[0] = "known"
+		}
+	}
 	if !after.upcomingTLS() {
 		return out
 	}

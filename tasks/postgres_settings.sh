@@ -1,13 +1,14 @@
 # Replaces our settings file of a cluster and has postgresql.conf include it last. stdin: the new file.
 # $1 the cluster's folder, $2 postgresql.conf, $3 data directory, $4 binaries, $5 OS user, $6 the include line, $7 yes: write that line at the end.
-# $8 known: these files are what the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
-# ask: the server's program tells.
+# $8 known: what follows are the files that the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
+# paths: besides, nothing is set but names of files, with which no configuration can be wrong; ask: the server's program tells.
 dir=$1 conf=$2 data=$3 bin=$4 owner=$5 line=$6 include=$7 files=$8
 shift 8
 new=$dir/.pgfleet.conf.new check=$conf.pgfleet-check
 [ -d "$dir" ] || { mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"; }
 rm -f "$new" && cat >"$new" && chmod 644 "$new" || fail "cannot write $new"
-who=$(actor "$conf") || exit 1
+who=
+[ "$files" = paths ] || who=$(actor "$conf") || exit 1
 swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
   left=$1
   while case $left in *"$2"*) ;; *) false ;; esac; do
@@ -16,15 +17,15 @@ swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
   done
   printf '%s' "$left"
 }
-refuse() { rm -f "$new"; as "$who" rm -f "$check" >/dev/null; fail "$*"; }
+refuse() { rm -f "$new"; [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null; fail "$*"; }
 # The whole configuration, with the new file in its place, is read by the server's own program before anything is changed.
-as "$who" /bin/sh -c '
+[ -z "$who" ] || as "$who" /bin/sh -c '
   umask 077
   rm -f "$2" && { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 1
-  [ "$(id -un)" = "$5" ] || { chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2"; }
-' sh "$conf" "$check" "$line" "$new" "$owner" >/dev/null || refuse "cannot read $conf or write $check as $who"
+  [ "$6" = "$5" ] || { chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2"; }
+' sh "$conf" "$check" "$line" "$new" "$owner" "$who" >/dev/null || refuse "cannot read $conf or write $check as $who"
 reads() { as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; } # reads NAME: its value at the next start
-if ! wrong=$(reads port); then
+if [ -n "$who" ] && ! wrong=$(reads port); then
   wrong=$(swap "$wrong" "$check" "$conf")
   # Without what log_line_prefix puts before each line.
   refuse "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" |
@@ -45,10 +46,11 @@ fi
 if [ -n "$1$3$4" ]; then
   wrong=$(check_tls "$@" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
 fi
-as "$who" rm -f "$check" >/dev/null
+[ -z "$who" ] || as "$who" rm -f "$check" >/dev/null
 { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :
 [ "$include" = yes ] || exit 0
+who=$(actor "$conf") || exit 1
 now=$(as "$who" cat -- "$conf" && echo .) || fail "cannot read $conf as $who"
 rest=$(printf '%s' "${now%.}" | grep -Fxv -- "$line"; echo .)
 meta=$(as "$who" stat -L -c '%a %U %G' -- "$conf") || fail "cannot look at $conf as $who"

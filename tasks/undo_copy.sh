@@ -17,6 +17,7 @@ kept() { # kept PATH: there is a copy already. Sets count to the number of lines
 missing=no
 for path; do kept "$path" || missing=yes; done
 [ "$missing" = yes ] || exit 0
+[ "${PGFLEET_SWITCHER:-}" != setpriv ] || ids "$owner" # here, so that it is asked for once
 [ -d "$dir/.undo" ] || { mkdir -p "$dir/.undo" && chmod 755 "${dir%/*}" "$dir" && chmod 700 "$dir/.undo"; } || fail "cannot make $dir/.undo"
 mkdir -p "$folder" && : >>"$folder/manifest" && cp "$folder/manifest" "$folder/manifest.new" || fail "cannot write $folder"
 kept '' # for its count

@@ -45,18 +45,29 @@ func (c *conn) runWrites(ctx context.Context, steps []transport.Step, writes int
 	// SFTP has one code for a full disk, a folder in the way and much else: what could not be staged is left to the shell, which
 	// says what it is.
 	good := 0
-	run := append([]transport.Step(nil), steps...)
 	for good < len(files) && files[good].err == nil {
-		run[good] = shell.Place(steps[good], files[good].temp)
 		good++
 	}
-	c.count(func(s *transport.Stats) { s.FileBatches++; s.Files += good })
-	results, err := c.runShell(ctx, run, later)
-	for i := range results[:min(good, len(results))] {
-		results[i] = shell.Placed(steps[i], results[i])
-		results[i].Took += files[i].took
-		files[i].placed = results[i].Err == nil
+	groups := byUser(files[:good])
+	var run []transport.Step
+	for _, g := range groups {
+		var temps []string
+		for _, f := range g {
+			temps = append(temps, f.temp)
+		}
+		run = append(run, shell.Place(stepsOf(g), temps))
 	}
+	c.count(func(s *transport.Stats) { s.FileBatches++; s.Files += good })
+	ran, err := c.runShell(ctx, append(run, steps[good:]...), later)
+	var results []transport.Result
+	for i, g := range groups[:min(len(groups), len(ran))] {
+		for k, r := range shell.Placed(stepsOf(g), ran[i]) {
+			r.Took += g[k].took
+			g[k].placed = r.Err == nil
+			results = append(results, r)
+		}
+	}
+	results = append(results, ran[min(len(groups), len(ran)):]...)
 	switch {
 	case err != nil:
 	case good == len(files) && len(results) >= good && files[good-1].placed:
@@ -66,6 +77,27 @@ func (c *conn) runWrites(ctx context.Context, steps []transport.Step, writes int
 		each(files, (*staged).finish)
 	}
 	return results, err
+}
+
+// byUser cuts a list where the acting user or what a failure means changes.
+func byUser(files []*staged) [][]*staged {
+	var out [][]*staged
+	for i, f := range files {
+		if i > 0 && f.step.User == files[i-1].step.User && !f.step.Probe && !files[i-1].step.Probe {
+			out[len(out)-1] = append(out[len(out)-1], f)
+			continue
+		}
+		out = append(out, []*staged{f})
+	}
+	return out
+}
+
+func stepsOf(files []*staged) []transport.Step {
+	out := make([]transport.Step, len(files))
+	for i, f := range files {
+		out[i] = f.step
+	}
+	return out
 }
 
 // stageAll writes files under their temporary names; each keeps its own error. The error returned is the connection's.

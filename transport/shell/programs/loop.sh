@@ -39,10 +39,9 @@ get() {
     *) dd bs=1 count="$1" 2>/dev/null ;;
   esac
 }
-getter=byte
-for x in block head; do
-  y=$(getter=$x; printf "abcdef\n" | { get 3 >/dev/null 2>&1; IFS= read -r z; printf %s "$z"; })
-  [ "$y" = def ] && getter=$x
+for getter in head block byte; do
+  y=$(printf "abcdef\n" | { get 3 >/dev/null 2>&1; IFS= read -r z; printf %s "$z"; })
+  [ "$y" = def ] && break
 done
 case $(timeout --version 2>&1) in
   *coreutils*) limiter=timeout ;;
@@ -51,17 +50,17 @@ esac
 switcher=none
 uid=$(id -u)
 me=$(id -un)
+# Programs need not find out again who runs them, and how to act as another user.
+USER=$me LOGNAME=$me PGFLEET_USER=$me
+export USER LOGNAME PGFLEET_USER
 if [ "$uid" = 0 ]; then
   HOME=~root
-  USER=root
-  LOGNAME=root
-  export HOME USER LOGNAME
+  export HOME
   if setpriv --reuid 0 --regid 0 --clear-groups true >/dev/null 2>&1; then switcher=setpriv
   elif command -v runuser >/dev/null 2>&1; then switcher=runuser
   elif command -v su >/dev/null 2>&1; then switcher=su
   fi
 fi
-# Programs that act as another user themselves need not find out again how.
 PGFLEET_SWITCHER=$switcher
 export PGFLEET_SWITCHER
 for sftp in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server /usr/libexec/ssh/sftp-server none; do
@@ -136,9 +135,8 @@ act() {
       exit 125
     fi
     HOME=$khome
-    USER=$who
-    LOGNAME=$who
-    export HOME USER LOGNAME
+    USER=$who LOGNAME=$who PGFLEET_USER=$who
+    export HOME USER LOGNAME PGFLEET_USER
     case $switcher in
       setpriv) set -- setpriv --reuid "$kuid" --regid "$kgid" --init-groups -- "$@" ;;
       runuser) set -- runuser -u "$who" -- "$@" ;;

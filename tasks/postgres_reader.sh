@@ -1,0 +1,142 @@
+# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped".
+put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
+meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
+  while IFS= read -r meta; do
+    case $meta in
+    *" $1") meta=${meta% "$1"}
+       case $meta in *' '*' '*' '*' '*' '*) ;; *) return 0 ;; esac ;;
+    esac
+  done <<METAS
+$metas
+METAS
+  meta=$(stat -L -c '%s %a %U %G %.9Y' -- "$1" 2>&1)
+}
+give() { # give RECORD KIND PATH: its metadata, then its bytes
+  if ! meta "$3"; then
+    put "$1" "$2 missing $3
+$meta"
+    return
+  fi
+  case $2 in key) meta="0 ${meta#* }" ;; esac
+  if ! [ -f "$3" ] || ! [ -r "$3" ]; then
+    put "$1" "$2 unreadable $meta $3
+"
+    return
+  fi
+  case $2 in
+  key) body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null && echo .)
+     body=${body%.} ;;
+  text) printf '%s %s\n' "$1" "$((${#2} + 9 + ${#meta} + ${#3} + ${meta%% *}))"
+     printf '%s found %s %s\n' "$2" "$meta" "$3"
+     head -c "${meta%% *}" <"$3"
+     echo
+     return ;;
+  *) body=$(sed '/-----BEGIN [A-Z ]*PRIVATE KEY-----/,/-----END [A-Z ]*PRIVATE KEY-----/d' <"$3" && echo .)
+     body=${body%.} ;;
+  esac
+  put "$1" "$2 found $meta $3
+$body"
+}
+cd "$1" 2>/dev/null || { put problem "cannot enter the data directory $1 as $(id -un)"; exit 0; }
+config=$3 port= socket= listen=
+if [ "$4" = running ]; then
+  { read -r pid; read -r dir; read -r start; read -r port; read -r socket; read -r listen; read -r shm; read -r status; } <postmaster.pid
+  put pidfile "$port
+$socket
+$listen
+$status"
+  if [ -z "$socket" ]; then
+    put problem "it has no Unix socket (unix_socket_directories is empty), so it cannot be asked; give it one"
+    exit 0
+  fi
+  answer=$(env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
+    PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error' \
+    timeout 20 "$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -f - 2>&1 <<'SQL'
+\set QUIET on
+with f as materialized (select seqno, sourcefile, sourceline, lower(name) as name, setting, applied, error from pg_file_settings),
+  ours as materialized (select name from f where sourcefile ~ '^/etc/pgfleet/'),
+  s as materialized (select * from pg_settings)
+select 'server' || chr(9) || jsonb_build_object('version', current_setting('server_version_num')::int, 'standby', pg_is_in_recovery(),
+  'load', extract(epoch from pg_conf_load_time())::text, 'start', extract(epoch from pg_postmaster_start_time())::text,
+  'superuser', current_setting('is_superuser'), 'user', current_user)::text
+union all select 'settings' || chr(9) || jsonb_object_agg(name, jsonb_build_object('value', setting, 'unit', unit, 'type', vartype, 'source', source,
+  'file', coalesce(sourcefile, ''), 'line', coalesce(sourceline, 0), 'pending', pending_restart, 'context', context))::text
+  from s where name ~ '^ssl' or sourcefile ~ '^/etc/pgfleet/' or name in ('config_file', 'hba_file', 'ident_file', 'data_directory',
+  'listen_addresses', 'port', 'unix_socket_directories', 'password_encryption', 'hosts_file', 'cluster_name') or name in (select name from ours)
+union all select 'lines' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('file', f.sourcefile, 'line', f.sourceline, 'name', f.name, 'value', f.setting,
+  'applied', f.applied, 'error', coalesce(f.error, ''), 'restart', coalesce(s.context = 'postmaster', false)) order by f.seqno), '[]')::text
+  from f left join s on s.name = f.name where f.error is not null or f.name ~ '^ssl' or f.name in (select name from ours)
+union all select 'hba' || chr(9) || coalesce(jsonb_agg(to_jsonb(r) order by line_number), '[]')::text from pg_hba_file_rules r
+  where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'
+union all select 'roles' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('name', rolname, 'login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
+  'password', rolpassword is not null, 'scram', coalesce(rolpassword like 'SCRAM-SHA-256$%', false), 'expired', coalesce(rolvaliduntil < now(), false),
+  'groups', (select coalesce(jsonb_agg(g.rolname order by g.rolname), '[]') from pg_auth_members m join pg_authid g on g.oid = m.roleid where m.member = a.oid))
+  order by rolname), '[]')::text from pg_authid a where rolname !~ '^pg_'
+union all select 'databases' || chr(9) || coalesce(jsonb_agg(datname order by datname), '[]')::text from pg_database where datallowconn
+union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from (select distinct usename as user,
+  case when backend_type = 'walsender' and datname is null then 'replication' else datname end as database,
+  host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn
+  from pg_stat_activity left join pg_stat_ssl using (pid) where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
+  and usename is not null order by 1, 2, 3, 4, 5) s
+union all select 'file' || chr(9) || kind || chr(9) || case when path like '/%' then path else current_setting('data_directory') || '/' || path end from (
+  select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
+  union select substring(name from 'ssl_(.*)_file'), setting from f where applied and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
+  union select 'dir', setting from s where name = 'ssl_crl_dir'
+  union select 'text', setting from s where name in ('config_file', 'hba_file', 'ident_file')) f where coalesce(path, '') <> '';
+SQL
+)
+  code=$?
+  put sql "$code
+$answer"
+  files=$(printf '%s\n' "$answer" | sed -n 's/^file	//p')
+else
+  put running no
+  [ -n "$config" ] || config=$1/postgresql.conf
+  answer=
+  files="text	$config"
+  ask() { # ask NAME: the value as a start would find it
+    if value=$(timeout 10 "$2/postgres" -C "$1" -D "${config%/*}" -c config_file="$config" 2>&1 </dev/null); then
+      printf '%s=%s\n' "$1" "$value"
+    else
+      printf '!%s\n' "$(printf '%s' "$value" | tr '\n' ' ')"
+    fi
+  }
+  answer=$(for name in hba_file ident_file port listen_addresses ssl ssl_cert_file ssl_key_file ssl_ca_file ssl_crl_file password_encryption; do
+    ask "$name" "$2" &
+  done
+  wait)
+  case $answer in
+  *'!'*) put problem "it is stopped and would not start: $(printf '%s\n' "$answer" | sed -n 's/^!//p' | head -n 1)" ;;
+  esac
+  files="$files
+$(printf '%s\n' "$answer" | sed -n 's/^\(hba\|ident\)_file=\(..*\)/text	\2/p; s/^ssl_\([a-z]*\)_file=\(..*\)/\1	\2/p')"
+  put stopped "$answer"
+fi
+# One stat for all; what is missing, give asks about again.
+metas=$(printf '%s\n' "$files" | { set --
+  while IFS='	' read -r kind path; do
+    case $kind:$path in :* | dir:*) ;; *:/*) set -- "$@" "$path" ;; esac
+  done
+  [ $# = 0 ] || stat -L -c '%s %a %U %G %.9Y %n' -- "$@" 2>/dev/null; })
+printf '%s\n' "$files" | while IFS='	' read -r kind path; do
+  case $path in
+  /*) ;;
+  *) path=$1/$path ;;
+  esac
+  case $kind in
+  '' | dir) ;;
+  text) give config text "$path" ;;
+  *) give file "$kind" "$path" ;;
+  esac
+done
+[ "$4" = running ] || exit 0
+case ,$(printf '%s' "$listen" | tr -d ' '), in
+,,) exit 0 ;;
+*,'*',* | *,0.0.0.0,* | *,localhost,* | *,127.0.0.1,*) at=127.0.0.1 ;;
+*,::,*) at='[::1]' ;;
+*:*) at="[${listen%%,*}]" ;;
+*) at=${listen%%,*} ;;
+esac
+served=$(timeout 5 openssl s_client -starttls postgres -connect "$at:$port" -showcerts -nameopt oid,dump_all,dump_der,sep_comma_plus </dev/null 2>&1)
+put served "$?
+$served"
