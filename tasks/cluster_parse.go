@@ -172,6 +172,8 @@ func (c *Cluster) read(r record) error {
 		c.Files[f.Path] = f
 	case "served":
 		c.readServed(r.body)
+	case "unseen":
+		c.ServedProblem = notLookedAt
 	case "running":
 	default:
 		return fmt.Errorf("record %q is not known", clipText(r.name))

@@ -11,6 +11,9 @@ import (
 	"strings"
 )
 
+// notLookedAt is the ServedProblem of a probe that made no connection.
+const notLookedAt = "not looked at"
+
 // readServed takes what openssl s_client said of a new TLS connection: the certificates presented and the names of the authorities asked for.
 func (c *Cluster) readServed(body []byte) {
 	code, text, _ := strings.Cut(string(body), "\n")

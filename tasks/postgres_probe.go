@@ -20,12 +20,15 @@ var postgresReaderProgram string
 
 // PostgresProbe finds every PostgreSQL cluster of the host, running or not, with its files, settings and what it serves: one round
 // trip, keyed KeyPostgres. Names of clients whose address the inventory does not tell are resolved there too.
-func PostgresProbe(h *Host) transport.Step {
+func PostgresProbe(h *Host) transport.Step { return postgresProbe(h, "served") }
+
+// postgresProbe is PostgresProbe; with "unseen" it makes no TLS connection, for who makes one himself.
+func postgresProbe(h *Host, served string) transport.Step {
 	whose := "known"
 	if len(h.Clusters) > 0 {
 		whose = "any"
 	}
-	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose}, namesToResolve(h)...), Probe: true, Limit: time.Minute}
+	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose, served}, namesToResolve(h)...), Probe: true, Limit: time.Minute}
 }
 
 // namesToResolve gives the clients of a server that are known by name only.

@@ -1,6 +1,6 @@
 # Finds every PostgreSQL cluster of this host, running or not, and tells what it is. Changes nothing.
 # $1 the program of postgres_reader.sh. $2 "known": only clusters of the OS users that packages make for PostgreSQL are asked, others are only named; "any": all are.
-# $3…: names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
+# $3 "served": what they serve is seen by a TLS connection; "unseen". $4…: names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
 # user could forge is one record "inside", whose bytes are records again: nothing in it can pass for what root saw.
 # What belongs to a cluster's OS user is read as that user: root would follow a link planted there. Anybody can run a process named postgres, so a
 # program found through one is never run as somebody else than who runs that process.
@@ -9,8 +9,8 @@ LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
 SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
 me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
-reader=$1 whose=$2
-shift 2
+reader=$1 whose=$2 served=$3
+shift 3
 nl='
 '
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
@@ -108,7 +108,7 @@ managed=$managed"
   if [ -z "$major" ]; then put problem "its data directory $1 has no PG_VERSION that can be read"; return; fi
   if [ -z "$bin" ]; then put problem "no postgres program of version $major was found for $1"; return; fi
   if [ "$owner" != "$me" ] && [ "$me" != root ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi
-  inside=$(as "$owner" /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" </dev/null | head -c 33554432; echo .)
+  inside=$(as "$owner" /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" "$served" </dev/null | head -c 33554432; echo .)
   put inside "${inside%.}"
   # Its own configuration file needs no further look.
   for conf in /etc/postgresql/*/*/postgresql.conf; do

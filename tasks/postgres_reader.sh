@@ -1,4 +1,4 @@
-# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped".
+# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped", $5 "served" or "unseen".
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
   while IFS= read -r meta; do
@@ -130,6 +130,10 @@ printf '%s\n' "$files" | while IFS='	' read -r kind path; do
   esac
 done
 [ "$4" = running ] || exit 0
+if [ "$5" != served ]; then
+  put unseen ''
+  exit 0
+fi
 case ,$(printf '%s' "$listen" | tr -d ' '), in
 ,,) exit 0 ;;
 *,'*',* | *,0.0.0.0,* | *,localhost,* | *,127.0.0.1,*) at=127.0.0.1 ;;

@@ -36,8 +36,11 @@ The proof is a new TLS connection through the host: certificate chain and author
 	Roles:   []string{"db_server"},
 })
 
-// Needs gives the probe of clusters.
+// Needs gives the probe of clusters. After the change, what is served is seen by the proof's own connection.
 func (t *postgresReload) Needs(h *Host) []transport.Step {
+	if t.WithProof && t.reloaded != nil {
+		return []transport.Step{postgresProbe(h, "unseen")}
+	}
 	return []transport.Step{PostgresProbe(h)}
 }
 
@@ -72,13 +75,12 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 		return nil, nil
 	}
 	change.Summary = strings.Join(titles, "; ")
-	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
-	change.Then = func([]transport.Result) error {
+	change.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		t.reloaded = map[string]bool{}
 		for _, c := range clusters {
 			t.reloaded[c.ID] = true
 		}
-		return nil
+		return steps, nil
 	}
 	return change, nil
 }
