@@ -12,8 +12,15 @@ export PATH
 bold='' plain=''
 [ ! -t 1 ] || { bold=$(printf '\033[1m') plain=$(printf '\033[0m'); }
 say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-show() {
-	printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
+show() { # as one would type it
+	printf '\n%s$' "$bold"
+	for word; do
+		case $word in
+		*[!A-Za-z0-9_./:=@-]*) printf ' "%s"' "$word" ;;
+		*) printf ' %s' "$word" ;;
+		esac
+	done
+	printf '%s\n' "$plain"
 	"$@"
 }
 
