@@ -35,6 +35,8 @@ type Options struct {
 	RTT time.Duration
 	// Resolve puts all hosts into each /etc/hosts; without it a host knows only itself.
 	Resolve bool
+	// LogSessions makes every sshd log the sessions of a connection too (LogLevel VERBOSE), in /var/log/auth.log.
+	LogSessions bool
 	// Mask are further folders of the machine that hosts must not see, absolute.
 	Mask []string
 	// Tied ends the lab, and removes its files, when the calling process ends.

@@ -32,6 +32,9 @@ func settle(order bootOrder, r *reaper) error {
 	if rule := sudoRule(h.Access); rule != "" {
 		entries = append(entries, entry{"/etc/sudoers.d/" + AdminUser, 0o440, 0, 0, rule})
 	}
+	if order.State.LogSessions {
+		entries = append(entries, entry{"/etc/ssh/sshd_config.d/log.conf", 0o644, 0, 0, "LogLevel VERBOSE\n"})
+	}
 	for _, f := range order.Files {
 		if dir := filepath.Dir(f.Path); dir == "/root/.ssh" {
 			entries = append(entries, entry{dir, os.ModeDir | 0o700, 0, 0, ""})

@@ -22,9 +22,11 @@ type state struct {
 	Veth    string        `json:"veth"`
 	RTT     time.Duration `json:"rtt_ns"`
 	Resolve bool          `json:"resolve"`
-	Mask    []string      `json:"mask"`
-	Tied    bool          `json:"tied"`
-	Owner   owner         `json:"owner"`
+	// LogSessions: see Options.
+	LogSessions bool     `json:"log_sessions"`
+	Mask        []string `json:"mask"`
+	Tied        bool     `json:"tied"`
+	Owner       owner    `json:"owner"`
 	// Version of PostgreSQL, such as "15".
 	Version string `json:"postgresql"`
 	Hosts   []Host `json:"hosts"`

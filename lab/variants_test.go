@@ -44,3 +44,11 @@ func TestVariants(t *testing.T) {
 		}
 	}
 }
+
+func TestLogSessions(t *testing.T) {
+	l := labtest.Up(t, lab.Options{LogSessions: true})
+	mustSSH(t, l, "ca1", "true")
+	if log := labtest.Exec(t, l, "ca1", "cat", "/var/log/auth.log"); !strings.Contains(log, "Starting session: command for ops") {
+		t.Errorf("the log names no session:\n%s", log)
+	}
+}

@@ -20,6 +20,7 @@ func up() *cli.Command {
 			&cli.DurationFlag{Name: "rtt", Usage: "round-trip `TIME` of SSH connections, such as 20ms"},
 			&cli.StringSliceFlag{Name: "variant", Usage: "`[HOSTS=]ACCESS`: sudo, sudo-password, root or no-sudo, for ca, db, app or one host; repeatable"},
 			&cli.BoolFlag{Name: "resolve", Usage: "every host knows all names (without: only its own)"},
+			&cli.BoolFlag{Name: "log-sessions", Usage: "every sshd logs the sessions of a connection, too (LogLevel VERBOSE)"},
 			&cli.StringSliceFlag{Name: "mask", Usage: "a further `FOLDER` of this machine that hosts must not see; repeatable"},
 		),
 		Before: noArguments,
@@ -43,7 +44,7 @@ func up() *cli.Command {
 func options(c *cli.Context) (lab.Options, error) {
 	o := lab.Options{
 		Name: c.String("name"), DB: c.Int("db"), Client: c.Int("client"), RTT: c.Duration("rtt"),
-		Resolve: c.Bool("resolve"), Mask: c.StringSlice("mask"), Log: c.App.ErrWriter,
+		Resolve: c.Bool("resolve"), LogSessions: c.Bool("log-sessions"), Mask: c.StringSlice("mask"), Log: c.App.ErrWriter,
 	}
 	for _, text := range c.StringSlice("variant") {
 		v, err := lab.ParseVariant(text)
