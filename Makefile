@@ -41,5 +41,10 @@ cross: ## every platform that pgfleet is built for
 	@for os in linux darwin windows; do for arch in amd64 arm64; do \
 		echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build ./... || exit 1; done; done
 
+bench: setup build ## compare with Ansible, Mitogen and an OpenSSH script; BENCH="-sizes 1 -runs 1" for a quick look
+	@bench/setup.sh
+	@$(BUILD) ./bench
+	@$(SUDO) bin/bench $(BENCH)
+
 clean:
 	rm -rf bin

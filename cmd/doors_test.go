@@ -25,6 +25,7 @@ var doors = map[string][]string{
 	"playbooks/events":        {},
 	"lab":                     {"lab", "inventory"},
 	"lab/labtest":             {"lab", "transport"},
+	"bench":                   {"lab"},
 	"cmd":                     {""},
 }
 
