@@ -47,9 +47,12 @@ Accepted publickey for ops from 10.88.1.1 port 44948 ssh2: ED25519 SHA256:b6hYks
 Closing connection to 10.88.1.1 port 44946
 `
 
-func TestCountLogins(t *testing.T) {
-	if got, want := countLogins(authLog), (logins{connections: 2, sessions: 2}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
+func TestReadCounts(t *testing.T) {
+	if got, err := readCounts("81\n" + authLog); err != nil || got != (counts{connections: 2, sessions: 2, processes: 81}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := readCounts(authLog); err == nil {
+		t.Error("an answer without a process id is no error")
 	}
 }
 
@@ -130,7 +133,7 @@ func made() *results {
 		for j, size := range []int{1, 10} {
 			for _, s := range t.steps {
 				wall := time.Duration(i*i*4+1) * time.Duration(j*6+1) * 400 * time.Millisecond
-				one := sample{Wall: wall, CPU: wall / 4, Hosts: wall / 2, Memory: int64(i+1) << 24, Connections: 2*size + 3, Sessions: 4*size + 3, RoundTrips: 6 - 7*min(i/2, 1)}
+				one := sample{Wall: wall, CPU: wall / 4, Hosts: wall / 2, Memory: int64(i+1) << 24, Connections: 2*size + 3, Sessions: 4*size + 3, Processes: 90 * (i + 1), RoundTrips: 6 - 7*min(i/2, 1)}
 				r.add(size, 0, t.name, s.name, one)
 				one.Wall *= 2
 				r.add(size, 0, t.name, s.name, one)

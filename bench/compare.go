@@ -113,8 +113,8 @@ func (f *fleet) turn(ctx context.Context, t tool, round int, r *results, log io.
 			}
 		}
 		r.add(f.size, f.rtt, t.name, s.name, got)
-		fmt.Fprintf(log, "%s  round %d  %-22s %-11s %7.2f s  CPU %6.2f s, hosts' %6.2f s  %4d MiB  %d connections, %d sessions\n", fleetName(f.size, f.rtt), round+1, t.name, s.name,
-			got.Wall.Seconds(), got.CPU.Seconds(), got.Hosts.Seconds(), got.Memory>>20, got.Connections, got.Sessions)
+		fmt.Fprintf(log, "%s  round %d  %-22s %-11s %7.2f s  CPU %6.2f s, hosts' %6.2f s  %4d MiB  %d connections, %d sessions, %d processes\n", fleetName(f.size, f.rtt), round+1, t.name, s.name,
+			got.Wall.Seconds(), got.CPU.Seconds(), got.Hosts.Seconds(), got.Memory>>20, got.Connections, got.Sessions, got.Processes)
 	}
 	return nil
 }
@@ -138,7 +138,7 @@ func (f *fleet) take(ctx context.Context, t tool, s step) (sample, error) {
 		return got, err
 	}
 	n, err := f.counted(ctx)
-	got.Connections, got.Sessions = n.connections, n.sessions
+	got.Connections, got.Sessions, got.Processes = n.connections, n.sessions, n.processes
 	return got, err
 }
 

@@ -20,7 +20,7 @@ type fleet struct {
 	work   string // this fleet's files, and what the tools leave
 	size   int
 	rtt    time.Duration
-	logins map[string]logins // what each host's sshd had counted when it was last asked
+	counts map[string]counts // what each host had counted when it was last asked
 }
 
 func newFleet(ctx context.Context, size int, rtt time.Duration, log io.Writer) (*fleet, error) {
@@ -51,7 +51,7 @@ func (f *fleet) reset(ctx context.Context) error {
 	if err := f.lab.Reset(ctx); err != nil {
 		return err
 	}
-	f.logins = map[string]logins{}
+	f.counts = map[string]counts{}
 	select {
 	case <-time.After(time.Second):
 		return nil
@@ -60,18 +60,23 @@ func (f *fleet) reset(ctx context.Context) error {
 	}
 }
 
-// counted asks every host's sshd for the logins since the last time.
-func (f *fleet) counted(ctx context.Context) (logins, error) {
-	var all logins
+// counted asks every host what happened on it since the last time.
+func (f *fleet) counted(ctx context.Context) (counts, error) {
+	var all counts
 	for _, h := range f.lab.Hosts() {
-		out, err := f.lab.Exec(ctx, h.Short, []string{"cat", "/var/log/auth.log"}, nil)
+		out, err := f.lab.Exec(ctx, h.Short, []string{"sh", "-c", countScript}, nil)
 		if err != nil {
 			return all, err
 		}
-		now, before := countLogins(out.Stdout), f.logins[h.Short]
-		f.logins[h.Short] = now
+		now, err := readCounts(out.Stdout)
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", h.Short, err)
+		}
+		before := f.counts[h.Short]
+		f.counts[h.Short] = now
 		all.connections += now.connections - before.connections
 		all.sessions += now.sessions - before.sessions
+		all.processes += now.processes - before.processes - countProcesses
 	}
 	return all, nil
 }

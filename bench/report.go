@@ -56,7 +56,7 @@ func (r *results) report() string {
 func (r *results) table(b *strings.Builder, size int, rtt time.Duration) {
 	fmt.Fprintf(b, "## %s, %s, %s\n\n", count(size, "server"), count(size, "client"), delay(rtt))
 	fmt.Fprintf(b, "%d hosts with the authorities'. × is against pgfleet without test connections, which is the same work.\n\n", 2*size+3)
-	b.WriteString("| tool | step | runs | wall | × | CPU | × | hosts' CPU | peak memory | SSH connections | sessions | round trips, most of a host |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| tool | step | runs | wall | × | CPU | × | hosts' CPU | hosts' processes | peak memory | SSH connections | sessions | round trips, most of a host |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, step := range stepNames() {
 		for _, t := range tools { // sorted by step, so that what is compared stands together
 			r.tableRow(b, size, rtt, t.name, step)
@@ -103,8 +103,8 @@ func (r *results) tableRow(b *strings.Builder, size int, rtt time.Duration, tool
 	if m.RoundTrips >= 0 {
 		trips = fmt.Sprint(m.RoundTrips)
 	}
-	fmt.Fprintf(b, "| %s | %s | %d | %.2f s | %s | %.2f s | %s | %.2f s | %d MiB | %d | %d | %s |\n", tool, step, len(r.Series[i].Samples),
-		m.Wall.Seconds(), ratio(m.Wall, base.Wall, based), m.CPU.Seconds(), ratio(m.CPU, base.CPU, based), m.Hosts.Seconds(), m.Memory>>20, m.Connections, m.Sessions, trips)
+	fmt.Fprintf(b, "| %s | %s | %d | %.2f s | %s | %.2f s | %s | %.2f s | %d | %d MiB | %d | %d | %s |\n", tool, step, len(r.Series[i].Samples),
+		m.Wall.Seconds(), ratio(m.Wall, base.Wall, based), m.CPU.Seconds(), ratio(m.CPU, base.CPU, based), m.Hosts.Seconds(), m.Processes, m.Memory>>20, m.Connections, m.Sessions, trips)
 }
 
 func ratio(value, base time.Duration, based bool) string {

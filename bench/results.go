@@ -21,6 +21,8 @@ type sample struct {
 	// Connections and Sessions are what the hosts' sshd logged.
 	Connections int `json:"connections"`
 	Sessions    int `json:"sessions"`
+	// Processes and threads that the hosts started, sshd's own among them.
+	Processes int `json:"processes"`
 	// RoundTrips of the host with the most; -1: the tool does not say.
 	RoundTrips int `json:"round_trips"`
 	// Changed is how much the tool says that it changed; -1: it does not say.
@@ -78,6 +80,7 @@ func (x series) median() sample {
 		Hosts:       medianOf(x.Samples, func(s sample) time.Duration { return s.Hosts }),
 		Memory:      medianOf(x.Samples, func(s sample) int64 { return s.Memory }),
 		Connections: medianOf(x.Samples, func(s sample) int { return s.Connections }), Sessions: medianOf(x.Samples, func(s sample) int { return s.Sessions }),
+		Processes:  medianOf(x.Samples, func(s sample) int { return s.Processes }),
 		RoundTrips: medianOf(x.Samples, func(s sample) int { return s.RoundTrips }), Changed: medianOf(x.Samples, func(s sample) int { return s.Changed }),
 	}
 }
