@@ -126,7 +126,7 @@ func TestParse(t *testing.T) {
 func made() *results {
 	r := &results{
 		Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Command: "bin/bench -sizes 1,10",
-		Machine:  machine{Cores: 2, CPU: "Example CPU", Memory: "8 GB", Kernel: "Linux 6.1", Versions: []string{"pgfleet v0", "ansible 7.7.0"}},
+		Machine:  machine{Cores: 2, CPU: "Example CPU", Memory: "8 GB", Kernel: "Linux 6.1", Load: "0.05", Versions: []string{"pgfleet v0", "ansible 7.7.0"}},
 		Commands: []command{{"pgfleet", firstRun, "bin/pgfleet -i LAB/inventory.yaml run playbooks/mtls.yaml"}},
 	}
 	for i, t := range tools {

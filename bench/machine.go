@@ -10,15 +10,17 @@ import (
 
 // machine is where the figures are from.
 type machine struct {
-	Cores    int      `json:"cores"`
-	CPU      string   `json:"cpu"`
-	Memory   string   `json:"memory"`
-	Kernel   string   `json:"kernel"`
+	Cores  int    `json:"cores"`
+	CPU    string `json:"cpu"`
+	Memory string `json:"memory"`
+	Kernel string `json:"kernel"`
+	// Load is the load average over a minute before the benchmark began: what else the machine did.
+	Load     string   `json:"load"`
 	Versions []string `json:"versions"`
 }
 
 func thisMachine() machine {
-	m := machine{Cores: runtime.NumCPU(), CPU: colonValue("/proc/cpuinfo", "model name"), Memory: colonValue("/proc/meminfo", "MemTotal"), Kernel: firstLine("uname", "-sr")}
+	m := machine{Cores: runtime.NumCPU(), CPU: colonValue("/proc/cpuinfo", "model name"), Memory: colonValue("/proc/meminfo", "MemTotal"), Kernel: firstLine("uname", "-sr"), Load: firstLine("cut", "-d ", "-f1", "/proc/loadavg")}
 	for _, argv := range [][]string{
 		{"git", "describe", "--always", "--dirty"},
 		{"go", "version"},

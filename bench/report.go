@@ -120,7 +120,7 @@ func ratio(value, base time.Duration, based bool) string {
 
 func (r *results) aboutMachine(b *strings.Builder) {
 	m := r.Machine
-	fmt.Fprintf(b, "## Where, and with what\n\n- %d cores, %s, %s memory, %s\n", m.Cores, m.CPU, m.Memory, m.Kernel)
+	fmt.Fprintf(b, "## Where, and with what\n\n- %d cores, %s, %s memory, %s\n- load average when it began: %s\n", m.Cores, m.CPU, m.Memory, m.Kernel, m.Load)
 	for _, v := range m.Versions {
 		fmt.Fprintf(b, "- %s\n", v)
 	}

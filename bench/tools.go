@@ -91,7 +91,7 @@ func ansible(f *fleet) []string {
 func noEnv(*fleet) []string { return nil }
 
 func ansibleEnv(f *fleet) []string {
-	return []string{"ANSIBLE_CONFIG=bench/ansible/ansible.cfg", "ANSIBLE_HOME=" + filepath.Join(f.work, "ansible"), "ANSIBLE_LOCAL_TEMP=" + filepath.Join(f.work, "ansible/tmp")}
+	return []string{"ANSIBLE_CONFIG=bench/ansible/ansible.cfg", "ANSIBLE_HOME=" + filepath.Join(f.work, "ansible"), "ANSIBLE_LOCAL_TEMP=" + filepath.Join(f.work, "ansible/tmp"), "ANSIBLE_SSH_CONTROL_PATH_DIR=" + filepath.Join(f.work, "cp")}
 }
 
 func mitogenEnv(f *fleet) []string {
