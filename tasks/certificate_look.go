@@ -33,7 +33,7 @@ type look struct {
 	Entries map[string]*entry
 	// Resolved: names and the addresses that they resolve to.
 	Resolved map[string][]string
-	// Listed are folders of which every name is among the entries.
+	// Listed are folders of which every name is among the entries; FOLDER/*.crt: every name that ends so.
 	Listed map[string]bool
 	// Actor may act on a path ("": root or the login user); Refused says why nobody can. Sum is the SHA-256 of a file in hex.
 	Actor, Refused, Sum string
@@ -59,6 +59,9 @@ type entry struct {
 func (l *look) entry(p string) *entry {
 	if e := l.Entries[p]; e != nil {
 		return e
+	}
+	if l.Listed[path.Dir(p)+"/*"+path.Ext(p)] {
+		return &entry{Kind: "absent", Path: p}
 	}
 	for above := path.Dir(p); above != "/" && above != "."; above = path.Dir(above) {
 		if parent := l.Entries[above]; l.Listed[above] || parent != nil && parent.Kind == "absent" {

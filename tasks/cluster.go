@@ -45,6 +45,8 @@ type Cluster struct {
 	// Files in force or about to be (certificates, CA files, CRLs named by Settings or Ours): by path, public bytes. For a key
 	// file Bytes is the public key in PEM, never the key.
 	Files map[string]HostFile
+	// Beside: certificates and lists (*.crt, *.crl) in the data directory itself, by name, whoever uses them.
+	Beside map[string]HostFile
 	// Served: DER certificates that the running server presents on Port to a new TLS connection, leaf first; nil: no TLS.
 	Served [][]byte
 	// ServedCAs: names of the authorities from which it asks for certificates, as pkix.RDNSequence.String gives them.
@@ -115,6 +117,8 @@ type HostFile struct {
 	ModTime            time.Time
 	Bytes              []byte
 	Missing            bool
+	// Link is where a symbolic link leads to; only in Beside, elsewhere the file behind it is told of.
+	Link string
 	// Readable: the cluster's OS user can read it.
 	Readable bool
 }

@@ -115,7 +115,7 @@ func keyValues(body []byte) map[string]string {
 func newCluster(kv map[string]string) *Cluster {
 	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"],
 		Managed: kv["managed"], Stranger: kv["stranger"] == "yes", Running: kv["state"] == "running",
-		Settings: map[string]Setting{}, Files: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
+		Settings: map[string]Setting{}, Files: map[string]HostFile{}, Beside: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
 	c.Major, _ = strconv.Atoi(kv["major"])
 	c.PID, _ = strconv.Atoi(kv["pid"])
 	if c.Major > 0 && c.Major < 12 {
@@ -170,6 +170,12 @@ func (c *Cluster) read(r record) error {
 			return err
 		}
 		c.Files[f.Path] = f
+	case "beside":
+		f, _, err := readFileRecord(r.body)
+		if err != nil {
+			return err
+		}
+		c.Beside[path.Base(f.Path)] = f
 	case "served":
 		c.readServed(r.body)
 	case "unseen":
@@ -249,7 +255,7 @@ func (c *Cluster) readConfigFile(body []byte) error {
 	return nil
 }
 
-// readFileRecord takes "kind found size mode user group mtime path\nbytes", "kind unreadable …" or "kind missing path\nwhy".
+// readFileRecord takes "kind found size mode user group mtime path\nbytes", "kind unreadable …", "kind missing path\nwhy" or "kind link path\ntarget".
 func readFileRecord(body []byte) (HostFile, string, error) {
 	head, content, _ := strings.Cut(string(body), "\n")
 	kind, rest, _ := strings.Cut(head, " ")
@@ -257,6 +263,9 @@ func readFileRecord(body []byte) (HostFile, string, error) {
 	if state == "missing" {
 		absent := strings.Contains(content, "No such file") || strings.Contains(content, "Not a directory")
 		return HostFile{Path: rest, Missing: absent}, kind, nil
+	}
+	if state == "link" {
+		return HostFile{Path: rest, Link: content}, kind, nil
 	}
 	words := strings.SplitN(rest, " ", 6)
 	if len(words) != 6 || state != "found" && state != "unreadable" {

@@ -27,7 +27,11 @@ printf '%s' "$psql" | say psql
 entry "$home"
 d=$home/.postgresql
 entry "$d"
-for f in postgresql.crt root.crt root.crl client.crt; do entry "$d/$f" pem; done
+for f in "$d"/*.crt "$d"/*.crl; do
+	case ${f##*/} in *[!A-Za-z0-9._-]* | -*) continue ;; esac
+	if [ -e "$f" ] || [ -L "$f" ]; then entry "$f" pem; fi
+done
+if [ -r "$d" ] && [ -x "$d" ]; then printf 'listed %s/*.crt\nlisted %s/*.crl\n' "$d" "$d"; fi
 for f in postgresql.key client.key; do entry "$d/$f" key; done
 entry "$d/pgfleet"
 d=$d/pgfleet/$1

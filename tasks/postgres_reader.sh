@@ -129,6 +129,23 @@ printf '%s\n' "$files" | while IFS='	' read -r kind path; do
   *) give file "$kind" "$path" ;;
   esac
 done
+# Certificates and lists in the data directory itself, whoever names them: a file is not put where somebody else's is, nor through a link.
+n=0
+for f in *.crt *.crl; do
+  case $f in *[!A-Za-z0-9._-]* | -*) continue ;; esac
+  [ -e "$f" ] || [ -L "$f" ] || continue
+  n=$((n + 1))
+  [ "$n" -le 40 ] || break
+  if [ -L "$f" ]; then
+    put beside "ca link $1/$f
+$(readlink -- "$f")"
+  elif [ -f "$f" ] && [ "$(stat -c %s -- "$f")" -le 1048576 ]; then
+    give beside ca "$1/$f"
+  else
+    put beside "ca unreadable $(stat -c '%s %a %U %G %.9Y' -- "$f") $1/$f
+"
+  fi
+done
 [ "$4" = running ] || exit 0
 if [ "$5" != served ]; then
   put unseen ''
