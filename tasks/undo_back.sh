@@ -8,22 +8,40 @@ newest() { # newest: folders of the run that are not undone, the last first
     printf '%s %s\n' "${n:-1}" "$f"
   done | sort -rn | cut -d ' ' -f 2-
 }
+text() { # text FILE: its bytes; of a file that is not in our folder, as the server's OS user reads it
+  case $1 in
+  '') ;;
+  "$dir"/*) cat -- "$1" ;;
+  *) as "$owner" cat -- "$1" ;;
+  esac 2>/dev/null </dev/null | cat
+}
+before() { # before FOLDER PATH: the file that has what PATH was: its copy where the run changed it, "" where it was not there, else itself
+  while read -r n mode user group path; do
+    [ "$path" = "$2" ] || continue
+    [ "$n" = - ] || printf '%s\n' "$1/$n"
+    return
+  done <"$1/manifest"
+  printf '%s\n' "$2"
+}
 lists() { # lists CRLFILE: "number issuer" of each list in it, numbers as hexadecimal digits
-  awk '/-----BEGIN X509 CRL-----/{p = 1} p{print | c} /-----END X509 CRL-----/{p = 0; close(c)}' \
-    c="openssl crl -noout -crlnumber -issuer 2>/dev/null | sed 's/^[^=]*=//; s/^ *0x//' | paste -s -d ' ' -" "$1" 2>/dev/null
+  text "$1" | awk '/-----BEGIN X509 CRL-----/{p = 1} p{print | c} /-----END X509 CRL-----/{p = 0; close(c)}' \
+    c="openssl crl -noout -crlnumber -issuer 2>/dev/null | sed 's/^[^=]*=//; s/^ *0x//' | paste -s -d ' ' -" - 2>/dev/null
 }
 lower() { # lower A B: hexadecimal A is below B
   [ "${#1}" -lt "${#2}" ] || { [ "${#1}" -eq "${#2}" ] && [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
 }
-subjects() { openssl crl2pkcs7 -nocrl -certfile "$1" 2>/dev/null | openssl pkcs7 -print_certs 2>/dev/null | grep '^subject'; }
+subjects() { text "$1" | openssl crl2pkcs7 -nocrl -certfile /dev/stdin 2>/dev/null | openssl pkcs7 -print_certs 2>/dev/null | grep '^subject'; }
 keep() { # keep FILE NAME: the line of now goes into the file of before
   { grep -v "^$2 = " "$1"; grep "^$2 = " "$dir/pgfleet.conf"; } >"$1.kept"
   mv "$1.kept" "$1"
+  kept="$kept $2"
 }
-careful() { # careful FILE: a settings file of before, changed where it would bring back what must not come back
+careful() { # careful FOLDER FILE: a settings file of before, changed where it would bring back what must not come back
+  kept=
   [ -e "$dir/pgfleet.conf" ] || return 0
-  was=$(setting "$1" ssl_crl_file) is=$(setting "$dir/pgfleet.conf" ssl_crl_file)
-  ca_was=$(setting "$1" ssl_ca_file) ca_is=$(setting "$dir/pgfleet.conf" ssl_ca_file)
+  was=$(before "$1" "$(setting "$2" ssl_crl_file)") is=$(setting "$dir/pgfleet.conf" ssl_crl_file)
+  ca_was=$(before "$1" "$(setting "$2" ssl_ca_file)") ca_is=$(setting "$dir/pgfleet.conf" ssl_ca_file)
+  shift
   older=no
   if [ -n "$is" ] && [ "$was" != "$is" ]; then
     if [ -z "$was" ]; then
@@ -51,6 +69,25 @@ careful() { # careful FILE: a settings file of before, changed where it would br
     keep "$1" ssl_key_file
   fi
 }
+files() { # files FOLDER FILE: what the run wrote over in the places that FILE names gets its bytes of before, the list first: it has one for every authority of now
+  for name in ssl_crl_file ssl_ca_file; do
+    at=$(setting "$2" "$name")
+    case " $kept " in *" $name "*) continue ;; esac
+    while read -r at_n at_mode at_user at_group at_path; do
+      [ "$at_path" = "$at" ] && [ "$at_n" != - ] || continue
+      if [ -n "$(lists "$1/$at_n")" ] || [ -n "$(subjects "$1/$at_n")" ]; then
+        replace "$at" "$at_mode" "$at_user" "$at_group" <"$1/$at_n" || return 1
+      fi
+    done <"$1/manifest"
+  done
+}
+gone() { # gone FOLDER: what the run has made in the data directory goes, unless the settings name it
+  while read -r n mode user group path; do
+    case $n:$path in -:*.crt | -:*.crl) ;; *) continue ;; esac
+    [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_ca_file)" ] && [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_crl_file)" ] || continue
+    who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+  done <"$1/manifest"
+}
 usable() { # usable FILE: what it names can be started with; what cannot be is kept as it is now
   [ -e "$dir/pgfleet.conf" ] || return 0
   if ! check_tls "$(setting "$1" ssl_cert_file)" "$(setting "$1" ssl_key_file)" '' '' "$([ -z "$(setting "$1" ssl_passphrase_command)" ] || echo yes)"; then
@@ -67,7 +104,7 @@ usable() { # usable FILE: what it names can be started with; what cannot be is k
 put_back() { # put_back FOLDER
   while read -r n mode user group path; do
     case $path in
-    "$dir/pgfleet.conf") ;;
+    "$dir/pgfleet.conf" | *.crt | *.crl) ;;
     *)
       if [ "$n" = - ]; then
         who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
@@ -83,9 +120,10 @@ put_back() { # put_back FOLDER
       # Never leave an include without its file: the server would not start.
       printf '# Written by pgfleet; nothing is set. postgresql.conf may include this file.\n' | replace "$path" 644 root root || return 1
     else
-      cp "$1/$n" "$1/back" && careful "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
+      cp "$1/$n" "$1/back" && careful "$1" "$1/back" && files "$1" "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
     fi
   done <"$1/manifest"
+  gone "$1" || return 1
   : >"$1/undone"
 }
 list=$(newest)
