@@ -142,7 +142,7 @@ func (t *certificateTask) foreignPair(h *Host, st *identityState, name string) (
 // files are the paths that the services of an identity shall name once the plan's version is in force.
 func (t *certificateTask) files(w *clientWork) ServiceFiles {
 	now := w.st.filesNow()
-	files := ServiceFiles{Root: w.st.Base + "/root.crt", CRL: now.CRL}
+	files := ServiceFiles{Root: now.Root, CRL: now.CRL} // those are trust's
 	v := w.plan.base() + "/v/" + w.plan.Gen
 	files.Cert, files.Key = v+"/client.crt", v+"/client.key"
 	if t.TLSDir == "home" {

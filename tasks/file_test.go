@@ -142,6 +142,16 @@ func TestParametersRefused(t *testing.T) {
 		{"certificate", map[string]any{"issuer": "a", "valid_for": "0d"}, "longer than 0"},
 		{"certificate", map[string]any{"issuer": "a", "key_type": "dsa"}, "not one of"},
 		{"trust", map[string]any{"authorities": []any{}}, "names none"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "profile": "client", "tls_dir": "data"}, "own or home"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "profile": "server", "tls_dir": "home"}, "own or data"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "only": "repair", "tls_dir": "home"}, "own or data"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "file": "ca1.crt"}, "tls_dir: own makes none"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "data", "file": "ca1.pem"}, "ends in .crt"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "data", "file": ".crt"}, "ends in .crt"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "data", "file": "../ca1.crt"}, "a file name"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "home", "file": "-ca 1.crt"}, "a file name"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "data", "file": "server.crt"}, "another file"},
+		{"trust", map[string]any{"authorities": []any{"a"}, "tls_dir": "home", "file": "root.crt"}, "another file"},
 	}
 	for _, c := range cases {
 		k, ok := Lookup(c.kind)

@@ -3,6 +3,7 @@ package tasks
 import (
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
@@ -68,6 +69,12 @@ func (c *Cluster) foreseeFile(path string, mode uint32, data []byte) {
 	c.Files[path] = HostFile{Path: path, Owner: "root", Group: c.OSGroup, Mode: mode, ModTime: c.soon(), Bytes: data, Readable: true}
 }
 
+// foreseeBeside is a file of the server's OS user in the data directory.
+func (c *Cluster) foreseeBeside(file string, data []byte) {
+	f := HostFile{Path: file, Owner: c.OSUser, Group: c.OSGroup, Mode: 0o600, ModTime: c.soon(), Bytes: data, Readable: true}
+	c.Files[file], c.Beside[path.Base(file)] = f, f
+}
+
 // foreseeHBA is the effect of hbaSteps on pg_hba.conf.
 func (c *Cluster) foreseeHBA(run string, text []byte) {
 	f := c.ConfigFiles[c.HBAFile]
@@ -105,12 +112,9 @@ func (w *trustWork) foresee(l *look) {
 		file(base+"/root.crl", w.lists)
 	}
 	file(base+"/pgfleet.env", []byte(environment(w.files)))
-	for _, name := range w.copies {
-		data := w.roots
-		if name == "root.crl" {
-			data = w.lists
-		}
-		file(w.st.Home+"/.postgresql/"+name, data)
+	for _, word := range w.copies {
+		from, name, _ := strings.Cut(word, ":")
+		file(w.st.Home+"/.postgresql/"+name, w.content(from))
 	}
 	for _, path := range w.stale {
 		l.put(&entry{Kind: "absent", Path: path})

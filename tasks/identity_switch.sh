@@ -1,7 +1,7 @@
 # Puts one version of an identity in force: checks it as the user who will read it, then replaces the block in ~/.pg_service.conf by one rename.
 # $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 version that stays besides it; $5, $6 first and
-# last line of the block; $7 file names in ~/.postgresql that get copies (words: postgresql, client, root.crt, root.crl); $8 copy: foreign files
-# that are replaced are kept as NAME.before-pgfleet; $9 roots: new root.crt and root.crl are put in force, a list never later than its authority.
+# last line of the block; $7 copies in ~/.postgresql (words: postgresql and client for the pair, root.crt:NAME, root.crl:NAME); $8 copy: foreign files
+# that are replaced are kept as NAME.before-pgfleet; $9 roots: new root.crt and root.crl are put in force, and their copies, a list never later than its authority.
 # Standard input: the block, empty to remove it.
 home=$1
 below=$2
@@ -26,15 +26,12 @@ if [ -n "$gen" ]; then
 	proven "$v/client.key" "$v/client.crt"
 	leads sslclient "$v/client.crt" "$v/issuer.crt"
 fi
-if [ "$9" = roots ]; then
-	for f in root.crl.union root.crt.new root.crl.new; do
-		[ ! -f "$base/$f" ] || mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
-	done
-fi
-# publish FILE NAME: a copy of FILE as ~/.postgresql/NAME.
+copies=$7
+# publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for put.
 publish() {
 	to=$home/.postgresql/$2
 	[ ! -L "$to" ] || fail "$to is a symbolic link: nothing is written through it; remove it"
+	[ -f "$to" ] || [ ! -e "$to" ] || fail "$to is not a file; remove it"
 	if [ "$copy" = copy ] && [ -f "$to" ] && [ ! -e "$to.before-pgfleet" ]; then
 		cp -p -- "$to" "$to.before-pgfleet" || exit 1
 	fi
@@ -42,14 +39,22 @@ publish() {
 	cp -- "$1" "$to.pgfleet-new" && chmod 600 "$to.pgfleet-new" || exit 1
 	durable "$to.pgfleet-new"
 }
+# put NAME: what was published is in force.
+put() { mv -f -- "$home/.postgresql/$1.pgfleet-new" "$home/.postgresql/$1" || exit 1; }
+if [ "$9" = roots ]; then
+	for f in root.crl.union root.crt.new root.crl.new; do
+		[ ! -f "$base/$f" ] || mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
+		for word in $copies; do
+			[ "${word%%:*}" = "${f%.*}" ] || continue
+			publish "$base/${f%.*}" "${word#*:}"
+			put "${word#*:}"
+		done
+	done
+fi
 pairs=
-roots=
-for name in $7; do
+for name in $copies; do
 	case $name in
-	root.*)
-		publish "$base/$name" "$name"
-		roots="$roots $name"
-		;;
+	*:*) ;;
 	*)
 		publish "$v/client.key" "$name.key"
 		publish "$v/client.crt" "$name.crt"
@@ -58,9 +63,7 @@ for name in $7; do
 	esac
 done
 # The pair last and side by side: everything slow has been done.
-for name in $roots $pairs; do
-	mv -f -- "$home/.postgresql/$name.pgfleet-new" "$home/.postgresql/$name" || exit 1
-done
+for name in $pairs; do put "$name"; done
 rm -f -- "$new"
 if [ -f "$services" ]; then
 	cp -p -- "$services" "$new" || exit 1

@@ -23,6 +23,10 @@ first: signed by that authority, valid now, number not lower than the one in for
 On a client: root.crt of every identity holds the root first, then what is below it; with crl: yes also root.crl, the lists in the other order. The services in
 ~/.pg_service.conf name them.
 
+With tls_dir the files that the settings and services name are copies in the walkthrough's places: with data FILE.crt and FILE.crl in a server's data directory,
+owned by the server's OS user, 0600; with home FILE.crt (and FILE.crl) in a client's ~/.postgresql, 0600. A list is there before the authorities that need it, and stays
+until they are gone. A file of that name that is not pgfleet's stops the task; with existing: overlap or replace it is kept as NAME.before-pgfleet.
+
 An authority that is not pgfleet's in force stops the task: existing: keep leaves everything as it is, overlap trusts both, replace ours alone.`,
 	Example: "trust: {authorities: [servers_root, servers]}",
 	New:     func() Task { return new(trustTask) },
@@ -35,6 +39,8 @@ type trustTask struct {
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers, no on clients"`
 	Only        string   `param:"only" allowed:"repair" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; nobody else is believed for it"`
+	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
+	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
 	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
 }
 
@@ -52,7 +58,7 @@ func (t *trustTask) Validate() []*ParamError {
 	if t.Only != "" && t.Profile == "client" {
 		errs = append(errs, &ParamError{"only", "repair is for servers"})
 	}
-	return errs
+	return append(errs, t.validatePlace()...)
 }
 
 func (t *trustTask) server(h *Host) bool {
@@ -71,6 +77,9 @@ func (t *trustTask) Needs(h *Host) []transport.Step {
 func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
+	}
+	if err := t.placeFits(h); err != nil {
+		return nil, err
 	}
 	a, err := t.anchors(h)
 	if t.Only != "" && errors.Is(err, ErrPending) {
@@ -220,12 +229,7 @@ func (t *trustTask) refuseDrop(h *Host, who string, inForce []byte, a *anchors) 
 	if err != nil {
 		return nil // nobody can be using it
 	}
-	known := slices.Clone(a.certs)
-	for name := range h.Fleet.Authorities {
-		if chain, err := h.Fleet.CA.Chain(name); err == nil {
-			known = append(known, chain...)
-		}
-	}
+	known := a.known(h)
 	for _, cert := range certs {
 		if !slices.ContainsFunc(known, func(k *x509.Certificate) bool {
 			return pki.SameKey(k.PublicKey, cert.PublicKey) || cert.CheckSignatureFrom(k) == nil

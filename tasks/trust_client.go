@@ -22,7 +22,8 @@ type trustWork struct {
 	roots, lists, union []byte
 	files               ServiceFiles
 	block               string
-	copies              []string
+	// copies in ~/.postgresql, as identity_switch.sh wants them: root.crt:NAME, root.crl:NAME.
+	copies []string
 	// stale lists are removed at the end.
 	stale  []string
 	repair []string
@@ -33,7 +34,7 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 	if len(h.Identities) == 0 {
 		return nil, fmt.Errorf("%w: %s has no identities: name them in the inventory (identities: {OS-USER: [DATABASE-USER]})", ErrRefused, h.Name)
 	}
-	var work []*trustWork
+	var work, all []*trustWork
 	for _, id := range h.Identities {
 		if err := checkIdentity(id); err != nil {
 			return nil, fmt.Errorf("%w: identity of %s: %w", ErrRefused, h.Name, err)
@@ -46,12 +47,16 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 		if err != nil {
 			return nil, err
 		}
+		all = append(all, w)
 		if len(w.repair) > 0 {
 			work = append(work, w)
 		}
 	}
 	if len(work) == 0 {
 		return nil, nil
+	}
+	if err := t.refuseTwoCopies(h, all); err != nil {
+		return nil, err
 	}
 	return t.clientChange(work), nil
 }
@@ -64,27 +69,39 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 	if err != nil {
 		return nil, err
 	}
-	if err := t.refuseDrop(h, st.ID.DBUser+" of "+st.ID.OSUser, st.entry(st.Base+"/root.crt").PEM, a); err != nil {
-		return nil, err
+	places := st.believed()
+	for _, now := range places {
+		if err := t.refuseDrop(h, st.ID.DBUser+" of "+st.ID.OSUser, now.roots, a); err != nil {
+			return nil, err
+		}
+		if err := a.notLower(now.lists); err != nil {
+			return nil, err
+		}
+		if theirs, err := pki.ParseCertificates(now.roots); err == nil {
+			foreign = append(foreign, theirs...)
+		}
 	}
 	if t.both() {
-		for _, c := range append(foreign, st.entry(st.Base+"/root.crt").certificates()...) {
+		for _, c := range foreign {
 			if !containsCert(certs, c) {
 				certs = append(slices.Clone(certs), c)
 			}
 		}
 	}
-	if err := a.notLower(st.entry(st.Base + "/root.crl").PEM); err != nil {
-		return nil, err
-	}
 	w.roots = pki.CertificatePEM(certs...)
-	w.files.Root, w.files.CRL = st.Base+"/root.crt", ""
+	w.files.Root, w.files.CRL = t.rootsOf(st), ""
 	if len(lists) > 0 {
-		w.files.CRL = st.Base + "/root.crl"
+		w.files.CRL = listBeside(w.files.Root)
 		upside := slices.Clone(lists)
 		slices.Reverse(upside) // W28: the intermediate's list first, then the root's
 		w.lists = pki.CRLPEM(upside...)
-		w.union = unionOfLists(st, certs, upside)
+		if st.ID.Default {
+			places = append(places, believed{st.entry(st.Home + "/.postgresql/root.crt").PEM, st.entry(st.Home + "/.postgresql/root.crl").PEM})
+		}
+		w.union = union(certs, upside, places...)
+	}
+	if err := t.homeCopies(h, w, a); err != nil {
+		return nil, err
 	}
 	services, err := servicesOf(h, st, w.files)
 	if err != nil {
@@ -94,23 +111,9 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 		return nil, err
 	}
 	w.compare()
+	w.compareCopies()
 	t.defaults(w)
 	return w, nil
-}
-
-// unionOfLists adds the lists of authorities that are still believed and are going to be dropped; nil when there are none.
-func unionOfLists(st *identityState, certs []*x509.Certificate, lists []*x509.RevocationList) []byte {
-	old := st.entry(st.Base + "/root.crl").PEM
-	all := slices.Clone(lists)
-	for _, c := range st.entry(st.Base + "/root.crt").certificates() {
-		if l := listOf(old, c); l != nil && !containsCert(certs, c) {
-			all = append(all, l)
-		}
-	}
-	if len(all) == len(lists) {
-		return nil
-	}
-	return pki.CRLPEM(all...)
 }
 
 // foreignFiles finds root.crt and root.crl in ~/.postgresql that are not ours where they matter: root.crt when the identity uses libpq's default
@@ -171,16 +174,9 @@ func (t *trustTask) defaults(w *trustWork) {
 		string(st.entry(st.Home+"/.postgresql/root.crt").PEM) != string(st.entry(st.Base+"/root.crt").PEM) {
 		return
 	}
-	w.copies = []string{"root.crt"}
-	if w.lists != nil {
-		w.copies = append(w.copies, "root.crl")
-	}
-	for _, name := range w.copies {
-		want := w.roots
-		if name == "root.crl" {
-			want = w.lists
-		}
-		if e := st.entry(st.Home + "/.postgresql/" + name); string(e.PEM) != string(want) || e.Mode&0o077 != 0 {
+	for _, from := range w.sources() {
+		w.copies = append(w.copies, from+":"+from)
+		if e := st.entry(st.Home + "/.postgresql/" + from); string(e.PEM) != string(w.content(from)) || e.Mode&0o077 != 0 {
 			w.repair = append(w.repair, "the copy "+e.Path)
 		}
 	}

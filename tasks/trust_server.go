@@ -23,16 +23,21 @@ var trustFolderProgram string
 //go:embed trust_prune.sh
 var trustPruneProgram string
 
+// trustSettings are the two settings of a task of kind trust.
+var trustSettings = []string{"ssl_ca_file", "ssl_crl_file"}
+
 // serverTrust is one cluster whose trust is not as wanted.
 type serverTrust struct {
-	c          *Cluster
-	certs      []*x509.Certificate
-	roots      []byte
-	lists      []byte
-	set        map[string]string
-	oldSet     map[string]string
-	repair     []string
-	writeFiles bool
+	c     *Cluster
+	certs []*x509.Certificate
+	// roots and lists are the wanted files; lists nil: none. union holds lists that stay until the old authorities are gone, nil when not needed.
+	roots, lists, union []byte
+	// masters are our own files, named by their content; set is what the settings shall name: them, or copies of them.
+	masters, set, oldSet map[string]string
+	// copies: the settings name copies in the data directory. differ: one of those is not as wanted. foreign: settings whose copy takes the place of others' file.
+	copies, differ bool
+	foreign        map[string]bool
+	repair         []string
 }
 
 // checkServer finds the clusters of a server that do not believe what they shall.
@@ -66,51 +71,81 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 
 // serverTrust compares one cluster with what is wanted; nil: it is left alone.
 func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serverTrust, error) {
-	set := parseSettings(c.Ours)
-	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
-	if t.Only != "" && roots != trustFile(c, pki.CertificatePEM(a.certs...)) {
+	if t.Only != "" && !t.believesAlready(c, l, a) {
 		return nil, nil
 	}
-	rootsNow, listsNow := l.entry(roots).PEM, l.entry(lists).PEM
-	if inForce := c.path(c.Settings["ssl_ca_file"].Value); inForce != "" && roots == "" && !strings.HasPrefix(inForce, c.Dir+"/") {
-		switch t.Existing {
-		case "keep":
-			return nil, nil
-		case "stop":
-			return nil, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep",
-				ErrRefused, c.ID, h.Name, inForce)
-		}
-		rootsNow, listsNow = c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes
-	}
-	if err := a.notLower(listsNow); err != nil {
+	now, leave, err := t.believedBy(h, c, l)
+	if leave || err != nil {
 		return nil, err
 	}
-	if err := t.refuseDrop(h, "cluster "+c.ID, rootsNow, a); err != nil {
+	for _, lists := range append(t.listsLeft(c, l), now.lists) {
+		if err := a.notLower(lists); err != nil {
+			return nil, err
+		}
+	}
+	if err := t.refuseDrop(h, "cluster "+c.ID, now.roots, a); err != nil {
 		return nil, err
 	}
 	certs, crls := a.certs, a.lists
 	if t.both() {
-		var err error
-		if certs, crls, err = a.overlap(c, rootsNow, listsNow); err != nil {
+		if certs, crls, err = a.overlap(c, now.roots, now.lists); err != nil {
 			return nil, err
 		}
 	}
-	w := &serverTrust{c: c, certs: certs, roots: pki.CertificatePEM(certs...), oldSet: set, set: map[string]string{}}
-	w.set["ssl_ca_file"] = trustFile(c, w.roots)
+	w := &serverTrust{c: c, certs: certs, roots: pki.CertificatePEM(certs...), oldSet: parseSettings(c.Ours), copies: t.TLSDir == "data"}
+	w.masters = map[string]string{"ssl_ca_file": trustFile(c, w.roots)}
 	if len(crls) > 0 {
 		w.lists = pki.CRLPEM(crls...)
-		w.set["ssl_crl_file"] = c.Dir + "/crl-" + contentName(w.lists) + ".pem"
-	} else if set["ssl_crl_file"] != "" || c.Settings["ssl_crl_file"].Value != "" {
-		w.set["ssl_crl_file"] = ""
+		w.masters["ssl_crl_file"] = listsFile(c, w.lists)
+	} else if w.oldSet["ssl_crl_file"] != "" || c.Settings["ssl_crl_file"].Value != "" {
+		w.masters["ssl_crl_file"] = ""
+	}
+	w.set = w.masters
+	if w.copies {
+		if len(crls) > 0 {
+			w.union = union(certs, crls, now)
+		}
+		if err := t.placeCopies(h, w, l, a); err != nil {
+			return nil, err
+		}
 	}
 	w.compare(l)
 	return w, nil
 }
 
-// trustFile names a file of authorities by its content.
+// believedBy gives the authorities in force of a cluster with their lists. leave: they are not ours and are to stay alone.
+func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leave bool, err error) {
+	set := parseSettings(c.Ours)
+	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
+	inForce := c.path(c.Settings["ssl_ca_file"].Value)
+	if inForce == "" || roots != "" || strings.HasPrefix(inForce, c.Dir+"/") {
+		return believed{c.named(l, roots, "trust-"), c.named(l, lists, "crl-")}, false, nil
+	}
+	switch t.Existing {
+	case "keep":
+		return now, true, nil
+	case "stop":
+		return now, false, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep",
+			ErrRefused, c.ID, h.Name, inForce)
+	}
+	return believed{c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes}, false, nil
+}
+
+// believesAlready tells whether a cluster's settings name the wanted authorities, be their files whole or not.
+func (t *trustTask) believesAlready(c *Cluster, l *look, a *anchors) bool {
+	named, wanted := parseSettings(c.Ours)["ssl_ca_file"], pki.CertificatePEM(a.certs...)
+	if t.TLSDir == "data" {
+		now, err := pki.ParseCertificates(c.named(l, named, "trust-"))
+		return err == nil && named == c.DataDir+"/"+t.copyName() && string(pki.CertificatePEM(now...)) == string(wanted)
+	}
+	return named == trustFile(c, wanted)
+}
+
+// trustFile and listsFile name files of authorities and of lists by their content.
 func trustFile(c *Cluster, roots []byte) string {
 	return c.Dir + "/trust-" + contentName(roots) + ".pem"
 }
+func listsFile(c *Cluster, lists []byte) string { return c.Dir + "/crl-" + contentName(lists) + ".pem" }
 
 // overlap adds the authorities in force and their lists to ours.
 func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certificate, []*x509.RevocationList, error) {
@@ -148,7 +183,7 @@ func contentName(data []byte) string {
 
 // compare fills what is not as wanted.
 func (w *serverTrust) compare(l *look) {
-	for _, name := range []string{"ssl_ca_file", "ssl_crl_file"} {
+	for _, name := range trustSettings {
 		value, ok := w.set[name]
 		if !ok {
 			continue
@@ -156,15 +191,26 @@ func (w *serverTrust) compare(l *look) {
 		if w.oldSet[name] != value {
 			w.repair = append(w.repair, fmt.Sprintf("%s = '%s'", name, value))
 		}
-		want := w.roots
-		if name == "ssl_crl_file" {
-			want = w.lists
+		if value == "" {
+			continue
 		}
-		if e := l.entry(value); value != "" && (e.Kind != "file" || string(e.PEM) != string(want) || e.UID != 0 || e.Mode != 0o644) {
-			w.writeFiles = true
+		master := w.masters[name]
+		if e := l.entry(master); e.Kind != "file" || string(e.PEM) != string(w.content(name)) || e.UID != 0 || e.Mode != 0o644 {
+			w.repair = append(w.repair, master)
+		}
+		if w.copies && w.copyDiffers(name) {
+			w.differ = true
 			w.repair = append(w.repair, value)
 		}
 	}
+}
+
+// content is what the file of a setting shall hold.
+func (w *serverTrust) content(name string) []byte {
+	if name == "ssl_crl_file" {
+		return w.lists
+	}
+	return w.roots
 }
 
 // serverChange puts the files of all clusters in place in one round trip.
@@ -177,6 +223,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 		for _, cert := range w.certs {
 			c.Diff += "  " + trustLine(cert)
 		}
+		c.Diff += w.warning()
 	}
 	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + strings.Join(t.Authorities, ", ")
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
@@ -189,13 +236,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 	c.Foresee = func(v *View) {
 		v.Foresee(keyServer, nil)
 		for _, w := range work {
-			v.foreseeCluster(w.c, func(seen *Cluster) {
-				seen.foreseeSettings(h.Fleet.Run, w.set)
-				seen.foreseeFile(w.set["ssl_ca_file"], 0o644, w.roots)
-				if w.lists != nil {
-					seen.foreseeFile(w.set["ssl_crl_file"], 0o644, w.lists)
-				}
-			})
+			v.foreseeCluster(w.c, func(seen *Cluster) { w.foresee(seen, h.Fleet.Run) })
 		}
 	}
 	return c
@@ -203,7 +244,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 
 // closing writes the files under names of their own, reads them as the server's OS user, and switches both with one rename.
 func (w *serverTrust) closing(h *Host) []transport.Step {
-	roots, lists := w.set["ssl_ca_file"], w.set["ssl_crl_file"]
+	roots, lists := w.masters["ssl_ca_file"], w.masters["ssl_crl_file"]
 	steps := []transport.Step{{Key: "folder of cluster " + w.c.ID, Shell: certificateCheckProgram + trustFolderProgram,
 		Argv: []string{"/etc", strings.TrimPrefix(w.c.Dir, "/etc/")}}}
 	if lists != "" {
@@ -211,12 +252,42 @@ func (w *serverTrust) closing(h *Host) []transport.Step {
 	}
 	steps = append(steps, writeStep("", roots, 0o644, w.roots),
 		transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + trustReadableProgram, Argv: []string{roots, lists}})
-	for name, value := range w.set {
-		if w.oldSet[name] != value {
-			steps = append(steps, settingsSteps(h, w.c, w.set)...)
-			break
-		}
+	var settings []transport.Step
+	if w.switches() {
+		settings = settingsSteps(h, w.c, w.set)
 	}
+	if w.copies {
+		settings = w.install(h, settings)
+	}
+	steps = append(steps, settings...)
 	return append(steps, transport.Step{Key: "prune trust of cluster " + w.c.ID, Shell: trustPruneProgram,
 		Argv: []string{w.c.Dir, roots, lists, w.oldSet["ssl_ca_file"], w.oldSet["ssl_crl_file"]}})
+}
+
+// switches tells whether the settings name other files than before.
+func (w *serverTrust) switches() bool {
+	for name, value := range w.set {
+		if w.oldSet[name] != value {
+			return true
+		}
+	}
+	return false
+}
+
+// foresee is the effect of closing on what the probe of clusters sees.
+func (w *serverTrust) foresee(seen *Cluster, run string) {
+	if w.switches() {
+		seen.foreseeSettings(run, w.set)
+	} else if w.differ {
+		seen.foreseeCopy(run)
+	}
+	for _, name := range trustSettings {
+		switch value := w.set[name]; {
+		case value == "":
+		case w.copies:
+			seen.foreseeBeside(value, w.content(name))
+		default:
+			seen.foreseeFile(value, 0o644, w.content(name))
+		}
+	}
 }
