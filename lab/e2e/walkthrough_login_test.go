@@ -69,7 +69,7 @@ func (w *walk) fill(text string) string {
 func (w *walk) psql(t *testing.T, user, certificate, password, with string) login {
 	t.Helper()
 	conninfo := strings.NewReplacer("{user}", user, "{certificate}", certificate).Replace(w.conninfo) + " connect_timeout=10 " + with
-	argv := []string{"runuser", "-u", "postgres", "--", "env", "-i", "HOME=/var/lib/postgresql", "LC_ALL=C"}
+	argv := append([]string{"runuser", "-u", "postgres", "--", "env", "-i", "HOME=" + home, "LC_ALL=C"}, w.env...)
 	switch password {
 	case "right":
 		argv = append(argv, "PGPASSWORD="+w.passwords[user])

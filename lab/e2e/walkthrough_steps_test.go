@@ -18,6 +18,15 @@ const home = "/var/lib/postgresql"
 // dataDir is the server's.
 const dataDir = "/var/lib/postgresql/15/main"
 
+// The article's places.
+const (
+	serverRoots, serverLists = dataDir + "/ca1.crt", dataDir + "/ca1.crl"
+
+	clientCert  = home + "/.postgresql/client.crt"
+	clientKey   = home + "/.postgresql/client.key"
+	clientRoots = home + "/.postgresql/ca2_int.crt"
+)
+
 // authorities makes the three authorities and looks at them.
 func (w *walk) authorities(t *testing.T) {
 	w.apply(t, "-t", "authorities")
@@ -99,7 +108,7 @@ func (w *walk) client(t *testing.T) {
 	}
 	t.Run("W5 key and certificate", func(t *testing.T) {
 		p := w.pair(t, "app1")
-		if w.home && (p.path != home+"/.postgresql/client.crt" || p.keyPath != home+"/.postgresql/client.key") {
+		if w.home && (p.path != clientCert || p.keyPath != clientKey) {
 			t.Errorf("services name %s and %s", p.path, p.keyPath)
 		}
 		w.expectModes(t, "app1", map[string]string{p.keyPath: "postgres:postgres 600", p.path: "postgres:postgres 600", home + "/.postgresql": "postgres:postgres 700"})
@@ -109,15 +118,16 @@ func (w *walk) client(t *testing.T) {
 		if !strings.HasPrefix(got, "subject=CN = dbuser1\nissuer=CN = root-ca1\n") || !strings.Contains(got, "TLS Web Client Authentication") {
 			t.Errorf("certificate: %s", got)
 		}
-		if w.home {
-			w.expectModes(t, "app1", map[string]string{home + "/.postgresql/postgresql.key": "postgres:postgres 600", home + "/.postgresql/postgresql.crt": "postgres:postgres 600"})
-			w.expectPair(t, "app1", home+"/.postgresql/postgresql.key", p.path)
-		}
 	})
 	t.Run("W7 the client's roots: root, then intermediate", func(t *testing.T) {
 		path := home + "/.postgresql/pgfleet/dbuser1/root.crt"
 		if w.home {
-			path = home + "/.postgresql/root.crt"
+			path = clientRoots
+			names := labtest.Exec(t, w.lab, "app1", "grep", "-c", "^sslrootcert="+path+"$", home+"/.pg_service.conf")
+			variable := labtest.Exec(t, w.lab, "app1", "grep", "^PGSSLROOTCERT=", home+"/.postgresql/pgfleet/dbuser1/pgfleet.env")
+			if names != "1" || variable != "PGSSLROOTCERT='"+path+"'" {
+				t.Errorf("%s services name %s; pgfleet.env: %s", names, path, variable)
+			}
 		}
 		w.expectModes(t, "app1", map[string]string{path: "postgres:postgres 600"})
 		want := labtest.Exec(t, w.lab, "ca2", "cat", caDir("servers_root")+"/certs/ca.crt") + "\n" + labtest.Exec(t, w.lab, "ca3", "cat", caDir("servers")+"/certs/ca.crt")
@@ -150,6 +160,12 @@ func (w *walk) rules(t *testing.T) {
 	}
 	if broken := w.sql(t, "select * from pg_hba_file_rules where error is not null or type is null"); broken != "" {
 		t.Errorf("broken rules: %s", broken)
+	}
+	if w.home {
+		w.expectModes(t, "db1", map[string]string{serverRoots: "postgres:postgres 600", serverLists: "postgres:postgres 600"})
+		if roots, lists := w.setting(t, "ssl_ca_file"), w.setting(t, "ssl_crl_file"); roots != serverRoots || lists != serverLists {
+			t.Errorf("ssl_ca_file is %s, ssl_crl_file is %s", roots, lists)
+		}
 	}
 	ca := labtest.Exec(t, w.lab, "ca1", "cat", caDir("clients")+"/certs/ca.crt")
 	if got := labtest.Exec(t, w.lab, "db1", "cat", w.setting(t, "ssl_ca_file")); got != ca {

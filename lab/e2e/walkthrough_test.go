@@ -16,13 +16,17 @@ type layout struct {
 	scope string
 	// conninfo chooses files and user; {certificate} is the database user whose certificate is used.
 	conninfo string
+	// env of psql.
+	env []string
 	// vars of every run.
 	vars []string
 }
 
 var layouts = []layout{
 	{name: "own", scope: "declared", conninfo: "service={certificate}@db1 user={user} dbname=postgres"},
-	{name: "article", home: true, scope: "all", conninfo: "port=5432 user={user} dbname=postgres", vars: []string{"server_dir=data", "client_dir=home"}},
+	{name: "article", home: true, scope: "all", conninfo: "port=5432 user={user} dbname=postgres",
+		env:  []string{"PGSSLCERT=" + clientCert, "PGSSLKEY=" + clientKey, "PGSSLROOTCERT=" + clientRoots},
+		vars: []string{"server_dir=data", "client_dir=home", "server_roots=ca1.crt", "client_roots=ca2_int.crt"}},
 }
 
 // TestWalkthrough goes through the walkthrough from bare hosts to certificates instead of passwords, in pgfleet's layout and in the article's.
