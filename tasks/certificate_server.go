@@ -255,6 +255,11 @@ func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, by *
 		}
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: cert.RawSubjectPublicKeyInfo})
+	if t.TLSDir == "data" {
+		c.foreseeBeside(set["ssl_cert_file"], by.served(cert))
+		c.foreseeBeside(set["ssl_key_file"], key)
+		return
+	}
 	c.foreseeFile(set["ssl_cert_file"], 0o644, by.served(cert))
 	c.foreseeFile(set["ssl_key_file"], 0o640, key)
 }

@@ -22,6 +22,7 @@ func TestOtherShells(t *testing.T) {
 				flowStep{onClient, "hosts_entry", nil},
 				flowStep{onClient, "certificate", map[string]any{"issuer": "clients", "tls_dir": "home"}},
 				flowStep{onClient, "certificate", map[string]any{"issuer": "clients", "tls_dir": "home", "key_type": "ed25519"}},
+				flowStep{onClient, "trust", inHome("servers", "crl", "yes")},
 				flowStep{onClient, "file", map[string]any{"path": "/home/app/x", "content": "x\n"}},
 				flowStep{onClient, "directory", map[string]any{"path": "/srv/y/z"}},
 				flowStep{onClient, "command", map[string]any{"argv": []any{"mkdir", "/srv/q"}, "creates": "/srv/q"}})

@@ -42,13 +42,15 @@ publish() {
 # put NAME: what was published is in force.
 put() { mv -f -- "$home/.postgresql/$1.pgfleet-new" "$home/.postgresql/$1" || exit 1; }
 if [ "$9" = roots ]; then
+	# Our own files after their copies: a copy that is stopped at is then what is wanted or what is ours, and nobody else's.
 	for f in root.crl.union root.crt.new root.crl.new; do
-		[ ! -f "$base/$f" ] || mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
+		[ -f "$base/$f" ] || continue
 		for word in $copies; do
 			[ "${word%%:*}" = "${f%.*}" ] || continue
-			publish "$base/${f%.*}" "${word#*:}"
+			publish "$base/$f" "${word#*:}"
 			put "${word#*:}"
 		done
+		mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
 	done
 fi
 pairs=

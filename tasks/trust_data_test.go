@@ -64,6 +64,10 @@ func TestTrustInDataDirectory(t *testing.T) {
 	if got := w.listNumbers(articleLists); got != "01 02" || w.sb.ReadFile("/etc/pgfleet/15-main/pgfleet.conf") != conf {
 		t.Error(got)
 	}
+	change, err = w.check(w.server, task(t, "postgres_reload", nil))
+	if err != nil || change == nil || !strings.Contains(change.Summary, "ca1.crl is newer") {
+		t.Errorf("a reload after the lists have grown: %+v %v", change, err)
+	}
 	w.ca.publish(t, "clients", 1)
 	w.refused(w.server, w.trust(inData("clients")), "number 1", "2")
 	w.sb.Shell("rm " + articleLists)
