@@ -38,7 +38,7 @@ func (t *taskRun) label() string {
 // run does the task and tells how it went, unless its change is held.
 func (t *taskRun) run(ctx context.Context) {
 	t.began = t.r.opt.Now()
-	change, pending, ok := t.look(ctx)
+	change, ok, looked := t.look(ctx)
 	if !ok {
 		return
 	}
@@ -53,7 +53,7 @@ func (t *taskRun) run(ctx context.Context) {
 			t.told()
 		}
 	}()
-	err := t.do(ctx, change, pending)
+	err := t.do(ctx, change, looked)
 	if errors.Is(err, errEarlier) || !t.held && !t.flush(ctx) {
 		t.notBegun()
 		return
@@ -76,17 +76,17 @@ func (t *taskRun) ended(e *ending) {
 
 // look asks the task what is to be changed. Only a change is believed on what is foreseen; for everything else, what is held goes out
 // first. ok is false when that ended the host. err is a refusal, or ErrPending.
-func (t *taskRun) look(ctx context.Context) (change *tasks.Change, err error, ok bool) {
+func (t *taskRun) look(ctx context.Context) (change *tasks.Change, ok bool, err error) {
 	change, err = t.task.Task.Check(ctx, t.h.host)
 	_, verifies := t.task.Task.(tasks.Verifier)
 	if len(t.h.held) == 0 || change != nil && err == nil && !verifies && t.r.blockedBy(t.h) == "" {
-		return change, err, true
+		return change, true, err
 	}
 	if !t.flush(ctx) {
-		return nil, nil, false
+		return nil, false, nil
 	}
 	change, err = t.task.Task.Check(ctx, t.h.host)
-	return change, err, true
+	return change, true, err
 }
 
 // do carries out what the look has found; what it gives is the host's end.
