@@ -97,7 +97,7 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 		if err := startProblem(c); err != nil {
 			return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
 		}
-		if served := servedReasons(c); len(served) > 0 && t.reloaded[c.ID] {
+		if served := servedReasons(c); len(served) == len(reasons) && t.reloaded[c.ID] {
 			return nil, "", nil, fmt.Errorf("cluster %s: the server read its files, but %s: its log says why (\"SSL configuration was not reloaded\")", c.ID, strings.Join(served, "; "))
 		}
 		steps = append(steps, reloadStep(c))
