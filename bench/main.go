@@ -41,10 +41,19 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&rtts, "rtt", "0,20ms", "round-trip times of SSH")
 	f.IntVar(&o.runs, "runs", 5, "runs of each tool; the report has medians")
 	f.StringVar(&tools, "tools", "", "only these tools, with commas: "+strings.Join(toolNames(), ", "))
-	f.StringVar(&o.out, "out", "bench", "folder for RESULTS.md, results.json and walltime.svg")
+	f.StringVar(&o.out, "out", "", "folder for RESULTS.md, results.json and walltime.svg (default: bench with nothing else said, else bin/bench-quick)")
 	f.BoolVar(&o.redraw, "redraw", false, "measure nothing: write RESULTS.md and walltime.svg again from results.json")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if o.out == "" {
+		// A quick look never takes the place of the figures that are kept.
+		o.out = "bench"
+		f.Visit(func(given *flag.Flag) {
+			if given.Name != "redraw" {
+				o.out = "bin/bench-quick"
+			}
+		})
 	}
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unknown argument %q", f.Arg(0))

@@ -16,7 +16,7 @@ openssl version 2>/dev/null || echo
 psql --version 2>/dev/null || echo
 `
 
-// pingOne connects to one host: the time for connecting and logging in, that of one round trip, and what is there.
+// pingOne connects to one host: the time for connecting and logging in, that of a first look, and what is there.
 func pingOne(ctx context.Context, sys *System, h *inventory.Host, dial playbooks.Dialer) *printers.Ping {
 	begin := sys.Now()
 	conn, err := dial(ctx, h)
@@ -34,7 +34,7 @@ func pingOne(ctx context.Context, sys *System, h *inventory.Host, dial playbooks
 		return &printers.Ping{Error: "connected, but the shell does not answer as it should"}
 	}
 	facts := append(strings.Split(string(results[0].Stdout), "\n"), "", "", "")
-	return &printers.Ping{OK: true, ConnectMS: connected.Sub(begin).Milliseconds(), RoundTripMS: answered.Sub(connected).Milliseconds(),
+	return &printers.Ping{OK: true, ConnectMS: connected.Sub(begin).Milliseconds(), FirstLookMS: answered.Sub(connected).Milliseconds(),
 		ActsAs: facts[0], OpenSSL: second(facts[1]), Psql: last(facts[2])}
 }
 

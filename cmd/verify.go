@@ -13,10 +13,11 @@ import (
 
 // verifyOptions is what pgfleet verify was asked for.
 type verifyOptions struct {
-	limit string
-	quick bool
-	fleet fleetOptions
-	apply applyOptions
+	limit   string
+	enforce string
+	quick   bool
+	fleet   fleetOptions
+	apply   applyOptions
 }
 
 func newVerify(sys *System) *command {
@@ -28,6 +29,7 @@ func newVerify(sys *System) *command {
 the right reason. Nothing is changed. Exit 3 when anything differs.`,
 			Flags: join([]cli.Flag{
 				limitFlag(&o.limit),
+				&cli.StringFlag{Name: "enforce", Usage: "the `STAGE` that servers must be at: permissive, password, verify-ca, verify-full, cert; without it, the one that each is at", Destination: &o.enforce},
 				&cli.BoolFlag{Name: "quick", Usage: "one good login for each client and server, each refusal once a server", Destination: &o.quick},
 			}, o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
@@ -38,6 +40,7 @@ the right reason. Nothing is changed. Exit 3 when anything differs.`,
 			},
 		},
 		examples: `pgfleet verify
+			pgfleet verify --enforce cert
 			pgfleet verify -l app1.example.net --quick
 			pgfleet verify -o json`,
 	}
@@ -58,7 +61,11 @@ func (o *verifyOptions) run(ctx context.Context, sys *System) error {
 	if o.quick {
 		level = "quick"
 	}
-	plan, err := playbooks.AdHoc(inv, "verify", map[string]any{"level": level}, "client", playbooks.PlanOptions{Limit: o.limit})
+	params := map[string]any{"level": level}
+	if o.enforce != "" {
+		params["enforce"] = o.enforce
+	}
+	plan, err := playbooks.AdHoc(inv, "verify", params, "client", playbooks.PlanOptions{Limit: o.limit})
 	if err != nil {
 		return asConfiguration(err)
 	}

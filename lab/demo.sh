@@ -49,7 +49,7 @@ show pgfleet exec -l client -u postgres -- psql 'service=dbuser1@db1 dbname=post
 
 if [ -n "${KEEP:-}" ]; then
 	say "The hosts stay up: export PGFLEET_INVENTORY=$PGFLEET_INVENTORY"
-	echo "The tutorial goes on from here (docs/tutorial.md). End them with: sudo bin/pgfleet-lab down --name $name"
+	echo "End them with: sudo bin/pgfleet-lab down --name $name. The tutorial (docs/tutorial.md) makes hosts of its own."
 else
-	say "Done; the hosts go away again. KEEP=1 keeps them: make demo KEEP=1, then docs/tutorial.md"
+	say "Done; the hosts go away again. make demo KEEP=1 keeps them. Next: docs/tutorial.md"
 fi

@@ -99,8 +99,8 @@ func (t *taskRun) do(ctx context.Context, change *tasks.Change, err error) error
 	if change == nil && !pending && !verifies {
 		return nil
 	}
-	if on := t.r.blockedBy(t.h); on != "" {
-		return &dependencyError{host: on, reason: t.r.whyNot(on)}
+	if on := t.r.blockedBy(t.h); on != "" && (change != nil || !verifies || t.r.hosts[on].ending().kind != events.Unreachable) {
+		return &dependencyError{host: on, reason: t.r.whyNot(on)} // of a host that cannot be reached, a connection test can say so itself
 	}
 	switch {
 	case t.r.opt.Check:
@@ -126,6 +126,7 @@ func (t *taskRun) foresee(change *tasks.Change, pending error, verifies bool) {
 		t.event.Kind, t.event.Summary = events.WouldChange, "("+unknown(pending)+")"
 		t.h.pending++
 	case change != nil:
+		t.note(change.Notes)
 		t.event.Kind, t.event.Summary, t.event.Diff = events.WouldChange, change.Summary, change.Diff
 		t.h.host.View.Plan(change.Touches...)
 		t.h.pending++
@@ -137,6 +138,7 @@ func (t *taskRun) foresee(change *tasks.Change, pending error, verifies bool) {
 // apply makes a change, sees that nothing more is wanted, and has it proved where the task can. When that fails after something was
 // changed, a task that can undo brings the state of before back.
 func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
+	t.note(change.Notes)
 	t.event.Summary, t.event.Diff = change.Summary, change.Diff
 	before := t.h.doer.changed()
 	err := t.carryOut(ctx, change)
@@ -164,11 +166,16 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 func (t *taskRun) prove(ctx context.Context, prover tasks.Prover) error {
 	err := prover.Prove(ctx, t.h.host, t.h.doer)
 	if n, ok := prover.(interface{ Notes() []string }); ok {
-		for _, note := range n.Notes() {
-			t.r.tell.tell(events.Event{Type: events.Notice, Play: t.play, Task: t.label(), Host: t.h.inv.Name, Summary: note})
-		}
+		t.note(n.Notes())
 	}
 	return err
+}
+
+// note tells what the user should know besides.
+func (t *taskRun) note(notes []string) {
+	for _, note := range notes {
+		t.r.tell.tell(events.Event{Type: events.Notice, Play: t.play, Task: t.label(), Host: t.h.inv.Name, Summary: note})
+	}
 }
 
 // carryOut applies, sends the closing steps with the probes that show their effect, and checks again; or holds them back for the next task.

@@ -1,4 +1,12 @@
-# Copies key and certificate into the data directory, as the server's OS user, whose folder it is. $1 key, $2 certificate, $3 data directory, $4 copy: files that were there are kept
+# Copies key and certificate into the data directory, as the server's OS user, whose folder it is. $1 key, $2 certificate, $3 data directory,
+# $4 ours: what is there is pgfleet's; copy: it is kept as NAME.before-pgfleet; refuse: nothing of others is written over
+if [ "$4" = refuse ]; then
+	# A run that was stopped may have left these very files.
+	for f in "$1" "$2"; do
+		to=$3/${f##*/}
+		[ ! -e "$to" ] || cmp -s -- "$f" "$to" || fail "$to is not pgfleet's: move it away, or say existing: replace (it is kept as ${to##*/}.before-pgfleet)"
+	done
+fi
 for f in server.key server.crt; do
 	[ ! -L "$3/$f" ] && [ ! -L "$3/$f.pgfleet-new" ] || fail "$3/$f is a symbolic link: nothing is written through it; remove it"
 	rm -f -- "$3/$f.pgfleet-new"

@@ -58,7 +58,7 @@ func TestServerDataDirectory(t *testing.T) {
 	w.startPostgres()
 	cert := task(t, "certificate", map[string]any{"issuer": "servers", "tls_dir": "data"})
 	change, err := w.check(w.server, cert)
-	if err != nil || change == nil || !strings.Contains(change.Diff, "pg_basebackup") {
+	if err != nil || change == nil || !strings.Contains(strings.Join(change.Notes, ""), "pg_basebackup") {
 		t.Fatal(change, err)
 	}
 	w.must(w.server, cert, true)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	_ "embed"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -66,6 +67,8 @@ type serverWork struct {
 	c      *Cluster
 	plan   *certificatePlan
 	repair []string
+	// mode of copies in the data directory; see copyMode.
+	mode string
 }
 
 // checkServer finds the clusters of a server whose certificate or files are not as wanted.
@@ -78,25 +81,30 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	by, err := t.issuing(h)
-	if err != nil {
-		return nil, err
-	}
 	tmpl := t.serverTemplate(h)
 	if err := tmpl.Check(); err != nil {
 		return nil, fmt.Errorf("%w: certificate of %s: %w", ErrRefused, h.Name, err)
 	}
-	var work []*serverWork
+	// What is in the way is told also where the authority is not there yet.
+	by, pending := t.issuing(h)
+	if pending != nil && !errors.Is(pending, ErrPending) {
+		return nil, pending
+	}
+	var mine []*Cluster
 	for _, c := range clusters {
-		if foreign := t.foreign(c, by); foreign != "" {
-			switch t.Existing {
-			case "keep":
-				continue
-			case "stop":
-				return nil, fmt.Errorf("%w: cluster %s of %s uses the certificate %s, which is not pgfleet's: say existing: replace (its files stay where they are) or existing: keep",
-					ErrRefused, c.ID, h.Name, foreign)
-			}
+		kept, err := t.inTheWay(h, c, l, by)
+		if err != nil {
+			return nil, err
 		}
+		if !kept {
+			mine = append(mine, c)
+		}
+	}
+	if pending != nil {
+		return nil, pending
+	}
+	var work []*serverWork
+	for _, c := range mine {
 		w := t.serverWork(h, c, l, by, tmpl)
 		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
@@ -121,7 +129,7 @@ func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
 	if p == "" || parseSettings(c.Ours)["ssl_cert_file"] != "" || strings.HasPrefix(p, c.Dir+"/") || path.Base(p) == "ssl-cert-snakeoil.pem" {
 		return ""
 	}
-	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
+	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && by != nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
 		return ""
 	}
 	return p
@@ -145,7 +153,7 @@ func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, 
 	}
 	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
 		Versions: versions, Current: current, Template: tmpl}
-	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now)}
+	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now), mode: t.copyMode(c, l)}
 	if w.plan.Why == "" {
 		w.repair = t.serverRepair(w, l, set)
 	}
@@ -224,7 +232,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 			c.Diff += w.plan.Title + ": not as wanted: " + strings.Join(w.repair, "; ") + "\n"
 		}
 		if t.TLSDir == "data" {
-			c.Diff += "warning: key and certificate in " + w.c.DataDir + " are copied by pg_basebackup, and pg_rewind and some backup tools stop at them\n"
+			c.Notes = append(c.Notes, "key and certificate in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
 		}
 	}
 	c.Summary = strings.Join(titles, "; ")
@@ -276,12 +284,8 @@ func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork
 			transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
 				Argv: []string{v + "/server.key", v + "/server.crt", v + "/issuer.crt"}})
 		if t.TLSDir == "data" {
-			keep := ""
-			if t.Existing == "replace" || t.Existing == "overlap" {
-				keep = "copy"
-			}
 			rest = append(rest, transport.Step{Key: "copy to the data directory", User: w.c.OSUser, Shell: certificateCheckProgram + certificateCopyProgram,
-				Argv: []string{v + "/server.key", v + "/server.crt", w.c.DataDir, keep}})
+				Argv: []string{v + "/server.key", v + "/server.crt", w.c.DataDir, w.mode}})
 		}
 		set := parseSettings(w.c.Ours)
 		if want := t.settings(w); set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"] {

@@ -171,7 +171,7 @@ func set(f reflect.Value, value any) error {
 		return nil
 	case f.Kind() == reflect.String:
 		if !isScalar(value) {
-			return fmt.Errorf("wants one text, not a list or map")
+			return fmt.Errorf("wants one text, not nothing, a list or a map")
 		}
 		f.SetString(fmt.Sprint(value))
 		return nil
@@ -203,6 +203,9 @@ func set(f reflect.Value, value any) error {
 		}
 		out := map[string]string{}
 		for name, item := range m {
+			if !isScalar(item) {
+				return fmt.Errorf("%s wants one text", name)
+			}
 			out[name] = scalar(item)
 		}
 		f.Set(reflect.ValueOf(out))
@@ -213,7 +216,7 @@ func set(f reflect.Value, value any) error {
 
 func isScalar(v any) bool {
 	switch v.(type) {
-	case []any, []string, map[string]any:
+	case nil, []any, []string, map[string]any:
 		return false
 	}
 	return true

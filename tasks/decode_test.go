@@ -66,7 +66,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		{map[string]any{}, "text: is required: some text"},
 		{map[string]any{"text": nil}, "text: has no value"},
-		{map[string]any{"text": []any{"a"}}, "text: wants one text, not a list or map"},
+		{map[string]any{"text": []any{"a"}}, "text: wants one text, not nothing, a list or a map"},
 		{map[string]any{"text": "x", "flag": "perhaps"}, "flag: perhaps is neither yes nor no"},
 		{map[string]any{"text": "x", "number": "1.5"}, "number: 1.5 is not a whole number"},
 		{map[string]any{"text": "x", "number": 1 << 40}, "number: 1099511627776 is not a whole number"},

@@ -32,6 +32,8 @@ type Change struct {
 	// Summary: one line, for example "renew certificate of dbuser1 (41 days left)". Diff: unified or free text, may be empty. Neither holds
 	// secret bytes; a certificate is shown as subject, names, dates, issuer, fingerprint, and why.
 	Summary, Diff string
+	// Notes are what the user should know besides, whether or not the differences are asked for.
+	Notes []string
 	// Touches lists view keys that this makes stale; the runner reads them anew together with the closing steps.
 	Touches []string
 	// Apply does it and returns its closing steps, which the runner sends in one round trip with the probes of

@@ -115,14 +115,6 @@ func (w *serverTrust) copyDiffers(name string) bool {
 	return !ok || f.Link != "" || string(f.Bytes) != string(w.content(name)) || f.Owner != w.c.OSUser || f.Mode != 0o600
 }
 
-// warning is what the user has to know of files in the data directory.
-func (w *serverTrust) warning() string {
-	if !w.copies {
-		return ""
-	}
-	return "warning: authorities and lists in " + w.c.DataDir + " are copied by pg_basebackup, and pg_rewind and some backup tools stop at them\n"
-}
-
 // install puts the copies in place, and the settings that name them in force. Stopped between any two of its steps, a server that starts has a list for every
 // authority that it believes.
 func (w *serverTrust) install(h *Host, settings []transport.Step) []transport.Step {

@@ -223,7 +223,9 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 		for _, cert := range w.certs {
 			c.Diff += "  " + trustLine(cert)
 		}
-		c.Diff += w.warning()
+		if w.copies {
+			c.Notes = append(c.Notes, "authorities and lists in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
+		}
 	}
 	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + strings.Join(t.Authorities, ", ")
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {

@@ -41,7 +41,7 @@ func (c *Cluster) hasCopy(run string) bool {
 func (c *Cluster) rollback(runs ...string) []transport.Step {
 	var out []transport.Step
 	for _, run := range runs {
-		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.OSUser))
+		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.OSUser, c.DataDir))
 	}
 	if c.Running {
 		out = append(out, reloadStep(c))

@@ -1,6 +1,6 @@
-# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 OS user, $4 time of the run's controller (seconds).
+# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 OS user, $4 data directory.
 # What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over.
-dir=$1 run=$2 owner=$3
+dir=$1 run=$2 owner=$3 data=$4
 newest() { # newest: folders of the run that are not undone, the last first
   for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
     [ -e "$f/manifest" ] && ! [ -e "$f/undone" ] || continue
@@ -81,12 +81,22 @@ files() { # files FOLDER FILE: what the run wrote over in the places that FILE n
     done <"$1/manifest"
   done
 }
-gone() { # gone FOLDER: what the run has made in the data directory goes, unless the settings name it
+gone() { # gone FOLDER: what the run has made in the data directory goes, and what it has replaced there comes back, unless the settings name it
   while read -r n mode user group path; do
-    case $n:$path in -:*.crt | -:*.crl) ;; *) continue ;; esac
+    case $path in *.crt | *.crl) ;; *) continue ;; esac
     [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_ca_file)" ] && [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_crl_file)" ] || continue
-    who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+    if [ "$n" = - ]; then
+      who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+    else
+      replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
+    fi
   done <"$1/manifest"
+  # Key and certificate that were in the data directory before pgfleet's. They never left it.
+  case $(setting "$dir/pgfleet.conf" ssl_cert_file) in "$data"/*) return 0 ;; esac
+  as "$owner" /bin/sh -c '
+    cd "$1" && [ -f server.key.before-pgfleet ] && [ -f server.crt.before-pgfleet ] && [ ! -L server.key.before-pgfleet ] && [ ! -L server.crt.before-pgfleet ] || exit 0
+    mv -f -- server.key.before-pgfleet server.key && mv -f -- server.crt.before-pgfleet server.crt
+  ' sh "$data" >/dev/null
 }
 usable() { # usable FILE: what it names can be started with; what cannot be is kept as it is now
   [ -e "$dir/pgfleet.conf" ] || return 0

@@ -2,6 +2,8 @@ package tasks
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -16,6 +18,7 @@ type Announcer interface {
 // Announce tells how many connections a batch of clients is going to make. A client of which not enough is known is not counted.
 func (v *verify) Announce(hosts []*Host) string {
 	total, servers := 0, map[string]bool{}
+	var open []string
 	for _, h := range hosts {
 		services, err := Services(h)
 		if err != nil || v.Level == "none" {
@@ -23,6 +26,9 @@ func (v *verify) Announce(hosts []*Host) string {
 		}
 		for _, s := range services {
 			key := s.Server + "/" + s.Cluster
+			if v.Only == "" && v.Enforce == "" && v.permissive(h, s) && !slices.Contains(open, s.Server) {
+				open = append(open, s.Server)
+			}
 			n := v.connections(h, s, !servers[key])
 			servers[key] = servers[key] || n > 0
 			total += n
@@ -31,8 +37,19 @@ func (v *verify) Announce(hosts []*Host) string {
 	if total == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s from %s to %s, at most %d clients at a server at a time", many(total, "test connection"), many(len(hosts), "client"),
+	text := fmt.Sprintf("%s from %s to %s, at most %d clients at a server at a time", many(total, "test connection"), many(len(hosts), "client"),
 		many(len(servers), "cluster"), gateWidth)
+	if len(open) > 0 {
+		slices.Sort(open)
+		text += "; the rules of " + strings.Join(open, ", ") + " are permissive: nobody is refused there, and no refusal is tested"
+	}
+	return text
+}
+
+// permissive tells whether a server's rules ask for nothing.
+func (v *verify) permissive(h *Host, s Service) bool {
+	c, err := v.pair(h, s)
+	return err == nil && c.stage == "permissive"
 }
 
 // many writes a number of things: "1 client", "2 clients".

@@ -24,9 +24,9 @@ type HostRow struct {
 // Ping is what came of reaching a host.
 type Ping struct {
 	OK bool `json:"ok"`
-	// ConnectMS: dial, handshake, login. RoundTripMS: one command after that.
+	// ConnectMS: dial, handshake, login. FirstLookMS: one command after that.
 	ConnectMS   int64  `json:"connect_ms,omitempty"`
-	RoundTripMS int64  `json:"round_trip_ms,omitempty"`
+	FirstLookMS int64  `json:"first_look_ms,omitempty"`
 	ActsAs      string `json:"acts_as,omitempty"`
 	OpenSSL     string `json:"openssl,omitempty"`
 	Psql        string `json:"psql,omitempty"`
@@ -38,7 +38,7 @@ type Ping struct {
 func Hosts(out io.Writer, s Style, rows []HostRow, pinged bool) {
 	t := table{header: []string{"host", "address", "user", "roles"}}
 	if pinged {
-		t.header = []string{"host", "address", "user", "reached", "connect", "round trip", "acts as", "openssl", "psql"}
+		t.header = []string{"host", "address", "user", "reached", "connect", "first look", "acts as", "openssl", "psql"}
 	}
 	for _, r := range rows {
 		address := r.Address
@@ -54,7 +54,7 @@ func Hosts(out io.Writer, s Style, rows []HostRow, pinged bool) {
 			t.add(append(row, cell{"no", red})...)
 			continue
 		}
-		t.add(append(row, cell{"yes", green}, plain(fmt.Sprintf("%d ms", r.Ping.ConnectMS)), plain(fmt.Sprintf("%d ms", r.Ping.RoundTripMS)),
+		t.add(append(row, cell{"yes", green}, plain(fmt.Sprintf("%d ms", r.Ping.ConnectMS)), plain(fmt.Sprintf("%d ms", r.Ping.FirstLookMS)),
 			plain(Clean(r.Ping.ActsAs)), plain(dash(Clean(r.Ping.OpenSSL))), plain(dash(Clean(r.Ping.Psql))))...)
 	}
 	t.print(out, s)

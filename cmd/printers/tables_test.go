@@ -11,9 +11,9 @@ import (
 
 func TestHosts(t *testing.T) {
 	rows := []HostRow{
-		{Host: "db1", Address: "10.0.0.1", Port: 22, User: "ops", Roles: []string{"db_server"}, Ping: &Ping{OK: true, ConnectMS: 31, RoundTripMS: 4, ActsAs: "root", OpenSSL: "3.0.15", Psql: "15.8"}},
+		{Host: "db1", Address: "10.0.0.1", Port: 22, User: "ops", Roles: []string{"db_server"}, Ping: &Ping{OK: true, ConnectMS: 31, FirstLookMS: 4, ActsAs: "root", OpenSSL: "3.0.15", Psql: "15.8"}},
 		{Host: "db2", Address: "10.0.0.2", Port: 2222, User: "ops", Roles: []string{"db_server", "client"}, Ping: &Ping{Error: "host key not accepted\nreally", Hint: "pgfleet trust db2"}},
-		{Host: "ca1", Address: "ca1", Port: 22, User: "ops", Ping: &Ping{OK: true, ConnectMS: 8, RoundTripMS: 3, ActsAs: "root", OpenSSL: "1.1.1w"}},
+		{Host: "ca1", Address: "ca1", Port: 22, User: "ops", Ping: &Ping{OK: true, ConnectMS: 8, FirstLookMS: 3, ActsAs: "root", OpenSSL: "1.1.1w"}},
 	}
 	var out bytes.Buffer
 	Hosts(&out, Style{}, rows, true)

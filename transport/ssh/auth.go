@@ -61,6 +61,9 @@ func (a *auth) methods() []ssh.AuthMethod {
 // refused is the error for a login that the host did not accept.
 func (a *auth) refused(err error) error {
 	what := fmt.Sprintf("%d keys offered", a.offered)
+	if a.offered == 1 {
+		what = "1 key offered"
+	}
 	if len(a.notes) > 0 {
 		what += "; " + strings.Join(a.notes, "; ")
 	}

@@ -42,13 +42,13 @@ func (e *HostKeyError) Error() string {
 	case e.Revoked:
 		return fmt.Sprintf("%s shows a revoked host key: %s", e.Name, shown)
 	case e.Changed && e.Type == "":
-		return fmt.Sprintf("the host key of %s has changed: %v; if that is right: pgfleet trust %s", e.Name, e.Cause, e.Host)
+		return fmt.Sprintf("the host key of %s has changed: %v; if that is right: pgfleet trust --replace %s", e.Name, e.Cause, e.Host)
 	case e.Changed:
 		places := make([]string, len(e.Known))
 		for i, k := range e.Known {
 			places[i] = fmt.Sprintf("%s %s (%s:%d)", k.Type, k.Fingerprint, k.File, k.Line)
 		}
-		return fmt.Sprintf("the host key of %s has changed: it shows %s, recorded is %s; if that is right: pgfleet trust %s", e.Name, shown,
+		return fmt.Sprintf("the host key of %s has changed: it shows %s, recorded is %s; if that is right: pgfleet trust --replace %s", e.Name, shown,
 			strings.Join(places, ", "), e.Host)
 	case e.Cause != nil:
 		return fmt.Sprintf("the host certificate of %s is not accepted: %v", e.Name, e.Cause)
