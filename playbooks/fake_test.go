@@ -22,9 +22,10 @@ import (
 type box struct {
 	name string
 	mu   sync.Mutex
-	// values by name; broken: names that cannot be set. lostAt: the connection breaks at that round trip (from 1).
+	// values by name; broken: names that cannot be set; stuck: names that keep their value, although setting them works. lostAt: the connection breaks at that round trip (from 1).
 	values  map[string]string
 	broken  map[string]bool
+	stuck   map[string]bool
 	lostAt  int
 	held    *LockedError
 	clock   func() time.Time
@@ -87,6 +88,8 @@ func (b *box) step(s transport.Step) transport.Result {
 		r.Stdout = []byte(b.values[s.Argv[1]])
 	case s.Argv[0] == "set" && b.broken[s.Argv[1]]:
 		r.Code, r.Err = 1, &transport.ExitError{Code: 1, Stderr: []byte("disk full")}
+	case s.Argv[0] == "set" && b.stuck[s.Argv[1]]:
+		b.changes++
 	case s.Argv[0] == "set":
 		b.values[s.Argv[1]] = s.Argv[2]
 		b.changes++
@@ -287,7 +290,7 @@ func newWorld(t *testing.T) *world {
 		now: time.Date(2026, 11, 22, 8, 1, 2, 0, time.UTC), ca: access{withoutAuthorities, caProbe, serverProbe}}
 	w.kinds = w.fakeKinds()
 	for _, h := range inv.Hosts {
-		w.boxes[h.Name] = &box{name: h.Name, values: map[string]string{}, broken: map[string]bool{}, clock: func() time.Time { return w.now }}
+		w.boxes[h.Name] = &box{name: h.Name, values: map[string]string{}, broken: map[string]bool{}, stuck: map[string]bool{}, clock: func() time.Time { return w.now }}
 	}
 	w.opt = RunOptions{Run: "20261122T080102Z-test", Owner: "alice@desk", Now: func() time.Time { return w.now }, Stop: w.stop,
 		Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {

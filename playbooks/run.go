@@ -201,9 +201,15 @@ func (r *runner) each(ctx context.Context, hosts []*hostRun, work func(context.C
 	}
 }
 
-// work does a play's tasks to one host, until one fails or the run is stopped. What was held back goes out in any case: it has begun.
+// work does a play's tasks to one host, until one fails or the run is stopped. What was held back goes out in any case, also where a later task has
+// a defect: it has begun.
 func (r *runner) work(ctx context.Context, h *hostRun, play string, list []PlannedTask) {
 	var t *taskRun
+	defer func() {
+		if t != nil {
+			t.flush(ctx)
+		}
+	}()
 	for i := range list {
 		if h.ending() != nil || stopped(ctx, r.opt.Stop) {
 			break
@@ -211,9 +217,6 @@ func (r *runner) work(ctx context.Context, h *hostRun, play string, list []Plann
 		h.left--
 		t = &taskRun{r: r, h: h, play: play, task: &list[i], last: i == len(list)-1}
 		t.run(ctx)
-	}
-	if t != nil {
-		t.flush(ctx)
 	}
 }
 

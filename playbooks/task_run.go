@@ -156,10 +156,20 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 		t.h.changed++
 		return nil
 	}
-	if proves && !errors.Is(err, errEarlier) && t.h.doer.changed() > before && ctx.Err() == nil && !errors.Is(err, transport.ErrUnreachable) {
+	if proves && !errors.Is(err, errEarlier) && t.h.doer.changed() > before && ctx.Err() == nil && !t.lost(err) {
 		return t.rollBack(ctx, prover, change, err)
 	}
+	if errors.Is(err, errBeside) {
+		t.beside(ctx)
+		return nil
+	}
 	return err
+}
+
+// lost tells whether the host cannot be reached any more.
+func (t *taskRun) lost(err error) bool {
+	e := t.h.ending()
+	return errors.Is(err, transport.ErrUnreachable) || e != nil && e.kind == events.Unreachable
 }
 
 // prove has the host's state seen by a new connection, and tells what could not be shown.
@@ -203,7 +213,7 @@ func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
 	}
 	t.h.host.View.Put(results[n:]...)
 	if !t.settle(ctx) {
-		return errEarlier
+		return errBeside
 	}
 	return t.settled(ctx, shared)
 }

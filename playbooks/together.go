@@ -25,6 +25,9 @@ type heldTask struct {
 // errEarlier says that a round trip ended at the steps of a task held before, which has ended the host.
 var errEarlier = errors.New("an earlier task of the same round trip failed")
 
+// errBeside says that the task's own steps have worked, and that a task held before, of the same round trip, has ended the host.
+var errBeside = errors.New("an earlier task of the same round trip failed, so this was not proved")
+
 // hold keeps a change back for company.
 func (t *taskRun) hold(change *tasks.Change, closing []transport.Step) {
 	t.held = true
@@ -145,8 +148,12 @@ func (t *taskRun) settle(ctx context.Context) bool {
 	t.h.held = nil
 	for i, e := range held {
 		if err := e.run.settled(ctx, true); err != nil {
-			t.h.held = held[i:]
-			t.lose(ctx, 0, err)
+			e.run.ended(e.run.r.fail(ctx, t.h, e.run.label(), err))
+			e.run.told()
+			for _, later := range held[i+1:] {
+				later.run.beside(ctx)
+				later.run.told()
+			}
 			return false
 		}
 		e.run.event.Kind = events.Changed
@@ -154,6 +161,21 @@ func (t *taskRun) settle(ctx context.Context) bool {
 		e.run.told()
 	}
 	return true
+}
+
+// beside is the event of a task whose steps have worked, while one before it in the same round trip has ended the host: it says what is so.
+func (t *taskRun) beside(ctx context.Context) {
+	again, err := t.task.Task.Check(ctx, t.h.host)
+	_, proves := t.task.Task.(tasks.Prover)
+	switch {
+	case err != nil || again != nil:
+		t.event.Kind, t.event.Reason = events.Skipped, "begun, but not seen to be done: an earlier task failed"
+	case proves:
+		t.event.Kind, t.event.Reason = events.Skipped, "done, but not proved: an earlier task failed"
+	default:
+		t.event.Kind = events.Changed
+		t.h.changed++
+	}
 }
 
 // settled checks again after the change. shared: the round trip was shared with other changes, and when one of them made something else of it (it
