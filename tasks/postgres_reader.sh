@@ -78,7 +78,7 @@ union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from
   host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn
   from pg_stat_activity left join pg_stat_ssl using (pid) where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
   and usename is not null order by 1, 2, 3, 4, 5) s
-union all select 'file' || chr(9) || kind || chr(9) || case when path like '/%' then path else current_setting('data_directory') || '/' || path end from (
+union all select 'file' || chr(9) || kind || chr(9) || path from (
   select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
   union select substring(name from 'ssl_(.*)_file'), setting from f where applied and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
   union select 'dir', setting from s where name = 'ssl_crl_dir'
@@ -119,6 +119,7 @@ metas=$(printf '%s\n' "$files" | { set --
   done
   [ $# = 0 ] || stat -L -c '%s %a %U %G %.9Y %n' -- "$@" 2>/dev/null; })
 printf '%s\n' "$files" | while IFS='	' read -r kind path; do
+  # The folder as root names it, who may have come to it through a link.
   case $path in
   /*) ;;
   *) path=$1/$path ;;
