@@ -31,6 +31,13 @@ as() { # as USER WORD…
   else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
   fi
 }
+# asked SECONDS BYTES WORD…: what WORD… prints as $owner. Root waits for a process of its own alone: any other could be stopped, or leave one behind that
+# keeps the pipe.
+asked() {
+  asked_seconds=$1 asked_bytes=$2
+  shift 2
+  { as "$owner" "$@" </dev/null & } | timeout "$asked_seconds" head -c "$asked_bytes"
+}
 
 put host "now=$(date +%s)"
 
@@ -44,13 +51,16 @@ for d in /proc/[0-9]*; do
   servers="$servers ${d#/proc/}:${rest%% *}"
   all="$all${d#/proc/} "
 done
-seen= claimed=
+seen= claimed= late=' ' # late: users of whom something did not answer in time; they are asked no more
 known() { # known DIR: was told already
   printf '%s\n' "$seen" | { while IFS= read -r k; do [ -n "$k" ] && [ "$k" -ef "$1" ] && exit 0; done; exit 1; }
 }
 # version DIR: sets major, and first to the first line of postmaster.pid, both read as $owner within a short time.
 version() {
-  first=$(as "$owner" timeout 5 /bin/sh -c 'head -c 64 -- "$1/PG_VERSION"; echo; head -c 256 -- "$1/postmaster.pid"' sh "$1" 2>/dev/null </dev/null)
+  case $late in *" $owner "*) first='' major=''; return ;; esac
+  first=$(asked 5 512 /bin/sh -c 'head -c 64 -- "$1/PG_VERSION"; echo; head -c 256 -- "$1/postmaster.pid"' sh "$1" 2>/dev/null; echo ".$?")
+  [ "${first##*.}" = 0 ] || late="$late$owner "
+  first=${first%.*}
   major=${first%%"$nl"*} first=${first#*"$nl"}
   first=${first#"$nl"}
   first=${first%%"$nl"*}
@@ -63,7 +73,7 @@ owned() {
   uid=${about%% *} owner=${about#* }
   group=${owner#* } owner=${owner%% *}
   [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ] || return 1
-  [ "${PGFLEET_SWITCHER:-}" != setpriv ] || ids "$owner" # here, so that it is asked for once
+  [ "${PGFLEET_SWITCHER:-}" != setpriv ] || ids "$owner" || : # here, so that it is asked for once; small hosts have no getent
 }
 # runs PID: its real and effective user id.
 runs() {
@@ -108,8 +118,11 @@ managed=$managed"
   if [ -z "$major" ]; then put problem "its data directory $1 has no PG_VERSION that can be read"; return; fi
   if [ -z "$bin" ]; then put problem "no postgres program of version $major was found for $1"; return; fi
   if [ "$owner" != "$me" ] && [ "$me" != root ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi
-  inside=$(as "$owner" /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" "$served" </dev/null | head -c 33554432; echo .)
-  put inside "${inside%.}"
+  inside=$(asked 30 33554432 /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" "$served"; echo ".$?")
+  [ "${inside##*.}" = 0 ] || late="$late$owner "
+  inside=${inside%.*}
+  put inside "$inside"
+  case $late in *" $owner "*) put problem "what its OS user $owner was asked took more than 30 seconds" ;; esac
   # Its own configuration file needs no further look.
   for conf in /etc/postgresql/*/*/postgresql.conf; do
     case $4:$inside in running:*"file	text	$conf$nl"*) claimed="$claimed$owner $conf$nl" ;; esac
