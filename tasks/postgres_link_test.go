@@ -18,3 +18,46 @@ func TestReloadLinkedDataDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestReloadIsLookedAt: a reload that was found good on what was foreseen is looked at on what is there, and can be undone where the server does not
+// answer any more.
+func TestReloadIsLookedAt(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell(`set -e
+		cd /var/lib/postgresql/15/main
+		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.crt -subj /CN=db1 -days 10 2>/dev/null
+		chown postgres:postgres server.key server.crt && chmod 600 server.key`)
+	p.must(true, settingsTask(map[string]string{"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key"}))
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	task := &postgresReload{WithProof: true}
+	change, err := task.Check(t.Context(), p.host)
+	if err != nil || change == nil {
+		t.Fatal(change, err)
+	}
+	closing, err := change.Apply(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.via.Do(t.Context(), closing...); err != nil {
+		t.Fatal(err)
+	}
+	p.Shell(`chmod 644 /var/lib/postgresql/15/main/server.key`)
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := task.Check(t.Context(), p.host); err == nil {
+		t.Errorf("a server that would not start again was found good: %+v", again)
+	}
+	p.Shell(`chmod 600 /var/lib/postgresql/15/main/server.key; pg_ctlcluster 15 main stop -m immediate; rm -f /var/lib/postgresql/15/main/postgresql.conf /etc/postgresql/15/main/postgresql.conf`)
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Clusters(p.host); err == nil {
+		t.Fatal("the server can be asked")
+	}
+	if len(task.Undo(p.host)) == 0 {
+		t.Error("nothing is put back where the server cannot be asked")
+	}
+}

@@ -16,6 +16,8 @@ type postgresReload struct {
 	notes []string
 	// reloaded are the clusters that this task has had reloaded already.
 	reloaded map[string]bool
+	// before are the clusters as they were, or were foreseen, when it was applied: what can be undone where they cannot be asked any more.
+	before []*Cluster
 }
 
 var _ = register(Kind{
@@ -58,13 +60,14 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	var steps []transport.Step
 	var titles []string
+	var work []*Cluster
 	for _, c := range clusters {
 		more, title, reasons, err := t.clusterWork(h, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		if len(more) > 0 {
-			steps = append(steps, more...)
+			steps, work = append(steps, more...), append(work, c)
 			titles = append(titles, title)
 		}
 		if len(reasons) > 1 {
@@ -77,9 +80,10 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	change.Summary = strings.Join(titles, "; ")
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		t.reloaded = map[string]bool{}
-		for _, c := range clusters {
+		for _, c := range work {
 			t.reloaded[c.ID] = true
 		}
+		t.before = clusters
 		return steps, nil
 	}
 	return change, nil
@@ -92,6 +96,12 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	}
 	if err := t.mayReload(c); err != nil {
 		return nil, "", nil, err
+	}
+	if t.reloaded[c.ID] {
+		// The check before may have been one of what was foreseen.
+		if err := startProblem(c); err != nil {
+			return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
+		}
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
 		if err := startProblem(c); err != nil {

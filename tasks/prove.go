@@ -63,7 +63,7 @@ func (c *Cluster) unprovedRuns() []string {
 func (t *postgresReload) Undo(h *Host) []transport.Step {
 	clusters, err := Clusters(h)
 	if err != nil {
-		return nil
+		clusters = t.before
 	}
 	var out []transport.Step
 	for _, c := range clusters {
