@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // startProblem tells why a server with the files of its configuration would not start, as its OS user saw them in the look; nil: it would, as far as TLS
@@ -34,7 +35,7 @@ func startProblem(c *Cluster) error {
 		if err != nil {
 			return err
 		}
-		if err := wholePEM(ca.Bytes, "CERTIFICATE"); err != nil {
+		if err := wholePEM(ca.Bytes, certificateBlocks...); err != nil {
 			return fmt.Errorf("CA file %s: %w", ca.Path, err)
 		}
 	}
@@ -79,7 +80,7 @@ func (c *Cluster) keyMode(key HostFile) error {
 // pair sees that certificate and key belong together. A key whose passphrase a command gives cannot be looked at.
 func (c *Cluster) pair(cert, key HostFile) error {
 	block, _ := pem.Decode(cert.Bytes)
-	if block == nil || block.Type != "CERTIFICATE" && block.Type != "TRUSTED CERTIFICATE" && block.Type != "X509 CERTIFICATE" {
+	if block == nil || !slices.Contains(certificateBlocks, block.Type) {
 		return fmt.Errorf("certificate %s is not a certificate in PEM form", cert.Path)
 	}
 	if err := wholePEM(cert.Bytes, block.Type); err != nil {
@@ -99,26 +100,32 @@ func (c *Cluster) pair(cert, key HostFile) error {
 	return nil
 }
 
-// wholePEM sees that a file holds blocks of a kind, and none that is broken.
-func wholePEM(text []byte, kind string) error {
-	want, found := bytes.Count(text, []byte("-----BEGIN "+kind+"-----")), 0
+// certificateBlocks are the kinds of PEM block that OpenSSL takes as a certificate.
+var certificateBlocks = []string{"CERTIFICATE", "TRUSTED CERTIFICATE", "X509 CERTIFICATE"}
+
+// wholePEM sees that a file holds blocks of some kinds, and none that is broken. What does not begin a line is no block.
+func wholePEM(text []byte, kinds ...string) error {
+	want, found := 0, 0
+	for _, kind := range kinds {
+		want += bytes.Count(append([]byte("\n"), text...), []byte("\n-----BEGIN "+kind+"-----"))
+	}
 	for {
 		var block *pem.Block
 		if block, text = pem.Decode(text); block == nil {
 			break
 		}
-		if block.Type != kind {
+		if !slices.Contains(kinds, block.Type) {
 			continue
 		}
 		var value asn1.RawValue
-		if rest, err := asn1.Unmarshal(block.Bytes, &value); err != nil || len(rest) > 0 {
+		if rest, err := asn1.Unmarshal(block.Bytes, &value); err != nil || len(rest) > 0 && block.Type != "TRUSTED CERTIFICATE" {
 			return errors.New("a block holds no ASN.1")
 		}
 		found++
 	}
 	switch {
 	case want == 0:
-		return fmt.Errorf("it holds no %s in PEM form", kind)
+		return fmt.Errorf("it holds no %s in PEM form", kinds[0])
 	case found < want:
 		return errors.New("a block is broken")
 	}
