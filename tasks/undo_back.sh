@@ -81,15 +81,41 @@ files() { # files FOLDER FILE: what the run wrote over in the places that FILE n
     done <"$1/manifest"
   done
 }
-gone() { # gone FOLDER: what the run has made in the data directory goes, and what it has replaced there comes back, unless the settings name it
-  while read -r n mode user group path; do
-    case $path in *.crt | *.crl) ;; *) continue ;; esac
-    [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_ca_file)" ] && [ "$path" != "$(setting "$dir/pgfleet.conf" ssl_crl_file)" ] || continue
-    if [ "$n" = - ]; then
-      who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+named() { [ "$1" = "$(setting "$dir/pgfleet.conf" ssl_ca_file)" ] || [ "$1" = "$(setting "$dir/pgfleet.conf" ssl_crl_file)" ]; } # named PATH: by our settings
+lowers() { # lowers A B: file A has a list of an issuer with a lower number than file B
+  lists "$2" | { while read -r b issuer; do
+      a=$(lists "$1" | while read -r n i; do [ "$i" != "$issuer" ] || echo "$n"; done | head -n 1)
+      if [ -n "$a" ] && lower "$a" "$b"; then exit 0; fi
+    done; exit 1; }
+}
+put() { # put FOLDER PATH <bytes: with the mode and owner that the manifest tells
+  while read -r put_n put_mode put_user put_group put_path <&3; do
+    [ "$put_path" != "$2" ] || { replace "$2" "$put_mode" "$put_user" "$put_group"; return; }
+  done 3<"$1/manifest"
+}
+others() { # others FOLDER: where files of others, which their own configuration may name, stood in the place of copies, they stand again; on the way there is
+  # a list for every authority of both.
+  while read -r others_n mode user group roots; do
+    case $others_n:$roots in -:*) continue ;; *:*.crt) ;; *) continue ;; esac
+    ! named "$roots" || continue
+    crl=${roots%.crt}.crl
+    was=$(before "$1" "$crl")
+    if [ -n "$was" ] && [ "$was" != "$crl" ]; then
+      if lowers "$was" "$crl"; then
+        echo "kept as they are now: $roots and $crl (the list of before is older)"
+        continue
+      fi
+      { cat "$was" && text "$crl"; } | put "$1" "$crl" && put "$1" "$roots" <"$1/$others_n" && put "$1" "$crl" <"$was" || return 1
     else
-      replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
+      put "$1" "$roots" <"$1/$others_n" || return 1
     fi
+  done <"$1/manifest"
+}
+gone() { # gone FOLDER: what the run has made in the data directory goes, unless the settings name it
+  while read -r n mode user group path; do
+    case $n:$path in -:*.crt | -:*.crl) ;; *) continue ;; esac
+    ! named "$path" || continue
+    who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
   done <"$1/manifest"
   # Key and certificate that were in the data directory before pgfleet's. They never left it.
   case $(setting "$dir/pgfleet.conf" ssl_cert_file) in "$data"/*) return 0 ;; esac
@@ -133,7 +159,7 @@ put_back() { # put_back FOLDER
       cp "$1/$n" "$1/back" && careful "$1" "$1/back" && files "$1" "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
     fi
   done <"$1/manifest"
-  gone "$1" || return 1
+  others "$1" && gone "$1" || return 1
   : >"$1/undone"
 }
 list=$(newest)
