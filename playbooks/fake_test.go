@@ -113,7 +113,7 @@ type put struct {
 	Key   string `param:"key,required" doc:"name of the value"`
 	Value string `param:"value" doc:"what it shall be"`
 	// How says what happens besides.
-	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks" doc:"what happens"`
+	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks relies" doc:"what happens"`
 	// On: only on this host the how is meant.
 	On string `param:"on" doc:"host"`
 
@@ -141,6 +141,11 @@ func (t *put) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
 		panic("a defect")
 	case "refuse":
 		return nil, fmt.Errorf("%w: not on this host", tasks.ErrRefused)
+	case "relies":
+		if !h.View.Planned("v." + t.Key) {
+			return nil, fmt.Errorf("%w: nothing has set it", tasks.ErrRefused)
+		}
+		return nil, nil
 	case "pending":
 		return nil, fmt.Errorf("certificate of ca: %w", tasks.ErrPending)
 	}

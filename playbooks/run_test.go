@@ -170,6 +170,17 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
+// TestPendingIsPlanned: a task whose change is not known yet makes what it looks at unreliable for those after it, as a known change does: else
+// a check of a new fleet refuses TLS for want of the certificate that the task before it would have brought.
+func TestPendingIsPlanned(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Check = true
+	w.run(`plays: [{hosts: "db1", tasks: [put: {key: a, how: pending}, put: {key: a, how: relies}]}, {hosts: "db2", tasks: [put: {key: a, how: relies}]}]`, PlanOptions{})
+	if got, want := w.results(), "db1 would_change, db2 failed"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestCheckChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.opt.Check, w.opt.DetailedExit = true, true

@@ -124,6 +124,10 @@ func (t *taskRun) foresee(change *tasks.Change, pending error, verifies bool) {
 	switch {
 	case pending != nil:
 		t.event.Kind, t.event.Summary = events.WouldChange, "("+unknown(pending)+")"
+		// What it would do is not known, only what it looks at: that is not to be relied on by the tasks after it.
+		for _, step := range t.task.Task.Needs(t.h.host) {
+			t.h.host.View.Plan(step.Key)
+		}
 		t.h.pending++
 	case change != nil:
 		t.note(change.Notes)
