@@ -580,13 +580,12 @@ finish() {
 		case "$nl$verified$nl" in *"$nl$item: OK$nl"*) ders="$ders pending/$item.der" ;; esac
 	done
 	[ -n "$ders" ] || return 0
+	# Both are in the order of the requests. Only the front is cut off: a shell takes the square of the length to find something in the middle.
 	parsed=$(read_back $ders)
 	while IFS='|' read -r item subject; do
-		revoke=${item#* } item=${item%% *}
-		case " $ders " in *" pending/$item.der "*) ;; *) continue ;; esac
-		case "$nl$parsed" in *"$nl$item "*) ;; *) continue ;; esac
-		until=${parsed#*"$item "}
-		until=${until%%"$nl"*}
+		revoke=${item#* } item=${item%% *} until=${parsed%%"$nl"*}
+		case $until in "$item "*) ;; *) continue ;; esac
+		parsed=${parsed#*"$nl"} until=${until#"$item "}
 		printf 'expires %s\n' "$until" >>"pending/$item" || continue
 		if [ "$revoke" = yes ]; then
 			printf '%s %s cessationOfOperation %s\n' "$item" "$stamp" "$until" | put "revoked/$item" || continue

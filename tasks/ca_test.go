@@ -235,3 +235,50 @@ func TestIndexOfOpenssl(t *testing.T) {
 		t.Errorf("changed %v, %v", changed, err)
 	}
 }
+
+// One certificate of a batch that openssl does not verify costs none of the others theirs, nor their ends in the index.
+func TestOneOfABatchDoesNotVerify(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()...)
+	w.mustRun("a", "b")
+	now := w.now()
+	var requests []caRequest
+	for i, issuer := range []string{"clients", "servers_root", "clients"} {
+		ca, err := w.fleet.CA.Certificate(issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, key := csr(t)
+		template := client(fmt.Sprintf("user%d", i))
+		template.ValidFor += time.Duration(i) * 24 * time.Hour
+		r, err := certificateRequest(ca, key, IssueRequest{Template: template, Host: "e"}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests = append(requests, r)
+	}
+	reply := w.reply(caStep(w.fleet.Authorities["clients"], now, requests...))
+	for i, a := range reply.Answers {
+		if (a.err() != nil) != (i == 1) {
+			t.Errorf("answer %d: %v", i, a.err())
+		}
+	}
+	index, err := os.ReadFile(w.path("clients", "index.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range requests {
+		cert := reply.Answers[i].Files["certificate"]
+		if cert == nil {
+			continue
+		}
+		parsed, err := pki.ParseCertificates(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := fmt.Sprintf("V\t%s\t\t%s\t", parsed[0].NotAfter.UTC().Format("060102150405Z"), pki.FormatSerial(parsed[0].SerialNumber))
+		if !strings.Contains(string(index), row) {
+			t.Errorf("index.txt lacks %q", row)
+		}
+	}
+}
