@@ -79,6 +79,12 @@ type Fleet struct {
 	Proofs *Proofs
 	// Gate keeps the number of test connections to a server low; its zero value is ready.
 	Gate Gate
+
+	// labels counts servers by the first label of their name; see serversWithLabel.
+	labels struct {
+		once  sync.Once
+		count map[string]int
+	}
 }
 
 // Clients gives the clients that use a server, in name order.

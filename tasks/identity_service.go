@@ -132,16 +132,31 @@ func serviceHost(server *Host) string {
 // shortName is the first label of a server's name where no other server has the same, else the whole name.
 func shortName(f *Fleet, server *Host) string {
 	short, _, _ := strings.Cut(server.Name, ".")
-	for name, other := range f.Hosts {
-		label, _, _ := strings.Cut(name, ".")
-		if name != server.Name && label == short && other.HasRole("db_server") {
-			return server.Name
-		}
+	others := f.serversWithLabel(short)
+	if server.HasRole("db_server") {
+		others--
+	}
+	if others > 0 {
+		return server.Name
 	}
 	if _, err := netip.ParseAddr(server.Name); err == nil {
 		return server.Name
 	}
 	return short
+}
+
+// serversWithLabel counts the servers whose name begins with a label. They are counted once: every check of every client asks.
+func (f *Fleet) serversWithLabel(label string) int {
+	f.labels.once.Do(func() {
+		f.labels.count = map[string]int{}
+		for name, h := range f.Hosts {
+			if h.HasRole("db_server") {
+				first, _, _ := strings.Cut(name, ".")
+				f.labels.count[first]++
+			}
+		}
+	})
+	return f.labels.count[label]
 }
 
 // serviceBlock is an identity's block of the service file, "" when there is nothing to say. A service whose port is not known is left out.
