@@ -27,8 +27,11 @@ func (p pairing) cell() cell {
 	return cell{fmt.Sprintf("ok %d/%d", p.ok, all), green}
 }
 
+// largeMatrix is the number of fields from which on a matrix that is mostly empty is printed as a list.
+const largeMatrix = 1000
+
 // Matrix prints clients × servers, as many servers beside each other as width allows (0: all), and below it a line for each check that is
-// not as wanted.
+// not as wanted. A large one of which most fields are empty, since each client uses few of the servers, becomes a list of those in use.
 func Matrix(out io.Writer, s Style, cells []tasks.Cell, width int) {
 	cells = named(cells)
 	var clients, servers []string
@@ -50,13 +53,33 @@ func Matrix(out io.Writer, s Style, cells []tasks.Cell, width int) {
 			p.differ++
 		}
 	}
-	for i, part := range chunks(distinct(clients), distinct(servers), pairs, width) {
+	clients, servers = distinct(clients), distinct(servers)
+	var parts []table
+	if fields := len(clients) * len(servers); fields >= largeMatrix && 4*len(pairs) < fields {
+		parts = append(parts, pairList(cells, pairs))
+	} else {
+		parts = chunks(clients, servers, pairs, width)
+	}
+	for i, part := range parts {
 		if i > 0 {
 			fmt.Fprintln(out)
 		}
 		part.print(out, s)
 	}
 	differences(out, s, cells)
+}
+
+// pairList is a line for each pair of client and server, in the order of cells.
+func pairList(cells []tasks.Cell, pairs map[[2]string]*pairing) table {
+	t := table{header: []string{"client", "server", "checks"}}
+	last := [2]string{}
+	for _, c := range cells {
+		if key := [2]string{c.Client, c.Server}; key != last {
+			last = key
+			t.add(plain(c.Client), plain(c.Server), pairs[key].cell())
+		}
+	}
+	return t
 }
 
 // named gives cells in the order of client and server, with the cluster as part of the server's name where a server has several.

@@ -2,6 +2,7 @@ package printers
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -77,6 +78,26 @@ app1    2 of 2 differ  1 of 1 differ
 `
 	if out.String() != want {
 		t.Errorf("%s\nwant\n%s", out.String(), want)
+	}
+}
+
+// What a large fleet of which each client uses one server prints grows with the pairs in use, not with clients times servers.
+func TestLargeMatrixIsAList(t *testing.T) {
+	print := func(servers int) string {
+		var cells []tasks.Cell
+		for i := range 5 * servers {
+			cells = append(cells, tasks.Cell{Client: fmt.Sprintf("app%d", i), Server: fmt.Sprintf("db%d", i/5), Check: "login", OK: true})
+		}
+		var out strings.Builder
+		Matrix(&out, Style{}, cells, 0)
+		return out.String()
+	}
+	if got := print(4); !strings.HasPrefix(got, "client  db0     db1     db2     db3\napp0    ok 1/1  -       -       -\n") {
+		t.Errorf("a small one: %s", got)
+	}
+	large := print(100)
+	if !strings.HasPrefix(large, "client  server  checks\napp0    db0     ok 1/1\n") || strings.Count(large, "\n") != 503 {
+		t.Errorf("a large one: %d lines: %.200s", strings.Count(large, "\n"), large)
 	}
 }
 
