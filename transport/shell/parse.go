@@ -69,6 +69,9 @@ func (p *Parser) Feed(b []byte) ([]Frame, error) {
 		p.buf = p.buf[at+len(p.mark)+end+1:]
 		p.seen, p.limit = 0, MaxOutput
 	}
+	if len(p.buf) == 0 {
+		p.buf = nil // a large answer's room is not kept for the small ones
+	}
 	if len(p.buf) > p.limit {
 		p.buf = p.buf[:min(len(p.buf), 4096)]
 		return frames, fmt.Errorf("%w: more than %d MiB", errFlood, p.limit>>20)

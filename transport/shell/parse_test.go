@@ -34,6 +34,17 @@ func TestParser(t *testing.T) {
 	}
 }
 
+// A connection that waits for its next batch holds no room of the last answer.
+func TestParserKeepsNothing(t *testing.T) {
+	p := NewParser(nonce)
+	if _, err := p.Feed([]byte("\nNONCE B 3\n" + strings.Repeat("x", 1<<20) + "\nNONCE E 3 0\n")); err != nil {
+		t.Fatal(err)
+	}
+	if cap(p.Rest()) > 0 {
+		t.Errorf("%d bytes are kept", cap(p.Rest()))
+	}
+}
+
 // A host that never stops printing costs little memory: little before the program runs, a file of MaxRead and no more for a step.
 func TestParserLimits(t *testing.T) {
 	piece := bytes.Repeat([]byte("y\n"), 1<<19)

@@ -104,7 +104,8 @@ func (s *Session) write(b []byte) {
 
 func (s *Session) read(stream int, r io.Reader) {
 	parser := NewParser(s.nonce)
-	buf := make([]byte, 32<<10)
+	// Two of them wait for as long as the connection lives, and a run keeps every host's: they are small.
+	buf := make([]byte, 4<<10)
 	for {
 		n, err := r.Read(buf)
 		frames, bad := parser.Feed(buf[:n])
