@@ -60,6 +60,9 @@ func (o *applyOptions) check() error {
 
 // apply runs a plan and shows it. The error is an exitStatus when everything was told already.
 func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.Plan) error {
+	if err := roomFor(0, plan.Hosts, plan.Support); err != nil {
+		return err
+	}
 	screen := o.out.screen(sys)
 	dial, err := o.connect.dialer(sys, screen, plan.Hosts, plan.Support)
 	if err != nil {

@@ -39,6 +39,18 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[
 	}, nil
 }
 
+// roomFor refuses, before anything is contacted, to work on more hosts than this process may have files open for: all of them at once, or forks of
+// them where each connection ends with its host's work (0: all).
+func roomFor(forks int, lists ...[]*inventory.Host) error {
+	var targets []transport.Target
+	for _, list := range lists {
+		for _, h := range list {
+			targets = append(targets, h.Target)
+		}
+	}
+	return asConfiguration(ssh.CheckOpenFiles(targets, forks))
+}
+
 // askBeside asks for a secret while the live display makes way.
 func askBeside(sys *System, screen *printers.Screen, question string) (answer []byte, err error) {
 	if screen == nil {

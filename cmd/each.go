@@ -17,6 +17,9 @@ func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*
 	if connect.forks < 1 {
 		return playbooks.Ending{}, usagef("--forks: at least 1 host must be worked on")
 	}
+	if err := roomFor(connect.forks, hosts); err != nil {
+		return playbooks.Ending{}, err
+	}
 	way, err := connect.dialer(sys, nil, hosts)
 	if err != nil {
 		return playbooks.Ending{}, err
