@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 BUILD := go build -trimpath -o bin/
 
-.PHONY: all build setup demo test check fuzz lint vuln cross bench clean
+.PHONY: all build setup demo test check fuzz lint vuln cross bench scale clean
 
 all: build
 
@@ -45,6 +45,10 @@ bench: setup build ## compare with Ansible, Mitogen and an OpenSSH script; BENCH
 	@bench/setup.sh
 	@$(BUILD) ./bench
 	@$(SUDO) bin/bench $(BENCH)
+
+scale: ## pgfleet against 500, 1,000 and 5,000 simulated hosts; SCALE="-sizes 100,200" for a quick look
+	@$(BUILD) ./cmd/pgfleet ./bench/scale
+	@bin/scale $(SCALE)
 
 clean:
 	rm -rf bin

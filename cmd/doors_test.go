@@ -26,12 +26,13 @@ var doors = map[string][]string{
 	"lab":                     {"lab", "inventory"},
 	"lab/labtest":             {"lab", "transport"},
 	"bench":                   {"lab"},
+	"bench/scale":             {"transport/shell", "tasks/postgres"},
 	"cmd":                     {""},
 }
 
 // only says which rooms may import a library.
 var only = map[string][]string{
-	"golang.org/x/crypto/ssh": {"transport/ssh", "transport/transporttest"},
+	"golang.org/x/crypto/ssh": {"transport/ssh", "transport/transporttest", "bench/scale"},
 	"github.com/pkg/sftp":     {"transport/ssh"},
 	"github.com/urfave/cli":   {"cmd"},
 }
