@@ -3,6 +3,7 @@ package fleet
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // Counts is what the hosts have seen since the last Reset.
@@ -13,8 +14,9 @@ type Counts struct {
 	Sessions, Refused, Forwards int
 	// Batches of steps; Steps; Files written over SFTP; Unknown: steps whose program the model does not know.
 	Batches, Steps, Files, Unknown int
-	// Signed by authorities in SigningBatches calls of ca.sh.
+	// Signed by authorities in SigningBatches calls of ca.sh, which took Signing together.
 	Signed, SigningBatches int
+	Signing                time.Duration
 	// Tests: connections that clients made to servers (verify).
 	Tests int
 }

@@ -94,8 +94,15 @@ func (h *Host) identityProbe(s *step) reply {
 	l.entry(home, "")
 	d := home + "/.postgresql"
 	l.entry(d, "")
-	for _, f := range []string{"postgresql.crt", "root.crt", "root.crl", "client.crt"} {
-		l.entry(d+"/"+f, "pem")
+	for _, ending := range []string{".crt", ".crl"} {
+		for _, f := range h.disk.below(d) {
+			if strings.HasSuffix(f, ending) {
+				l.entry(d+"/"+f, "pem")
+			}
+		}
+	}
+	if h.disk[d] != nil {
+		fmt.Fprintf(l, "listed %s/*.crt\nlisted %s/*.crl\n", d, d)
 	}
 	for _, f := range []string{"postgresql.key", "client.key"} {
 		l.entry(d+"/"+f, "key")
