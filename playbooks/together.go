@@ -108,6 +108,9 @@ func (t *taskRun) lose(ctx context.Context, i int, cause error) {
 // notBegun is the event of a task whose turn did not come, because one before it in the same round trip failed.
 func (t *taskRun) notBegun() {
 	t.event.Kind, t.event.Reason, t.event.Summary, t.event.Diff = events.Skipped, "not begun: an earlier task failed", "", ""
+	if e := t.h.ending(); e != nil && e.kind == events.Unreachable {
+		t.event.Reason = "not known whether it was begun: the connection was lost"
+	}
 }
 
 // probes are those that show what every change held, and t's own, have made.
