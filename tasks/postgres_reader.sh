@@ -136,11 +136,11 @@ for f in *.crt *.crl; do
   case $f in *[!A-Za-z0-9._-]* | -*) continue ;; esac
   [ -e "$f" ] || [ -L "$f" ] || continue
   n=$((n + 1))
-  [ "$n" -le 40 ] || break
+  [ "$n" -le 2000 ] || { put problem "there are more than 2000 certificates in its data directory"; break; }
   if [ -L "$f" ]; then
     put beside "ca link $1/$f
 $(readlink -- "$f")"
-  elif [ -f "$f" ] && [ "$(stat -c %s -- "$f")" -le 1048576 ]; then
+  elif [ -f "$f" ] && [ "$n" -le 400 ] && [ "$(stat -c %s -- "$f")" -le 1048576 ]; then
     give beside ca "$1/$f"
   else
     put beside "ca unreadable $(stat -c '%s %a %U %G %.9Y' -- "$f") $1/$f

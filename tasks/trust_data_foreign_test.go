@@ -38,3 +38,11 @@ func TestTrustDataRollbackForeign(t *testing.T) {
 		t.Error(conf)
 	}
 }
+
+// TestTrustDataManyFiles: a file of others is seen among however many.
+func TestTrustDataManyFiles(t *testing.T) {
+	w := newWorld(t)
+	w.startPostgres()
+	w.sb.Shell(`cd ` + dataDir + `; for i in $(seq 500); do echo x >a$i.crt; done; echo others >ca1.crt; chown postgres:postgres *.crt`)
+	w.refused(w.server, w.trust(inData("clients")), articleRoots, "not pgfleet's")
+}
