@@ -66,7 +66,10 @@ func TestHostKeys(t *testing.T) {
 				return
 			}
 			texts := []string{"SHA256:"}
-			if !c.revoked {
+			switch {
+			case c.changed:
+				texts = append(texts, "pgfleet trust --replace host1")
+			case !c.revoked:
 				texts = append(texts, "pgfleet trust host1")
 			}
 			fails(t, c.name, err, transport.ErrHostKey, texts...)

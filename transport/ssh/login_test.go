@@ -141,7 +141,7 @@ func TestRefusedLogin(t *testing.T) {
 	}}
 	target.IdentityFiles = []string{filepath.Join(t.TempDir(), "other")}
 	writeKey(t, target.IdentityFiles[0], "")
-	fails(t, "another key", s.try(t, target, opt), transport.ErrAuth, "ops", "1 keys offered")
+	fails(t, "another key", s.try(t, target, opt), transport.ErrAuth, "ops", "1 key offered")
 	if dials != 1 {
 		t.Errorf("%d dials: a refused login was repeated", dials)
 	}
