@@ -1,29 +1,7 @@
 # Shared by the programs that change a cluster. Set by each of them first: owner (the cluster's OS user).
-LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
-# The machine's own authorities take openssl longer to load than all the rest.
-SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
-export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
 umask 077
-me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-as_for=
-ids() { # ids USER: sets as_uid and as_gid
-  [ "$as_for" != "$1" ] || return 0
-  as_line=$(getent passwd "$1") || return 1
-  as_line=${as_line#*:*:}
-  as_uid=${as_line%%:*} as_line=${as_line#*:} as_for=$1
-  as_gid=${as_line%%:*}
-}
-as() { # as USER WORD… Its standard output must be a pipe or /dev/null: whoever keeps that of the connection could add to what root prints later
-  as_user=$1
-  shift
-  if [ "$as_user" = "$me" ]; then "$@"
-  elif [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$as_user"; then setpriv --reuid "$as_uid" --regid "$as_gid" --init-groups -- "$@"
-  elif command -v runuser >/dev/null 2>&1; then runuser -u "$as_user" -- "$@"
-  else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
-  fi
-}
 above() { # above PATH: "root" when root owns every folder above it and nobody else may write there, else the owner of the first that is not
   above_path=$1
   set --

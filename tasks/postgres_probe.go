@@ -28,7 +28,7 @@ func postgresProbe(h *Host, served string) transport.Step {
 	if len(h.Clusters) > 0 {
 		whose = "any"
 	}
-	return transport.Step{Key: KeyPostgres, Shell: postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose, served}, namesToResolve(h)...), Probe: true, Limit: 2 * time.Minute}
+	return transport.Step{Key: KeyPostgres, Shell: postgresAs + postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose, served}, namesToResolve(h)...), Probe: true, Limit: 2 * time.Minute}
 }
 
 // namesToResolve gives the clients of a server that are known by name only.

@@ -4,33 +4,11 @@
 # user could forge is one record "inside", whose bytes are records again: nothing in it can pass for what root saw.
 # What belongs to a cluster's OS user is read as that user: root would follow a link planted there. Anybody can run a process named postgres, so a
 # program found through one is never run as somebody else than who runs that process.
-LC_ALL=C PATH=${PATH:-/usr/bin:/bin}:/usr/sbin:/sbin:/usr/bin:/bin
-# The machine's own authorities take openssl longer to load than all the rest.
-SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
-export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
-me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
 reader=$1 whose=$2 served=$3
 shift 3
 nl='
 '
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
-as_for=
-ids() { # ids USER: sets as_uid and as_gid
-  [ "$as_for" != "$1" ] || return 0
-  as_line=$(getent passwd "$1") || return 1
-  as_line=${as_line#*:*:}
-  as_uid=${as_line%%:*} as_line=${as_line#*:} as_for=$1
-  as_gid=${as_line%%:*}
-}
-as() { # as USER WORD…
-  as_user=$1
-  shift
-  if [ "$as_user" = "$me" ]; then "$@"
-  elif [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$as_user"; then setpriv --reuid "$as_uid" --regid "$as_gid" --init-groups -- "$@"
-  elif command -v runuser >/dev/null 2>&1; then runuser -u "$as_user" -- "$@"
-  else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
-  fi
-}
 # asked SECONDS BYTES WORD…: what WORD… prints as $owner. Root waits for a process of its own alone: any other could be stopped, or leave one behind that
 # keeps the pipe.
 asked() {

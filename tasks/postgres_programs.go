@@ -6,10 +6,12 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// The programs that run on database hosts; postgres_lib.sh comes before each but the probe.
+// The programs that run on database hosts; postgres_as.sh comes before each, and postgres_lib.sh before each but the probe.
 var (
+	//go:embed postgres_as.sh
+	postgresAs string
 	//go:embed postgres_lib.sh
-	postgresLib string
+	postgresLibProgram string
 	//go:embed postgres_settings.sh
 	postgresSettingsProgram string
 	//go:embed postgres_hba.sh
@@ -27,6 +29,8 @@ var (
 	//go:embed undo_proved.sh
 	undoProvedProgram string
 )
+
+var postgresLib = postgresAs + postgresLibProgram
 
 // clusterStep runs one of the programs for a cluster.
 func clusterStep(c *Cluster, what, program string, argv ...string) transport.Step {

@@ -159,7 +159,7 @@ func TestProbeInEveryShell(t *testing.T) {
 	p.Shell("echo '# ümläut €' >>/etc/postgresql/15/main/pg_hba.conf")
 	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}} {
 		for _, locale := range []string{"C", "C.UTF-8"} {
-			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresProbeProgram, "sh", postgresReaderProgram, "known", "served", "localhost")...)...)
+			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresAs+postgresProbeProgram, "sh", postgresReaderProgram, "known", "served", "localhost")...)...)
 			out, err := cmd.Output()
 			if err != nil {
 				t.Fatal(shell, err)

@@ -15,18 +15,19 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/pgfleet/pgfleet/cmd"
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
 // start gives a small fleet. Hosts are told apart by their address in 127.0.0.0/8, which other systems do not have.
 func start(t *testing.T, opt Options) *Fleet {
 	t.Helper()
 	if l, err := net.Listen("tcp4", "127.9.9.9:0"); err != nil {
-		t.Skip("all of 127.0.0.0/8 has to be this machine's")
+		transporttest.Unable(t, "all of 127.0.0.0/8 has to be this machine's")
 	} else {
 		l.Close()
 	}
 	if _, err := exec.LookPath("openssl"); err != nil {
-		t.Skip("the authorities need openssl")
+		transporttest.Unable(t, "the authorities need openssl")
 	}
 	opt.Dir, opt.Root = t.TempDir(), "../../.."
 	if opt.Hosts == 0 {

@@ -36,6 +36,7 @@ const (
 	look  = "tasks/certificate_look.sh"
 	check = "tasks/certificate_check.sh"
 	block = "tasks/identity_block.sh"
+	as    = "tasks/postgres_as.sh"
 	lib   = "tasks/postgres_lib.sh"
 )
 
@@ -43,7 +44,7 @@ var known = []struct {
 	run   func(*Host, *step) reply
 	parts []string
 }{
-	{(*Host).postgresProbe, []string{"tasks/postgres_probe.sh"}},
+	{(*Host).postgresProbe, []string{as, "tasks/postgres_probe.sh"}},
 	{(*Host).etcProbe, []string{look, "tasks/certificate_probe.sh"}},
 	{(*Host).identityProbe, []string{look, "tasks/identity_probe.sh"}},
 	{(*Host).hostsProbe, []string{look, "tasks/hosts_entry_probe.sh"}},
@@ -57,13 +58,13 @@ var known = []struct {
 	{(*Host).trustFolder, []string{check, "tasks/trust_folder.sh"}},
 	{(*Host).trustReadable, []string{check, "tasks/trust_readable.sh"}},
 	{(*Host).trustPrune, []string{"tasks/trust_prune.sh"}},
-	{(*Host).settings, []string{lib, "tasks/postgres_settings.sh"}},
-	{(*Host).hba, []string{lib, "tasks/postgres_hba.sh"}},
-	{(*Host).reload, []string{lib, "tasks/postgres_reload.sh"}},
-	{(*Host).makeRoles, []string{lib, "tasks/postgres_role.sh"}},
-	{(*Host).undoCopy, []string{lib, "tasks/undo_copy.sh"}},
-	{(*Host).undoProving, []string{lib, "tasks/undo_proving.sh"}},
-	{(*Host).undoProved, []string{lib, "tasks/undo_proved.sh"}},
+	{(*Host).settings, []string{as, lib, "tasks/postgres_settings.sh"}},
+	{(*Host).hba, []string{as, lib, "tasks/postgres_hba.sh"}},
+	{(*Host).reload, []string{as, lib, "tasks/postgres_reload.sh"}},
+	{(*Host).makeRoles, []string{as, lib, "tasks/postgres_role.sh"}},
+	{(*Host).undoCopy, []string{as, lib, "tasks/undo_copy.sh"}},
+	{(*Host).undoProving, []string{as, lib, "tasks/undo_proving.sh"}},
+	{(*Host).undoProved, []string{as, lib, "tasks/undo_proved.sh"}},
 	{(*Host).verify, []string{"tasks/verify.sh"}},
 	{(*Host).authority, []string{"tasks/ca.sh"}},
 	{(*Host).leaseTake, []string{"playbooks/lease_take.sh"}},
