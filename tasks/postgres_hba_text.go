@@ -1,0 +1,58 @@
+package tasks
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+)
+
+// summary is one line for the user.
+func (w *hbaWork) summary(t *postgresHBA) string {
+	stage, _ := postgres.StageOf([]byte(w.before))
+	text := fmt.Sprintf("cluster %s: ", w.c.ID)
+	switch stage {
+	case t.Enforce:
+		text += "change the rules of stage " + stage
+	case postgres.Altered:
+		text += "rules that were changed by hand become those of stage " + t.Enforce
+	default:
+		text += "stage " + stage + " becomes " + t.Enforce
+	}
+	if t.Enforce != "permissive" && t.Scope == "all" {
+		text += " for everybody"
+	}
+	if len(w.unproved) > 0 && w.h.Fleet.CheckOnly {
+		text += ", once these clients have connected with verify-full: " + strings.Join(w.unproved, ", ")
+	}
+	return text
+}
+
+// secretOption is an option of pg_hba.conf whose value is a password.
+var secretOption = regexp.MustCompile(`(?i)(ldapbindpasswd|radiussecrets|oauth_client_secret)=("(?:[^"]|"")*"|\S+)`)
+
+// diff shows what changes of the block, and the user's rules that lose their effect.
+func (w *hbaWork) diff() string {
+	text := diffText(w.c.HBAFile, string(postgres.JoinBlock(w.was, nil)), string(postgres.JoinBlock(w.lines, nil)))
+	if dead := w.block.Dead(w.rules); len(dead) > 0 {
+		text += "your rules below the block that lose their effect:\n"
+		for _, r := range dead {
+			text += "  " + r.Text + "\n"
+		}
+	}
+	return secretOption.ReplaceAllString(text, "$1=(hidden)")
+}
+
+// managed is the refusal to edit what Patroni writes.
+func (w *hbaWork) managed() error {
+	var b strings.Builder
+	b.WriteString("postgresql:\n  pg_hba:\n")
+	for _, line := range strings.Split(strings.TrimRight(w.after, "\n"), "\n") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(strings.Join(strings.Fields(line), " "), "'", "''"))
+		}
+	}
+	return fmt.Errorf("%w: %s is written by %s, and what pgfleet writes there would be lost; apply this with patronictl edit-config, then run again:\n%s",
+		ErrRefused, w.c.HBAFile, w.c.Managed, secretOption.ReplaceAllString(b.String(), "$1=(hidden)"))
+}
