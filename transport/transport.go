@@ -39,7 +39,8 @@ type Step struct {
 	Read string
 	// Write replaces a file atomically with Stdin; owner and mode are set before the first byte is written.
 	Write *FileMeta
-	// Stdin is what the command reads, or the bytes to be written. Secret bytes travel only here.
+	// Stdin is what the command reads, or the bytes to be written. Secret bytes travel only here. It comes through a pipe, which a command of another
+	// user than the connection's reads but cannot open by name (/dev/stdin).
 	Stdin []byte
 	// User is the OS user who acts; "" is root (or the login user where the host's become is off).
 	User string

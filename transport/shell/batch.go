@@ -3,6 +3,7 @@ package shell
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
@@ -33,7 +34,7 @@ func (s *Session) Run(ctx context.Context, steps []transport.Step) ([]transport.
 	defer func() { <-s.turn }()
 	b := newBatch(steps, s.next)
 	s.next += len(steps) + 1
-	go s.write(b.encode())
+	go s.write(b.encode(s.sent, s.token))
 	for !b.done[0] || !b.done[1] {
 		if err := s.step(ctx, b); err != nil {
 			return b.results, err
@@ -91,12 +92,14 @@ func newBatch(steps []transport.Step, first int) *batch {
 		output: [2][][]byte{make([][]byte, n), make([][]byte, n)}, running: -1}
 }
 
-func (b *batch) encode() []byte {
-	var out []byte
+// encode gives what is sent: the number of bytes that follow, the long words that the host does not know yet, the steps.
+func (b *batch) encode(words sent, token string) []byte {
+	var head, steps []byte
 	for i, s := range b.steps {
-		out = appendStep(out, b.first+i, s)
+		head, steps = words.appendStep(head, steps, b.first+i, s)
 	}
-	return fmt.Appendf(out, "D %d\n", b.first+len(b.steps))
+	steps = fmt.Appendf(steps, "finish %d\n# %s\n", b.first+len(b.steps), token)
+	return slices.Concat(fmt.Appendf(nil, "%d\n", len(head)+len(steps)), head, steps)
 }
 
 // file takes one frame; the error ends the session.

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"bytes"
 	"crypto/rand"
 	"fmt"
 	"math"
@@ -18,51 +19,69 @@ const MaxRead = 64 << 20
 // maxWord is the longest argument in bytes that Linux passes on (MAX_ARG_STRLEN, execve(2)).
 const maxWord = 128<<10 - 1
 
-// appendWord appends one word: ".last line" or "+line" for each that is followed by another.
-func appendWord(b []byte, word string) []byte {
-	for {
-		line, rest, more := strings.Cut(word, "\n")
-		if !more {
-			b = append(b, '.')
-			b = append(b, line...)
-			return append(b, '\n')
-		}
-		b = append(b, '+')
-		b = append(b, line...)
-		b = append(b, '\n')
-		word = rest
+// longWord is the length in bytes from which a word is sent to a host once a connection and then named.
+const longWord = 200
+
+// quote makes text one word for a shell, whatever is in it. Nothing else makes shell text from data.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+
+// appendFeed appends a step's standard input. A shell's words hold no zero byte: printf's %b makes it.
+func appendFeed(b []byte, stdin []byte) []byte {
+	switch {
+	case len(stdin) == 0:
+		return b
+	case bytes.IndexByte(stdin, 0) < 0:
+		return fmt.Appendf(b, "feed %%s %s\n", quote(string(stdin)))
 	}
+	text := strings.ReplaceAll(strings.ReplaceAll(string(stdin), `\`, `\\`), "\x00", `\0000`)
+	return fmt.Appendf(b, "feed %%b %s\n", quote(text))
 }
 
-// appendStep appends the frame of one step, which Check has found well formed.
-func appendStep(b []byte, id int, s transport.Step) []byte {
-	kind, words := wordsOf(s)
-	probe, user := "0", "-"
-	if s.Probe {
-		probe = "1"
+// words of a session that its host has been sent: their numbers.
+type sent map[string]int
+
+// appendWord appends a word of a step, and to head what the host has to be told first.
+func (s sent) appendWord(head, b []byte, word string) (newHead, newB []byte) {
+	if len(word) < longWord {
+		return head, append(append(b, ' '), quote(word)...)
 	}
-	if s.User != "" {
-		user = s.User
+	n, ok := s[word]
+	if !ok {
+		n = len(s)
+		s[word] = n
+		head = fmt.Appendf(head, "p%d=%s\n", n, quote(word))
 	}
-	b = fmt.Appendf(b, "S %d %s %d %s %d %d %s\n", id, probe, Seconds(s.Limit), kind, len(words), len(s.Stdin), user)
-	for _, w := range words {
-		b = appendWord(b, w)
-	}
-	b = append(b, s.Stdin...)
-	return append(b, ".\n"...)
+	return head, fmt.Appendf(b, ` "$p%d"`, n)
 }
 
-func wordsOf(s transport.Step) (kind string, words []string) {
+// appendStep appends one step, which Check has found well formed.
+func (s sent) appendStep(head, b []byte, id int, step transport.Step) (newHead, newB []byte) {
+	probe, user := 0, "-"
+	if step.Probe {
+		probe = 1
+	}
+	if step.User != "" {
+		user = step.User
+	}
+	b = appendFeed(b, step.Stdin)
+	b = fmt.Appendf(b, "step %d %d %d %s", id, probe, Seconds(step.Limit), quote(user))
+	for _, w := range wordsOf(step) {
+		head, b = s.appendWord(head, b, w)
+	}
+	return head, append(b, '\n')
+}
+
+func wordsOf(s transport.Step) []string {
 	switch {
 	case s.Read != "":
-		return "r", []string{s.Read, strconv.Itoa(MaxRead)}
+		return []string{"/bin/sh", "-c", readProgram, "sh", s.Read, strconv.Itoa(MaxRead)}
 	case s.Write != nil:
 		m := s.Write
-		return "w", []string{m.Path, m.Owner, m.Group, strconv.FormatUint(uint64(Mode(m)), 8), TempName()}
+		return []string{"/bin/sh", "-c", writeProgram, "sh", m.Path, m.Owner, m.Group, strconv.FormatUint(uint64(Mode(m)), 8), TempName()}
 	case s.Shell != "":
-		return "c", append([]string{"/bin/sh", "-c", s.Shell, "sh"}, s.Argv...)
+		return append([]string{"/bin/sh", "-c", s.Shell, "sh"}, s.Argv...)
 	}
-	return "c", s.Argv
+	return s.Argv
 }
 
 // Mode gives the permission bits of a file to be written, 0600 when none are set.
@@ -113,8 +132,7 @@ func check(s transport.Step) error {
 	case !name(s.User):
 		return fmt.Errorf("user %q cannot be a name", s.User)
 	}
-	_, words := wordsOf(s)
-	for i, w := range words {
+	for i, w := range wordsOf(s) {
 		if strings.IndexByte(w, 0) >= 0 {
 			return fmt.Errorf("word %d has a zero byte", i+1)
 		}

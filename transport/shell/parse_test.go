@@ -3,6 +3,10 @@ package shell
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,18 +127,44 @@ func FuzzStat(f *testing.F) {
 
 // TestFrames pins what goes over the wire.
 func TestFrames(t *testing.T) {
+	long := "exit 0" + strings.Repeat(" # long", 50)
 	for _, c := range []struct {
-		step transport.Step
-		want string
+		steps []transport.Step
+		want  string
 	}{
-		{transport.Step{Argv: []string{"echo", "a\nb", ""}}, "S 5 0 60 c 3 0 -\n.echo\n+a\n.b\n.\n.\n"},
-		{transport.Step{Shell: "exit $1", Argv: []string{"3"}, User: "postgres", Probe: true, Limit: 1500e6}, "S 5 1 2 c 5 0 postgres\n./bin/sh\n.-c\n.exit $1\n.sh\n.3\n.\n"},
-		{transport.Step{Read: "/etc/passwd"}, "S 5 0 60 r 2 0 -\n./etc/passwd\n.67108864\n.\n"},
-		{transport.Step{Argv: []string{"cat"}, Stdin: []byte(".\nD 6\n")}, "S 5 0 60 c 1 6 -\n.cat\n.\nD 6\n.\n"},
+		{[]transport.Step{{Argv: []string{"echo", "it's\nb", ""}}}, "step 5 0 60 '-' 'echo' 'it'\\''s\nb' ''\n"},
+		{[]transport.Step{{Shell: "exit $1", Argv: []string{"3"}, User: "postgres", Probe: true, Limit: 1500e6}}, "step 5 1 2 'postgres' '/bin/sh' '-c' 'exit $1' 'sh' '3'\n"},
+		{[]transport.Step{{Argv: []string{"cat"}, Stdin: []byte("it's\nfinish 6\n")}}, "feed %s 'it'\\''s\nfinish 6\n'\nstep 5 0 60 '-' 'cat'\n"},
+		{[]transport.Step{{Argv: []string{"cat"}, Stdin: []byte("\x00\\0\xff")}}, "feed %b '\\0000\\\\0\xff'\nstep 5 0 60 '-' 'cat'\n"},
+		{[]transport.Step{{Shell: long, Argv: []string{"1"}}, {Shell: long, Argv: []string{"2"}}},
+			"p0='" + long + "'\nstep 5 0 60 '-' '/bin/sh' '-c' \"$p0\" 'sh' '1'\nstep 6 0 60 '-' '/bin/sh' '-c' \"$p0\" 'sh' '2'\n"},
 	} {
-		if got := string(appendStep(nil, 5, c.step)); got != c.want {
-			t.Errorf("got %q, want %q", got, c.want)
+		want := c.want + fmt.Sprintf("finish %d\n# token\n", 5+len(c.steps))
+		want = fmt.Sprintf("%d\n%s", len(want), want)
+		words := sent{}
+		if got := string(newBatch(c.steps, 5).encode(words, "token")); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
+		if again := string(newBatch(c.steps, 5).encode(words, "token")); len(words) > 0 && strings.Contains(again, long) {
+			t.Errorf("a long word is sent again: %q", again)
+		}
+	}
+}
+
+// TestCutShort: of a batch that did not come whole, nothing runs.
+func TestCutShort(t *testing.T) {
+	touched := filepath.Join(t.TempDir(), "touched")
+	whole := newBatch([]transport.Step{{Argv: []string{"touch", touched}}, {Argv: []string{"true"}}}, 0).encode(sent{}, "TOKEN")
+	begin := preamble("NONCE", "TOKEN")
+	for n := range len(whole) - 1 { // its last line is there without the line end
+		cmd := exec.Command("/bin/sh", "-c", `IFS= read -r p && eval "$p"`)
+		cmd.Stdin = bytes.NewReader(slices.Concat(begin, whole[:n]))
+		if out, _ := cmd.CombinedOutput(); bytes.Contains(out, []byte("NONCE B 0")) {
+			t.Fatalf("%d of %d bytes: %q", n, len(whole), out)
+		}
+	}
+	if _, err := os.Stat(touched); err == nil {
+		t.Error("a step ran")
 	}
 }
 
@@ -144,12 +174,7 @@ func TestBootstrap(t *testing.T) {
 	if strings.ContainsAny(inner, "'\\!\n") || strings.Count(Bootstrap, "'") != 2 {
 		t.Errorf("not safe in every login shell: %s", Bootstrap)
 	}
-	if strings.Count(firstLine, "\n") != 1 {
-		t.Errorf("not one line: %q", firstLine)
-	}
-	for _, source := range []string{loopSource, readSource, writeSource, placeSource} {
-		if strings.Contains(stripped(source), "#END") {
-			t.Error("a program contains its own end")
-		}
+	if line := firstLine("nonce", "token", 5); strings.Count(line, "\n") != 1 {
+		t.Errorf("not one line: %q", line)
 	}
 }

@@ -12,6 +12,7 @@ package shell
 
 import (
 	_ "embed"
+	"fmt"
 	"strings"
 )
 
@@ -21,17 +22,25 @@ var loopSource string
 //go:embed programs/read.sh
 var readSource string
 
+var readProgram = stripped(readSource)
+
 //go:embed programs/write.sh
 var writeSource string
+
+var writeProgram = stripped(writeSource)
 
 // Bootstrap is the command that a connection executes, as root where it may: short, constant, free of anything that a login
 // shell (csh and fish too) would touch inside single quotes. It reads one line and runs it.
 const Bootstrap = `/bin/sh -c 'IFS= read -r p && eval "$p"'`
 
-// firstLine is what Bootstrap runs: it reads programs up to the line "#END" and runs them with both outputs behind pipes of their
-// own. Steps of other users must not hold the connection's own descriptors: sshd gives sockets, which can be read back.
-const firstLine = `p=; n=$(printf "\nx"); n=${n%x}; while IFS= read -r l && [ "$l" != "#END" ]; do p="$p$l$n"; done; ` +
-	`{ { eval "$p"; } 2>&1 1>&3 3>&- | cat >&2 3>&-; } 3>&1 | cat` + "\n"
+// firstLine is what Bootstrap runs: it reads a program of size bytes, up to its last line "#<token>", and runs it with both outputs behind pipes
+// of their own. Steps of other users must not hold the connection's own descriptors: sshd gives sockets, which can be read back.
+// A head that reads ahead does no harm: nothing is sent before what came before has been answered.
+func firstLine(nonce, token string, size int) string {
+	return fmt.Sprintf(`nonce=%s; token=%s; getter=head; get() { if [ $getter = head ]; then exec head -c "$1"; else exec dd bs=1 count="$1"; fi 2>/dev/null; }; `+
+		`p=$(get %[3]d); [ -n "$p" ] || { getter=byte; p=$(get %[3]d); }; `+
+		`case $p in *"# $token") { { eval "$p"; } 2>&1 1>&3 3>&- | cat >&2 3>&-; } 3>&1 | cat; esac`, nonce, token, size) + "\n"
+}
 
 // stripped is a program without comment lines, blank lines and indentation.
 func stripped(source string) string {
@@ -47,10 +56,6 @@ func stripped(source string) string {
 
 // preamble is everything that goes to Bootstrap before the first batch.
 func preamble(nonce, token string) []byte {
-	var b []byte
-	b = append(b, firstLine...)
-	b = append(b, stripped(loopSource)...)
-	b = append(b, "#END\n"+nonce+"\n"+token+"\n"...)
-	b = appendWord(b, stripped(readSource))
-	return appendWord(b, stripped(writeSource))
+	program := stripped(loopSource) + "# " + token + "\n"
+	return []byte(firstLine(nonce, token, len(program)) + program)
 }

@@ -66,6 +66,9 @@ type Session struct {
 	once   sync.Once
 	cause  error
 	next   int
+	// token ends each batch; sent are the words that the host has: who holds turn may use them.
+	token string
+	sent  sent
 }
 
 // streamFrame is a frame, or the end (err), of standard output (0) or standard error (1).
@@ -79,10 +82,10 @@ type streamFrame struct {
 // Start sends the program through pipes, on whose other end Bootstrap runs, and waits until it answers. The error is a
 // *StartError when something else answered, or ctx's; the pipes are closed then.
 func Start(ctx context.Context, pipes Pipes) (*Session, Host, error) {
-	s := &Session{pipes: pipes, nonce: rand.Text(), turn: make(chan struct{}, 1), frames: make(chan streamFrame), closed: make(chan struct{})}
+	s := &Session{pipes: pipes, nonce: rand.Text(), token: rand.Text(), sent: sent{}, turn: make(chan struct{}, 1), frames: make(chan streamFrame), closed: make(chan struct{})}
 	go s.read(0, pipes.Out)
 	go s.read(1, pipes.Err)
-	go s.write(preamble(s.nonce, rand.Text()))
+	go s.write(preamble(s.nonce, s.token))
 	host, err := s.hello(ctx)
 	if err != nil {
 		s.end(err)

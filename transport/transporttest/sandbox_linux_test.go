@@ -61,7 +61,7 @@ cat >/usr/local/bin/head <<"END"
 #!/usr/bin/perl
 # Reads ahead, as the head of busybox does.
 my $n = $ARGV[1] || 0;
-while (read(STDIN, my $b, 65536)) { print substr($b, 0, $n); $n -= length $b; if ($n <= 0) { last } }
+$| = 1; while (sysread(STDIN, my $b, 65536)) { print substr($b, 0, $n); $n -= length $b; if ($n <= 0) { last } }
 END
 chmod 755 /usr/local/bin/head`,
 		"su alone": `rm /usr/bin/timeout /usr/bin/setpriv /usr/sbin/runuser /usr/bin/setsid`,

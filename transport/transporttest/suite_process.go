@@ -33,9 +33,10 @@ func testStdin(_ *testing.T, h *host) {
 		transport.Step{Argv: []string{"true"}, Stdin: noise(1 << 20)},
 		transport.Step{Shell: `exec <&-; echo closed`, Stdin: noise(1 << 20)},
 		transport.Step{Shell: `IFS= read -r a; echo "$a"; exec cat`, Stdin: data},
-		transport.Step{Argv: []string{"cat", "/dev/stdin"}, User: "postgres", Stdin: data},
+		transport.Step{Argv: []string{"cat", "/dev/stdin"}, Stdin: data},
+		transport.Step{Argv: []string{"cat"}, User: "postgres", Stdin: data},
 	)
-	for i, want := range []string{string(data), "", "fir", "", "closed\n", string(data), string(data)} {
+	for i, want := range []string{string(data), "", "fir", "", "closed\n", string(data), string(data), string(data)} {
 		h.equal("output", string(results[i].Stdout), want)
 	}
 }

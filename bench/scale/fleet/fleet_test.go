@@ -103,7 +103,7 @@ func TestUnknown(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	h := f.order[4]
-	for _, s := range []*step{{kind: 'c', words: []string{"/bin/sh", "-c", "reboot", "sh"}}, {kind: 'c', words: []string{"reboot"}}, {kind: 'r', words: []string{"/etc/passwd"}}} {
+	for _, s := range []*step{{words: []string{"/bin/sh", "-c", "reboot", "sh"}}, {words: []string{"reboot"}}, {words: []string{"cat", "/etc/passwd"}}} {
 		if r := h.do(s); r.code != 97 {
 			t.Errorf("%v: %d", s.words, r.code)
 		}

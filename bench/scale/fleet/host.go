@@ -30,7 +30,6 @@ type Host struct {
 type step struct {
 	id    int
 	probe bool
-	kind  byte
 	words []string
 	stdin []byte
 	user  string
@@ -148,17 +147,17 @@ func (h *Host) leaseRelease(s *step) reply {
 
 // write is transport/shell/programs/write.sh, which writes where there is no sftp-server: path, owner, group, mode.
 func (h *Host) write(s *step) reply {
-	mode, err := strconv.ParseUint(s.words[3], 8, 32)
+	mode, err := strconv.ParseUint(s.arg(4), 8, 32)
 	if err != nil {
 		return failed(err.Error())
 	}
 	owner := s.acts()
-	if a, ok := accounts[s.words[1]]; ok {
+	if a, ok := accounts[s.arg(2)]; ok {
 		owner = a
 	}
-	f := h.disk.put(s.words[0], s.stdin, owner, uint32(mode))
-	if s.words[2] != "" {
-		f.group = s.words[2]
+	f := h.disk.put(s.arg(1), s.stdin, owner, uint32(mode))
+	if s.arg(3) != "" {
+		f.group = s.arg(3)
 	}
 	return reply{}
 }

@@ -92,11 +92,14 @@ func readPrograms(root string) (*programs, error) {
 		}
 		p.byText[text] = program{strings.TrimSuffix(filepath.Base(k.parts[len(k.parts)-1]), ".sh"), k.run}
 	}
-	place, err := read("transport/shell/programs/place.sh")
-	if err != nil {
-		return nil, err
+	for name, run := range map[string]func(*Host, *step) reply{"place": (*Host).place, "write": (*Host).write} {
+		text, err := read("transport/shell/programs/" + name + ".sh")
+		if err != nil {
+			return nil, err
+		}
+		p.byText[stripped(text)] = program{name, run}
 	}
-	p.byText[stripped(place)] = program{"place", (*Host).place}
+	var err error
 	if p.reader, err = read("tasks/postgres_reader.sh"); err != nil {
 		return nil, err
 	}
@@ -118,10 +121,6 @@ func stripped(source string) string {
 // find gives the program of a step.
 func (p *programs) find(s *step) (program, error) {
 	switch {
-	case s.kind == 'w':
-		return program{"write", (*Host).write}, nil
-	case s.kind != 'c':
-		return program{}, fmt.Errorf("steps of kind %c are not in the model", s.kind)
 	case len(s.words) > 3 && s.words[0] == "/bin/sh" && s.words[1] == "-c":
 		text := s.words[2]
 		if one, ok := p.byText[text]; ok {

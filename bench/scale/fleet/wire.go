@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -17,8 +18,8 @@ func (h *Host) bootstrap(ch ssh.Channel) {
 	first, err := line(in)
 	switch {
 	case err != nil:
-	case strings.HasPrefix(first, "p=; "):
-		err = h.framed(in, ch, ch.Stderr())
+	case strings.HasPrefix(first, "nonce="):
+		err = h.framed(first, in, ch, ch.Stderr())
 	case strings.HasPrefix(first, "IFS= read -r n; IFS= read -r u; "):
 		err = h.sftp(in, ch)
 	default:
@@ -35,33 +36,22 @@ func line(in *bufio.Reader) (string, error) {
 	return strings.TrimSuffix(text, "\n"), err
 }
 
+// opening takes what firstLine of transport/shell says.
+var opening = regexp.MustCompile(`^nonce=([A-Z2-7]+); token=([A-Z2-7]+); .*; p=\$\(get ([0-9]+)\); `)
+
 // framed is transport/shell/programs/loop.sh.
-func (h *Host) framed(in *bufio.Reader, out, errs io.Writer) error {
-	version := false
-	for {
-		l, err := line(in)
-		if err != nil {
-			return err
-		}
-		version = version || strings.HasPrefix(l, `say "H 1 $uid `)
-		if l == "#END" {
-			break
-		}
+func (h *Host) framed(first string, in *bufio.Reader, out, errs io.Writer) error {
+	m := opening.FindStringSubmatch(first)
+	if m == nil {
+		return fmt.Errorf("this start is not in the model: %.80q", first)
 	}
-	if !version {
-		return errors.New("the loop's protocol is not version 1")
-	}
-	nonce, err := line(in)
+	nonce, token := m[1], m[2]
+	program, err := whole(in, m[3], token)
 	if err != nil {
 		return err
 	}
-	if _, err := line(in); err != nil { // a token for file names
-		return err
-	}
-	for range 2 { // read.sh and write.sh
-		if _, err := word(in); err != nil {
-			return err
-		}
+	if !strings.Contains(program, `say "H 1 $uid `) {
+		return errors.New("the loop's protocol is not version 1")
 	}
 	say := func(text string) error {
 		_, err := fmt.Fprintf(out, "\n%s %s\n", nonce, text)
@@ -71,90 +61,146 @@ func (h *Host) framed(in *bufio.Reader, out, errs io.Writer) error {
 	if err := say("H 1 0 head timeout setpriv /usr/lib/openssh/sftp-server root"); err != nil {
 		return err
 	}
-	return h.steps(in, out, errs, nonce, say)
-}
-
-// word reads lines "+text" up to and with ".text".
-func word(in *bufio.Reader) (string, error) {
-	var b strings.Builder
+	known := map[string]string{}
 	for {
-		l, err := line(in)
-		switch {
-		case err != nil:
-			return "", err
-		case strings.HasPrefix(l, "."):
-			b.WriteString(l[1:])
-			return b.String(), nil
-		case strings.HasPrefix(l, "+"):
-			b.WriteString(l[1:])
-			b.WriteByte('\n')
-		default:
-			return "", fmt.Errorf("bad word: %.40q", l)
+		size, err := line(in)
+		if err != nil {
+			return err
+		}
+		text, err := whole(in, size, token)
+		if err != nil {
+			return err
+		}
+		if err := h.batch(text, known, out, errs, nonce, say); err != nil {
+			return err
 		}
 	}
 }
 
-func (h *Host) steps(in *bufio.Reader, out, errs io.Writer, nonce string, say func(string) error) error {
+// whole reads size bytes that end with the session's token.
+func whole(in *bufio.Reader, size, token string) (string, error) {
+	n, err := strconv.Atoi(size)
+	if err != nil {
+		return "", fmt.Errorf("bad line: %.60q", size)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(in, b); err != nil {
+		return "", err
+	}
+	text, ok := strings.CutSuffix(string(b), "# "+token+"\n")
+	if !ok {
+		return "", errors.New("a block has another end")
+	}
+	return text, nil
+}
+
+// batch does what the lines of one batch say; known are the long words of the session.
+func (h *Host) batch(text string, known map[string]string, out, errs io.Writer, nonce string, say func(string) error) error {
 	stopped, paused := false, false
-	for {
-		l, err := line(in)
-		if err != nil {
+	var stdin []byte
+	for text != "" {
+		var words []string
+		var err error
+		if words, text, err = command(text, known); err != nil {
 			return err
 		}
-		if id, ok := strings.CutPrefix(l, "D "); ok {
-			stopped, paused = false, false
-			h.fleet.counters.add(func(c *Counts) { c.Batches++ })
-			if err := say("D " + id); err != nil {
+		switch words[0] {
+		case "feed":
+			if stdin, err = fed(words); err != nil {
 				return err
 			}
-			continue
+		case "step":
+			s, err := readStep(words, stdin)
+			if err != nil {
+				return err
+			}
+			stdin = nil
+			if stopped {
+				continue
+			}
+			if !paused {
+				paused = true
+				h.pause()
+			}
+			r := h.do(s)
+			h.fleet.counters.add(func(c *Counts) { c.Steps++ })
+			_, err = fmt.Fprintf(out, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.out, nonce, s.id, r.code)
+			_, err2 := fmt.Fprintf(errs, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.err, nonce, s.id, r.code)
+			if err := errors.Join(err, err2); err != nil {
+				return err
+			}
+			stopped = r.code != 0 && !s.probe
+		case "finish":
+			h.fleet.counters.add(func(c *Counts) { c.Batches++ })
+			if err := say("D " + words[1]); err != nil {
+				return err
+			}
+		case "":
+		default:
+			return fmt.Errorf("bad line: %.60q", words)
 		}
-		s, err := readStep(in, l)
-		if err != nil {
-			return err
+	}
+	return nil
+}
+
+// command takes the first line of text apart as a shell would: words, '…', \' and "$pN" of known. An assignment pN=… goes to known; its words are "".
+func command(text string, known map[string]string) (words []string, rest string, err error) {
+	word := ""
+	for {
+		if text == "" {
+			return nil, "", errors.New("a line without an end")
 		}
-		if stopped {
-			continue
+		c := text[0]
+		text = text[1:]
+		switch c {
+		case '\'':
+			quoted, after, ok := strings.Cut(text, "'")
+			if !ok {
+				return nil, "", errors.New("a quote without an end")
+			}
+			word, text = word+quoted, after
+		case '\\':
+			word, text = word+text[:1], text[1:]
+		case '"':
+			name, after, _ := strings.Cut(strings.TrimPrefix(text, "$"), `"`)
+			value, ok := known[name]
+			if !ok {
+				return nil, "", fmt.Errorf("no such word: %.20q", name)
+			}
+			word, text = word+value, after
+		case ' ', '\n':
+			words = append(words, word)
+			word = ""
+			if c == ' ' {
+				continue
+			}
+			if name, value, ok := strings.Cut(words[0], "="); ok && len(words) == 1 && strings.HasPrefix(name, "p") {
+				known[name] = value
+				words = []string{""}
+			}
+			return words, text, nil
+		default:
+			word += string(c)
 		}
-		if !paused {
-			paused = true
-			h.pause()
-		}
-		r := h.do(s)
-		h.fleet.counters.add(func(c *Counts) { c.Steps++ })
-		_, err = fmt.Fprintf(out, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.out, nonce, s.id, r.code)
-		_, err2 := fmt.Fprintf(errs, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.err, nonce, s.id, r.code)
-		if err := errors.Join(err, err2); err != nil {
-			return err
-		}
-		stopped = r.code != 0 && !s.probe
 	}
 }
 
-func readStep(in *bufio.Reader, l string) (*step, error) {
-	f := strings.Fields(l)
-	if len(f) != 8 || f[0] != "S" {
-		return nil, fmt.Errorf("bad line: %.60q", l)
+// fed gives the standard input that "feed" makes.
+func fed(words []string) ([]byte, error) {
+	switch {
+	case len(words) == 3 && words[1] == "%s":
+		return []byte(words[2]), nil
+	case len(words) == 3 && words[1] == "%b":
+		return []byte(strings.NewReplacer(`\\`, `\`, `\0000`, "\x00").Replace(words[2])), nil
 	}
-	id, err1 := strconv.Atoi(f[1])
-	words, err2 := strconv.Atoi(f[5])
-	size, err3 := strconv.Atoi(f[6])
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return nil, err
+	return nil, fmt.Errorf("bad line: %.60q", words)
+}
+
+// readStep takes "step ID PROBE LIMIT USER WORD…".
+func readStep(words []string, stdin []byte) (*step, error) {
+	if len(words) < 6 {
+		return nil, fmt.Errorf("bad line: %.60q", words)
 	}
-	s := &step{id: id, probe: f[2] == "1", kind: f[4][0], user: f[7], stdin: make([]byte, size)}
-	for range words {
-		w, err := word(in)
-		if err != nil {
-			return nil, err
-		}
-		s.words = append(s.words, w)
-	}
-	if _, err := io.ReadFull(in, s.stdin); err != nil {
-		return nil, err
-	}
-	if end, err := line(in); err != nil || end != "." {
-		return nil, fmt.Errorf("bad frame: %q %w", end, err)
-	}
-	return s, nil
+	id, err := strconv.Atoi(words[1])
+	return &step{id: id, probe: words[2] == "1", user: words[4], words: words[5:], stdin: stdin}, err
 }

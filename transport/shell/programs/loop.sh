@@ -1,28 +1,18 @@
-# The program that serves one connection: it reads steps from standard input and runs them one after the other.
+# The program that serves one connection: it reads batches of steps from standard input and runs their steps one after the other.
 #
-# Input, after this program: the nonce, a token for file names, the words R (read.sh) and W (write.sh); then lines
-#   S <id> <probe 0|1> <limit s> <kind> <words> <stdin bytes> <user or ->   followed by the words, the bytes, a line "."
-#   D <id>                                                                 end of a batch
-# A word is lines: "+text" when another line follows, ".text" for its last. Nothing runs before its "." has come.
+# It begins with nonce, token and getter set (see firstLine). Input: for each batch a line with a number of bytes, and then so many: lines of shell text,
+# of which the last is "# <token>"; a batch that was cut short does not end so, and nothing of it runs. The lines are
+#   pN='…'                                                       a long word, kept for this batch and later ones
+#   feed %s '…'    feed %b '…'                                   the next step's standard input, as it is or as printf's %b makes it
+#   step <id> <probe 0|1> <limit s> <user or -> <word>…          a step; words are '…' or "$pN"
+#   finish <id>                                                  end of the batch
 # Output on both streams: "\n<nonce> B <id>\n" before a step, "\n<nonce> E <id> <code>\n" after it, "\n<nonce> D <id>\n".
+# A read of the shell's own takes a system call a byte, so that only the numbers are read that way.
 LC_ALL=C
 export LC_ALL
-unset LANG LANGUAGE ENV BASH_ENV CDPATH OLDPWD MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR
+unset LANG LANGUAGE ENV BASH_ENV CDPATH OLDPWD MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR text in
 umask 022
 cd /
-nl=$(printf "\nx")
-nl=${nl%x}
-word() {
-  w=
-  while IFS= read -r l; do
-    case $l in
-      .*) w=$w${l#.}; return 0 ;;
-      +*) w=$w${l#+}$nl ;;
-      *) exit 70 ;;
-    esac
-  done
-  exit 71
-}
 say() {
   printf "\n%s %s\n" "$nonce" "$*"
   printf "\n%s %s\n" "$nonce" "$*" >&2
@@ -31,28 +21,17 @@ fatal() {
   say "F $*"
   exit 72
 }
-# get passes on exactly $1 bytes of standard input and reads not one more; not every head can.
-get() {
-  case $getter in
-    head) head -c "$1" ;;
-    block) dd bs="$1" count=1 iflag=fullblock 2>/dev/null ;;
-    *) dd bs=1 count="$1" 2>/dev/null ;;
-  esac
-}
-for getter in head block byte; do
-  y=$(printf "abcdef\n" | { get 3 >/dev/null 2>&1; IFS= read -r z; printf %s "$z"; })
-  [ "$y" = def ] && break
-done
 case $(timeout --version 2>&1) in
   *coreutils*) limiter=timeout ;;
   *) if command -v setsid >/dev/null 2>&1; then limiter=setsid; else limiter=plain; fi ;;
 esac
 switcher=none
-uid=$(id -u)
-me=$(id -un)
+me=$(id)
+me=${me#uid=} me=${me%% *}
+uid=${me%%"("*} me=${me#*"("} me=${me%")"}
 # Programs need not find out again who runs them, and how to act as another user.
-USER=$me LOGNAME=$me PGFLEET_USER=$me
-export USER LOGNAME PGFLEET_USER
+USER=$me LOGNAME=$me PGFLEET_USER=$me PGFLEET_UID=$uid
+export USER LOGNAME PGFLEET_USER PGFLEET_UID
 if [ "$uid" = 0 ]; then
   HOME=~root
   export HOME
@@ -100,18 +79,10 @@ limited() {
   [ "$r" = 143 ] && r=124
   exit "$r"
 }
-# drawer makes $box, a folder of this step's own: what waits in it can be opened, replaced or foreseen by nobody else.
-drawer() {
-  for x in /dev/shm /run "${TMPDIR:-/tmp}" /tmp; do
-    box=$x/.pgfleet.$token.$1
-    [ -d "$x" ] && [ -w "$x" ] && (umask 077; mkdir "$box") 2>/dev/null && return 0
-  done
-  fatal "cannot create a folder in /dev/shm, /run or /tmp"
-}
 # lookup fills id, group and home of user $1.
 lookup() {
   [ "$1" = "$known" ] && return 0
-  line=$(getent passwd "$1" 2>/dev/null)
+  line=$(exec getent passwd "$1" 2>/dev/null)
   if [ -z "$line" ]; then
     while IFS= read -r l; do
       case $l in "$1":*) line=$l; break ;; esac
@@ -135,8 +106,8 @@ act() {
       exit 125
     fi
     HOME=$khome
-    USER=$who LOGNAME=$who PGFLEET_USER=$who
-    export HOME USER LOGNAME PGFLEET_USER
+    USER=$who LOGNAME=$who PGFLEET_USER=$who PGFLEET_UID=$kuid
+    export HOME USER LOGNAME PGFLEET_USER PGFLEET_UID
     case $switcher in
       setpriv) set -- setpriv --reuid "$kuid" --regid "$kgid" --init-groups -- "$@" ;;
       runuser) set -- runuser -u "$who" -- "$@" ;;
@@ -151,62 +122,39 @@ apart() {
   drain=cat
   [ "$limiter" = timeout ] && drain="timeout $((limit + 8)) cat"
   {
-    code=$({ { (act "$@") <&4 4<&- 5>&- 7>&-; echo $? >&7; } | $drain >&5 4<&- 7>&-; } 7>&1)
+    code=$({ { (act "$@") 5>&- 7>&-; echo $? >&7; } | $drain >&5 7>&-; } 7>&1)
   } 5>&1
+  return "$code"
 }
-IFS= read -r nonce || exit 71
-IFS= read -r token || exit 71
-word
-R=$w
-word
-W=$w
-known=
-stop=0
-say "H 1 $uid $getter $limiter $switcher $sftp $me"
-while IFS=" " read -r k id probe limit kind words bytes who x; do
-  case $k in
-    S) ;;
-    D) stop=0; say "D $id"; continue ;;
-    *) fatal "bad line" ;;
-  esac
-  set --
-  case $kind in
-    r) set -- /bin/sh -c "$R" sh ;;
-    w) set -- /bin/sh -c "$W" sh ;;
-  esac
-  while [ "$words" -gt 0 ]; do
-    word
-    set -- "$@" "$w"
-    words=$((words - 1))
-  done
-  if [ "$stop" = 1 ]; then
-    [ "$bytes" = 0 ] || get "$bytes" >/dev/null
-    IFS= read -r x || exit 71
-    continue
-  fi
-  [ "$who" = - ] || lookup "$who" || known=
-  if [ "$bytes" = 0 ]; then
-    exec 4</dev/null
-  else
-    drawer "$id"
-    f=$box/in
-    (umask 077; : >"$f") 2>/dev/null || { rm -rf "$box"; fatal "cannot create a file in $box"; }
-    [ "$who" = - ] || [ "$uid" != 0 ] || [ -z "$known" ] || chown "$kuid" "$f"
-    exec 3>"$f" 4<"$f"
-    rm -rf "$box"
-    get "$bytes" >&3 || fatal "no space left for standard input in ${box%/*}"
-    exec 3>&-
-  fi
-  IFS= read -r x || exit 71
-  [ "$x" = . ] || fatal "bad frame"
-  say "B $id"
-  if [ "$who" = - ] || [ "$who" = "$me" ]; then
-    (act "$@") <&4 4<&-
+run() {
+  if [ "$who" = - ] || [ "$who" = "$me" ]; then (act "$@"); else apart "$@"; fi
+}
+feed() {
+  form=$1 in=$2
+}
+step() {
+  id=$1 probe=$2 limit=$3 who=$4
+  shift 4
+  if [ "$stop" = 0 ]; then
+    [ "$who" = - ] || lookup "$who" || known=
+    say "B $id"
+    if [ -n "$form" ]; then printf "$form" "$in" 2>/dev/null | run "$@"; else run "$@" </dev/null; fi
     code=$?
-  else
-    apart "$@"
+    say "E $id $code"
+    [ "$code" = 0 ] || [ "$probe" = 1 ] || stop=1
   fi
-  exec 4<&-
-  say "E $id $code"
-  [ "$code" = 0 ] || [ "$probe" = 1 ] || stop=1
+  form= in=
+}
+finish() {
+  stop=0
+  say "D $1"
+}
+known= form= in= stop=0
+say "H 1 $uid $getter $limiter $switcher $sftp $me"
+while IFS= read -r size; do
+  case $size in "" | *[!0-9]*) fatal "bad line" ;; esac
+  text=$(get "$size")
+  case $text in *"# $token") ;; *) exit 71 ;; esac
+  eval "$text"
+  text=
 done
