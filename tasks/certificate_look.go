@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"crypto/x509"
 	_ "embed"
-	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -22,8 +22,8 @@ var certificateLookProgram string
 type look struct {
 	// UID is who looked.
 	UID int
-	// Home, Psql and PsqlVersion are an identity's.
-	Home, Psql, PsqlVersion string
+	// Home and Psql are an identity's.
+	Home, Psql string
 	// Block is ours in the service file, with its first and last line; Markers the order in which those lines occur ("be": once each).
 	// Others are the names of services outside the block.
 	Block, Markers string
@@ -123,40 +123,62 @@ func parseLook(out []byte) (*look, error) {
 	if lines[len(lines)-1] != "done" {
 		return nil, errors.New("the probe was cut off")
 	}
-	var last *entry
+	var text textSink
 	for i, line := range lines[:len(lines)-1] {
-		word, rest, _ := strings.Cut(line, " ")
 		var err error
-		if word == "entry" {
-			if last, err = parseEntry(rest); err == nil {
-				l.Paths = append(l.Paths, last.Path)
-				l.Entries[last.Path] = last
-			}
-		} else {
-			err = l.set(last, word, rest)
+		if rest, ok := strings.CutPrefix(line, "|"); ok && text != nil {
+			text(rest)
+			continue
 		}
-		if err != nil {
+		word, rest, _ := strings.Cut(line, " ")
+		if text, err = l.set(word, rest); err != nil {
 			return nil, fmt.Errorf("line %d of the probe's output: %w", i+1, err)
 		}
 	}
+	l.judge()
 	return l, nil
 }
 
-// set records one line; last is the entry that it may belong to.
-func (l *look) set(last *entry, word, rest string) error {
+// textSink takes the lines of a text, one after the other.
+type textSink func(line string)
+
+// judge ends what was said in pieces: what could not be looked at is unknown, and a text ends as its file does.
+func (l *look) judge() {
+	for _, e := range l.Entries {
+		if e.Owner == "" && e.Kind != "absent" {
+			e.Kind = "unknown"
+		}
+		if e.Text != "" && len(e.Text) == e.Size+1 {
+			e.Text = strings.TrimSuffix(e.Text, "\n")
+		}
+	}
+}
+
+// set records one line, and gives what takes the lines of the text that it announces, nil when it announces none.
+func (l *look) set(word, rest string) (textSink, error) {
 	switch word {
+	case "entry":
+		kind, p, _ := strings.Cut(rest, " ")
+		if !strings.HasPrefix(p, "/") {
+			return nil, fmt.Errorf("%q is not an entry", rest)
+		}
+		l.Paths = append(l.Paths, p)
+		l.Entries[p] = &entry{Kind: kind, Path: p}
+	case "meta":
+		return nil, l.setMeta(rest)
 	case "actor":
 		// Root says it first; what comes later may come from the actor.
 		if l.told {
-			return errors.New("a second actor")
+			return nil, errors.New("a second actor")
 		}
 		l.Actor, l.told = rest, true
 	case "resolved":
 		f := strings.Fields(rest)
 		if len(f) == 0 {
-			return errors.New("resolved names nothing")
+			return nil, errors.New("resolved names nothing")
 		}
-		l.Resolved[f[0]] = f[1:]
+		slices.Sort(f[1:])
+		l.Resolved[f[0]] = slices.Compact(f[1:])
 	case "listed":
 		l.Listed[rest] = true
 	case "refused":
@@ -168,74 +190,59 @@ func (l *look) set(last *entry, word, rest string) error {
 	case "uid":
 		n, err := strconv.Atoi(rest)
 		if err != nil {
-			return fmt.Errorf("uid %q is not a number", rest)
+			return nil, fmt.Errorf("uid %q is not a number", rest)
 		}
 		l.UID = n
-	case "encrypted":
-		if last == nil {
-			return errors.New("no path before it")
-		}
-		last.Encrypted = true
-	default:
-		text, err := base64.StdEncoding.DecodeString(rest)
-		if err != nil {
-			return fmt.Errorf("%s is not base64", word)
-		}
-		return l.setText(last, word, text)
-	}
-	return nil
-}
-
-func (l *look) setText(last *entry, word string, text []byte) error {
-	if bytes.Contains(text, []byte("PRIVATE KEY")) {
-		return errors.New("the probe printed a private key; nothing was read")
-	}
-	line := strings.TrimSuffix(string(text), "\n")
-	switch word {
 	case "home":
-		l.Home = line
+		return func(line string) { l.Home = line }, nil
 	case "psql":
-		l.Psql = line
-	case "psqlversion":
-		l.PsqlVersion = line
+		return func(line string) { l.Psql = line }, nil
 	case "block":
-		l.Block = string(text)
+		return func(line string) { l.Block += line + "\n" }, nil
 	case "others":
-		for _, s := range strings.Fields(line) {
-			l.Others = append(l.Others, strings.Trim(s, "[]"))
-		}
-	case "link", "pem", "pub", "text":
-		if last == nil {
-			return errors.New("no path before it")
-		}
-		switch word {
-		case "link":
-			last.Link = line
-		case "pem":
-			last.PEM = text
-		case "pub":
-			last.Public = string(text)
-		case "text":
-			last.Text = string(text)
-		}
+		return func(line string) { l.Others = append(l.Others, strings.Trim(strings.TrimSpace(line), "[]")) }, nil
 	default:
-		return fmt.Errorf("unknown word %q", word)
+		return l.setFile(word, rest)
 	}
-	return nil
+	return nil, nil
 }
 
-// parseEntry reads "kind owner group mode mtime uid size path".
-func parseEntry(rest string) (*entry, error) {
-	f := strings.SplitN(rest, " ", 8)
-	if len(f) != 8 || !strings.HasPrefix(f[7], "/") {
-		return nil, fmt.Errorf("%q is not an entry", rest)
+// setFile records what a line says of the file at path.
+func (l *look) setFile(word, path string) (textSink, error) {
+	e := l.Entries[path]
+	if e == nil {
+		return nil, fmt.Errorf("unknown word %q, or a path that was not named before", word)
 	}
-	mode, err1 := strconv.ParseUint(f[3], 8, 32)
-	mtime, err2 := strconv.ParseInt(f[4], 10, 64)
-	uid, err3 := strconv.Atoi(f[5])
-	size, err4 := strconv.Atoi(f[6])
+	switch word {
+	case "encrypted":
+		e.Encrypted = true
+		return nil, nil
+	case "link":
+		return func(line string) { e.Link = line }, nil
+	case "pem":
+		return func(line string) { e.PEM = append(append(e.PEM, line...), '\n') }, nil
+	case "pub":
+		return func(line string) { e.Public += line + "\n" }, nil
+	case "text":
+		return func(line string) { e.Text += line + "\n" }, nil
+	}
+	return nil, fmt.Errorf("unknown word %q", word)
+}
+
+// setMeta reads "owner group mode mtime uid size path".
+func (l *look) setMeta(rest string) error {
+	f := strings.SplitN(rest, " ", 7)
+	if len(f) != 7 || l.Entries[f[6]] == nil {
+		return fmt.Errorf("%q is of nothing that was named before", rest)
+	}
+	mode, err1 := strconv.ParseUint(f[2], 8, 32)
+	mtime, err2 := strconv.ParseInt(f[3], 10, 64)
+	uid, err3 := strconv.Atoi(f[4])
+	size, err4 := strconv.Atoi(f[5])
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		return nil, fmt.Errorf("%q is not an entry: %w", rest, err)
+		return fmt.Errorf("%q does not say what a file is: %w", rest, err)
 	}
-	return &entry{Kind: f[0], Owner: f[1], Group: f[2], Mode: uint32(mode), ModTime: time.Unix(mtime, 0), UID: uid, Size: size, Path: f[7]}, nil
+	e := l.Entries[f[6]]
+	e.Owner, e.Group, e.Mode, e.ModTime, e.UID, e.Size = f[0], f[1], uint32(mode), time.Unix(mtime, 0), uid, size
+	return nil
 }

@@ -1,20 +1,14 @@
-# Functions for probes: what a file is, in lines that a program reads, and never a private key.
-LC_ALL=C
-export LC_ALL
+# Functions for probes: what a file is, in lines that a program reads, and never a private key. entry says what a path is; "facts", last of all, what there
+# is to say of the files, with one process for all of them. A text's lines follow its heading, each with "|" before it.
+LC_ALL=C SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
+export LC_ALL SSL_CERT_FILE SSL_CERT_DIR
 umask 077
-if base64 -w 0 </dev/null >/dev/null 2>&1; then
-	b64() { base64 -w 0; }
-else
-	b64() { openssl base64 -A; }
-fi
-# say NAME: one line, NAME and standard input in base64.
-say() {
-	printf '%s ' "$1"
-	b64
-	printf '\n'
-}
-# entry PATH [pem|key|text]: what is there; for a file also the public part of its content. A file that ends in .key counts as a key.
+nl='
+'
+there= pems= texts= keys=
+# entry PATH [pem|key|text]: what is there; for a file also the public part of its content.
 entry() {
+	case $1 in *"$nl"*) return ;; esac
 	kind=absent
 	if [ -L "$1" ]; then
 		kind=link
@@ -27,26 +21,17 @@ entry() {
 	elif [ -d "${1%/*}" ] && [ ! -x "${1%/*}" ]; then
 		kind=unknown
 	fi
-	meta='- - 0 0 0 0'
+	printf 'entry %s %s\n' "$kind" "$1"
 	case $kind in
-	absent | unknown) ;;
-	*) meta=$(stat -c '%U %G %a %Y %u %s' -- "$1") || kind=unknown meta='- - 0 0 0 0' ;;
+	absent | unknown) return ;;
+	link) printf 'link %s\n|%s\n' "$1" "$(readlink -- "$1")" ;;
 	esac
-	printf 'entry %s %s %s\n' "$kind" "$meta" "$1"
+	there=$there$1$nl
+	[ -r "$1" ] || return 0
 	case $kind:${2:-} in
-	link:*) readlink -- "$1" | say link ;;
-	file:pem)
-		sed -n -e '/^-----BEGIN CERTIFICATE-----/,/^-----END CERTIFICATE-----/p' \
-			-e '/^-----BEGIN X509 CRL-----/,/^-----END X509 CRL-----/p' "$1" | head -c 1048576 | say pem
-		;;
-	file:key)
-		if grep -q ENCRYPTED "$1"; then
-			echo encrypted
-		else
-			openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null </dev/null | say pub
-		fi
-		;;
-	file:text) head -c 65536 "$1" | say text ;;
+	file:pem) pems=$pems$1$nl ;;
+	file:key) keys=$keys$1$nl ;;
+	file:text) texts=$texts$1$nl ;;
 	esac
 }
 # versions FOLDER NAME: each version folder in it with NAME.key, NAME.crt and issuer.crt.
@@ -59,4 +44,29 @@ versions() {
 		entry "$v/$2.crt" pem
 	done
 }
-printf 'uid %s\n' "$(id -u)"
+facts() {
+	set -f
+	IFS=$nl
+	# shellcheck disable=SC2086 # one word a path
+	{
+		[ -z "$there" ] || stat -c 'meta %U %G %a %Y %u %s %n' -- $there
+		[ -z "$pems$texts" ] || awk '
+			FNR == 1 { print (all ? "text " : "pem ") FILENAME; on = all; n = 0 }
+			/^-----BEGIN CERTIFICATE-----/ || /^-----BEGIN X509 CRL-----/ { on = 1 }
+			/PRIVATE KEY/ { on = 0 }
+			on && (n += length($0) + 1) <= 1048576 { print "|" $0 }
+			/^-----END CERTIFICATE-----/ || /^-----END X509 CRL-----/ { on = all }' $pems all=1 $texts
+	}
+	for key in $keys; do
+		if public=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null </dev/null); then
+			printf 'pub %s\n' "$key"
+			# shellcheck disable=SC2086 # one word a line
+			printf '|%s\n' $public
+		elif grep -q ENCRYPTED "$key"; then
+			printf 'encrypted %s\n' "$key"
+		fi
+	done
+	unset IFS
+	set +f
+}
+printf 'uid %s\n' "${PGFLEET_UID:-$(id -u)}"

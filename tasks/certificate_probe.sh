@@ -14,4 +14,5 @@ if [ -d "$top" ] && [ ! -L "$top" ]; then
 	done
 	printf 'listed %s\n' "$top"
 fi
+facts
 echo done

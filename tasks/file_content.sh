@@ -15,4 +15,5 @@ if [ "$2" != meta ] && [ "$kind" = file ]; then
 	sum=${sum##*= }
 	printf 'sum %s\n' "${sum%% *}"
 fi
+facts
 echo done

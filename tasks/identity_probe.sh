@@ -1,7 +1,9 @@
 # What one identity has: its OS user's home, psql, files of libpq's default names, pgfleet's folder, services. Runs as that OS user.
 # $1: folder name of the database user; $2, $3: first and last line of its block in ~/.pg_service.conf.
-me=$(id -un) || exit 1
-home=$(getent passwd "$me" 2>/dev/null | cut -d: -f6)
+me=${PGFLEET_USER:-$(id -un)} || exit 1
+home=
+[ "${PGFLEET_USER:-}" = "" ] || home=${HOME:-} # the connection's shell has it from the OS user's entry
+[ -n "$home" ] || home=$(getent passwd "$me" 2>/dev/null | cut -d: -f6)
 [ -n "$home" ] || home=$(ME=$me awk -F: '$1 == ENVIRON["ME"] { print $6; exit }' /etc/passwd)
 case $home in
 /*) ;;
@@ -11,7 +13,7 @@ case $home in
 	;;
 esac
 home=${home%/}
-printf '%s' "$home" | say home
+printf 'home\n|%s\n' "$home"
 psql=
 best=-1
 for p in /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql; do
@@ -22,8 +24,7 @@ for p in /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql; do
 	[ "${n:-0}" -gt "$best" ] && best=${n:-0} psql=$p
 done
 [ -n "$psql" ] || psql=$(command -v psql) || psql=
-printf '%s' "$psql" | say psql
-[ -n "$psql" ] && "$psql" --version 2>/dev/null </dev/null | say psqlversion
+printf 'psql\n|%s\n' "$psql"
 entry "$home"
 d=$home/.postgresql
 entry "$d"
@@ -45,8 +46,12 @@ s=$home/.pg_service.conf
 entry "$s"
 if [ -f "$s" ] && [ ! -L "$s" ]; then
 	# Only our own lines and the names of other services: the rest may hold passwords.
-	BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { on = 1 } on { print } $0 == ENVIRON["END"] { on = 0 }' "$s" | say block
-	printf 'markers %s\n' "$(BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { printf "b" } $0 == ENVIRON["END"] { printf "e" }' "$s")"
-	BEGIN=$2 END=$3 awk '$0 == ENVIRON["BEGIN"] { on = 1 } !on && /^[ \t]*\[/ { print } $0 == ENVIRON["END"] { on = 0 }' "$s" | say others
+	BEGIN=$2 END=$3 awk '
+		$0 == ENVIRON["BEGIN"] { on = 1; markers = markers "b" }
+		on { block = block "|" $0 "\n" }
+		!on && /^[ \t]*\[/ { others = others "|" $0 "\n" }
+		$0 == ENVIRON["END"] { on = 0; markers = markers "e" }
+		END { printf "block\n%sothers\n%smarkers %s\n", block, others, markers }' "$s"
 fi
+facts
 echo done

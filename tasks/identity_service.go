@@ -27,8 +27,8 @@ type Service struct {
 	DB string
 	// Installed: the service file has this service now.
 	Installed bool
-	// Psql is the newest psql on the client, "" when there is none. PsqlVersion is what it says of itself.
-	Psql, PsqlVersion string
+	// Psql is the newest psql on the client, "" when there is none.
+	Psql string
 }
 
 // ServiceFiles are absolute paths on the client; "" for what the service does not name.
@@ -77,7 +77,7 @@ func servicesOf(h *Host, st *identityState, files ServiceFiles) ([]Service, erro
 		for _, s := range serverServices(h.Fleet, server, st) {
 			s.OSUser, s.DBUser, s.Server, s.Files = st.ID.OSUser, st.ID.DBUser, name, files
 			s.HomeDir, s.ServiceFile, s.DB = st.Home, st.ServiceFile, "postgres"
-			s.Psql, s.PsqlVersion = st.Psql, st.PsqlVersion
+			s.Psql = st.Psql
 			if len(st.ID.Databases) > 0 {
 				s.DB = st.ID.Databases[0]
 			}

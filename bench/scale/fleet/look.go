@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"strings"
 )
@@ -13,31 +12,35 @@ type looker struct {
 	disk disk
 }
 
-func (l *looker) say(name string, data []byte) {
-	fmt.Fprintf(l, "%s %s\n", name, base64.StdEncoding.EncodeToString(data))
+// say prints a text's lines after its heading.
+func (l *looker) say(heading string, data []byte) {
+	fmt.Fprintln(l, heading)
+	for line := range strings.Lines(string(data)) {
+		fmt.Fprintf(l, "|%s\n", strings.TrimSuffix(line, "\n"))
+	}
 }
 
 func (l *looker) entry(p, kind string) {
 	f := l.disk[p]
 	if f == nil {
-		fmt.Fprintf(l, "entry absent - - 0 0 0 0 %s\n", p)
+		fmt.Fprintf(l, "entry absent %s\n", p)
 		return
 	}
 	what := "file"
 	if f.folder {
 		what = "dir"
 	}
-	fmt.Fprintf(l, "entry %s %s %s %o %d %d %d %s\n", what, f.owner.name, f.group, f.mode, f.mtime.Unix(), f.owner.uid, len(f.data), p)
+	fmt.Fprintf(l, "entry %s %s\nmeta %s %s %o %d %d %d %s\n", what, p, f.owner.name, f.group, f.mode, f.mtime.Unix(), f.owner.uid, len(f.data), p)
 	if f.folder {
 		return
 	}
 	switch kind {
 	case "pem":
-		l.say("pem", f.data)
+		l.say("pem "+p, f.data)
 	case "key":
-		l.say("pub", f.data)
+		l.say("pub "+p, f.data)
 	case "text":
-		l.say("text", f.data)
+		l.say("text "+p, f.data)
 	}
 }
 
@@ -90,7 +93,6 @@ func (h *Host) identityProbe(s *step) reply {
 	l := h.looker(who.uid)
 	l.say("home", []byte(home))
 	l.say("psql", []byte("/usr/lib/postgresql/15/bin/psql"))
-	l.say("psqlversion", []byte("psql (PostgreSQL) 15.8\n"))
 	l.entry(home, "")
 	d := home + "/.postgresql"
 	l.entry(d, "")
