@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,9 +77,11 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 		case "ours", "undo":
 			later = append(later, r)
 		case "address":
-			lines := strings.Fields(string(r.body))
-			if len(lines) > 1 {
-				s.resolved[lines[0]] = lines[1:]
+			name, lines, _ := strings.Cut(string(r.body), "\n")
+			for line := range strings.Lines(lines) {
+				if f := strings.Fields(line); len(f) > 0 && !slices.Contains(s.resolved[name], f[0]) {
+					s.resolved[name] = append(s.resolved[name], f[0])
+				}
 			}
 		case "end":
 		default:
@@ -116,12 +119,17 @@ func newCluster(kv map[string]string) *Cluster {
 	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"],
 		Managed: kv["managed"], Stranger: kv["stranger"] == "yes", Running: kv["state"] == "running",
 		Settings: map[string]Setting{}, Files: map[string]HostFile{}, Beside: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
-	c.Major, _ = strconv.Atoi(kv["major"])
+	c.setMajor(kv["major"])
 	c.PID, _ = strconv.Atoi(kv["pid"])
+	return c
+}
+
+// setMajor takes the content of PG_VERSION.
+func (c *Cluster) setMajor(text string) {
+	c.Major, _ = strconv.Atoi(text)
 	if c.Major > 0 && c.Major < 12 {
 		c.problem(fmt.Sprintf("PostgreSQL %d is too old: 12 or later is needed", c.Major))
 	}
-	return c
 }
 
 // problem notes the first reason why a cluster cannot be worked on.
@@ -141,7 +149,7 @@ func (c *Cluster) take(r record) {
 	}
 	list, err := readRecords(r.body)
 	if errors.Is(err, errNoEnd) {
-		err = nil
+		list, err = withBodies(list)
 	}
 	for i := 0; i < len(list) && err == nil; i++ {
 		err = c.read(list[i])
@@ -151,6 +159,34 @@ func (c *Cluster) take(r record) {
 	}
 }
 
+// withBodies gives the records of files the bytes that a record "bodies" has for all of them, in their order.
+func withBodies(list []record) ([]record, error) {
+	at := slices.IndexFunc(list, func(r record) bool { return r.name == "bodies" })
+	if at < 0 {
+		return list, nil
+	}
+	rest := list[at].body
+	list = slices.Delete(list, at, at+1)
+	for i, r := range list {
+		kind, told, _ := strings.Cut(string(r.body), " ")
+		meta, follows := strings.CutPrefix(told, "follows ")
+		if !follows || r.name != "config" && r.name != "file" && r.name != "beside" {
+			continue
+		}
+		size, _, _ := strings.Cut(meta, " ")
+		n, err := strconv.Atoi(size)
+		if err != nil || n < 0 || n > len(rest) {
+			return nil, fmt.Errorf("files have not the sizes that were said (%q)", clipText(string(r.body)))
+		}
+		list[i].body = slices.Concat([]byte(kind+" found "+meta), rest[:n])
+		rest = rest[n:]
+	}
+	if len(rest) != 0 {
+		return nil, errors.New("files have more bytes than was said")
+	}
+	return list, nil
+}
+
 // read takes one record of a cluster.
 func (c *Cluster) read(r record) error {
 	switch r.name {
@@ -158,6 +194,8 @@ func (c *Cluster) read(r record) error {
 		c.problem(string(r.body))
 	case "pidfile":
 		c.readPidFile(strings.Split(string(r.body), "\n"))
+	case "major":
+		c.setMajor(string(r.body))
 	case "sql":
 		return c.readAnswer(r.body)
 	case "stopped":

@@ -72,9 +72,7 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
   ' sh "$1" "$2" "$3" "$4" "$replace_who" >/dev/null
 }
 ask() { # ask BINDIR SOCKETDIR PORT <sql
-  as "$owner" env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
-    PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning' \
-    "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
+  as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
 }
 check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it
   as "$owner" /bin/sh -c '

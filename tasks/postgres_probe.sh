@@ -31,17 +31,22 @@ for d in /proc/[0-9]*; do
 done
 seen= claimed= late=' ' # late: users of whom something did not answer in time; they are asked no more
 known() { # known DIR: was told already
-  printf '%s\n' "$seen" | { while IFS= read -r k; do [ -n "$k" ] && [ "$k" -ef "$1" ] && exit 0; done; exit 1; }
+  set -f
+  IFS=$nl
+  for k in $seen; do
+    [ ! "$k" -ef "$1" ] || { unset IFS; set +f; return 0; }
+  done
+  unset IFS
+  set +f
+  return 1
 }
-# version DIR: sets major, and first to the first line of postmaster.pid, both read as $owner within a short time.
+# version DIR: sets major, read as $owner within a short time.
 version() {
-  case $late in *" $owner "*) first='' major=''; return ;; esac
-  first=$(asked 5 512 /bin/sh -c 'head -c 64 -- "$1/PG_VERSION"; echo; head -c 256 -- "$1/postmaster.pid"' sh "$1" 2>/dev/null; echo ".$?")
-  [ "${first##*.}" = 0 ] || late="$late$owner "
-  first=${first%.*}
-  major=${first%%"$nl"*} first=${first#*"$nl"}
-  first=${first#"$nl"}
-  first=${first%%"$nl"*}
+  case $late in *" $owner "*) major=''; return ;; esac
+  major=$(asked 5 64 head -n 1 -- "$1/PG_VERSION" 2>/dev/null; echo ".$?")
+  [ "${major##*.}" = 0 ] || late="$late$owner "
+  major=${major%.*}
+  major=${major%"$nl"}
   case $major in *[!0-9.]*) major= ;; esac
 }
 # owned DIR: sets uid, owner and group. Never root's: PostgreSQL does not run as root.
@@ -53,20 +58,34 @@ owned() {
   [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ] || return 1
   [ "${PGFLEET_SWITCHER:-}" != setpriv ] || ids "$owner" || : # here, so that it is asked for once; small hosts have no getent
 }
-# runs PID: its real and effective user id.
+# runs PID: sets ran to its real and effective user id.
 runs() {
+  ran=
   while read -r key real effective key_rest; do
-    if [ "$key" = Uid: ]; then
-      echo "$real $effective"
-      return
-    fi
+    [ "$key" != Uid: ] || { ran="$real $effective"; break; }
   done 2>/dev/null <"/proc/$1/status"
 }
 tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner
+  stranger= inside= major=
+  case $whose:$owner in known:postgres | known:enterprisedb | known:pgsql | any:*) ;; *) stranger=yes ;; esac
+  may=yes
+  [ "$owner" = "$me" ] || [ "$me" = root ] || may=no
+  [ "$stranger$4" = running ] || version "$1"
+  bin=$2
+  if [ -z "$bin" ]; then
+    for b in "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin /usr/local/bin /usr/bin; do
+      if [ -x "$b/postgres" ]; then bin=$b; break; fi
+    done
+  fi
+  if [ -z "$stranger" ] && [ $may = yes ] && [ -n "$bin" ] && [ "$4$major" != stopped ]; then
+    inside=$(asked 30 33554432 /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" "$served" "$5"; echo ".$?")
+    [ "${inside##*.}" = 0 ] || late="$late$owner "
+    inside=${inside%.*}
+    # Not what its postmaster.pid is about: another cluster's process that stands here.
+    case $inside in "other 0$nl"*) return ;; esac
+  fi
   seen="$seen
 $1"
-  stranger=
-  case $whose:$owner in known:postgres | known:enterprisedb | known:pgsql | any:*) ;; *) stranger=yes ;; esac
   if [ "$stranger" = yes ]; then
     put cluster "data=$1
 config=$3
@@ -74,13 +93,6 @@ state=$4
 user=$owner
 stranger=yes"
     return
-  fi
-  [ "$4" = running ] || version "$1"
-  bin=$2
-  if [ -z "$bin" ]; then
-    for b in "/usr/lib/postgresql/$major/bin" "/usr/pgsql-$major/bin" /usr/local/pgsql/bin /usr/local/bin /usr/bin; do
-      if [ -x "$b/postgres" ]; then bin=$b; break; fi
-    done
   fi
   managed=
   [ -e "$1/patroni.dynamic.json" ] || [ -e "${3%/*}/postgresql.base.conf" ] || [ -e "$1/postgresql.base.conf" ] && managed=patroni
@@ -93,12 +105,9 @@ bin=$bin
 user=$owner
 group=$group
 managed=$managed"
-  if [ -z "$major" ]; then put problem "its data directory $1 has no PG_VERSION that can be read"; return; fi
+  if [ $may = no ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi
+  if [ "$4$major" = stopped ]; then put problem "its data directory $1 has no PG_VERSION that can be read"; return; fi
   if [ -z "$bin" ]; then put problem "no postgres program of version $major was found for $1"; return; fi
-  if [ "$owner" != "$me" ] && [ "$me" != root ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi
-  inside=$(asked 30 33554432 /bin/sh -c "$reader" sh "$1" "$bin" "$3" "$4" "$served"; echo ".$?")
-  [ "${inside##*.}" = 0 ] || late="$late$owner "
-  inside=${inside%.*}
   put inside "$inside"
   case $late in *" $owner "*) put problem "what its OS user $owner was asked took more than 30 seconds" ;; esac
   # Its own configuration file needs no further look.
@@ -109,12 +118,13 @@ managed=$managed"
 for p in $servers; do
   pid=${p%%:*}
   case $all in *" ${p##*:} "*) continue ;; esac
-  dir=$(readlink "/proc/$pid/cwd") && exe=$(readlink "/proc/$pid/exe") && owned "$dir" || continue
+  links=$(readlink "/proc/$pid/cwd" "/proc/$pid/exe") || links=$(readlink "/proc/$pid/cwd" && readlink "/proc/$pid/exe") || continue
+  dir=${links%%"$nl"*} exe=${links#*"$nl"}
+  owned "$dir" || continue
   # As PostgreSQL itself does: the data directory belongs to who runs it.
-  [ "$(runs "$pid")" = "$uid $uid" ] || continue
+  runs "$pid"
+  [ "$ran" = "$uid $uid" ] || continue
   [ "/proc/$pid/cwd/postmaster.pid" -ef "$dir/postmaster.pid" ] || continue
-  version "$dir"
-  [ "$first" = "$pid" ] || continue
   exe=${exe% (deleted)}
   tell "$dir" "${exe%/*}" '' running "$pid"
 done
@@ -171,6 +181,6 @@ ${ours%.}"
 done
 for name; do
   put address "$name
-$(timeout 5 getent ahosts "$name" 2>&1 | sed -n 's/^\([0-9a-fA-F.:]*\)[[:space:]].*/\1/p' | sort -u)"
+$(timeout 5 getent ahosts "$name" 2>/dev/null)"
 done
 put end ''

@@ -1,46 +1,17 @@
-# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped", $5 "served" or "unseen".
+# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped", $5 "served" or "unseen", $6 process of a
+# running one. The bytes of files come last, in a record "bodies", in the order of the records that say "follows": one process for all of them.
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
-meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
-  while IFS= read -r meta; do
-    case $meta in
-    *" $1") meta=${meta% "$1"}
-       case $meta in *' '*' '*' '*' '*' '*) ;; *) return 0 ;; esac ;;
-    esac
-  done <<METAS
-$metas
-METAS
-  meta=$(stat -L -c '%s %a %U %G %.9Y' -- "$1" 2>&1)
-}
-give() { # give RECORD KIND PATH: its metadata, then its bytes
-  if ! meta "$3"; then
-    put "$1" "$2 missing $3
-$meta"
-    return
-  fi
-  case $2 in key) meta="0 ${meta#* }" ;; esac
-  if ! [ -f "$3" ] || ! [ -r "$3" ]; then
-    put "$1" "$2 unreadable $meta $3
-"
-    return
-  fi
-  case $2 in
-  key) body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null && echo .)
-     body=${body%.} ;;
-  text) printf '%s %s\n' "$1" "$((${#2} + 9 + ${#meta} + ${#3} + ${meta%% *}))"
-     printf '%s found %s %s\n' "$2" "$meta" "$3"
-     head -c "${meta%% *}" <"$3"
-     echo
-     return ;;
-  *) body=$(sed '/-----BEGIN [A-Z ]*PRIVATE KEY-----/,/-----END [A-Z ]*PRIVATE KEY-----/d' <"$3" && echo .)
-     body=${body%.} ;;
-  esac
-  put "$1" "$2 found $meta $3
-$body"
-}
-cd "$1" 2>/dev/null || { put problem "cannot enter the data directory $1 as $(id -un)"; exit 0; }
-config=$3 port= socket= listen=
-if [ "$4" = running ]; then
+nl='
+'
+tab='	'
+data=$1 state=$4 look=$5
+cd "$data" 2>/dev/null || { put problem "cannot enter the data directory $data as $(id -un)"; exit 0; }
+config=$3 port= socket= listen= files=
+if [ "$state" = running ]; then
   { read -r pid; read -r dir; read -r start; read -r port; read -r socket; read -r listen; read -r shm; read -r status; } <postmaster.pid
+  [ "$pid" = "$6" ] || { put other ''; exit 0; }
+  read -r major <PG_VERSION
+  put major "$major"
   put pidfile "$port
 $socket
 $listen
@@ -49,9 +20,8 @@ $status"
     put problem "it has no Unix socket (unix_socket_directories is empty), so it cannot be asked; give it one"
     exit 0
   fi
-  answer=$(env -i PATH="$PATH" LC_ALL=C PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8 \
-    PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error' \
-    timeout 20 "$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -f - 2>&1 <<'SQL'
+  PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error'
+  answer=$("$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -f - 2>&1 <<'SQL'
 \set QUIET on
 with f as materialized (select seqno, sourcefile, sourceline, lower(name) as name, setting, applied, error from pg_file_settings),
   ours as materialized (select name from f where sourcefile ~ '^/etc/pgfleet/'),
@@ -88,12 +58,16 @@ SQL
   code=$?
   put sql "$code
 $answer"
-  files=$(printf '%s\n' "$answer" | sed -n 's/^file	//p')
+  set -f
+  IFS=$nl
+  for line in $answer; do
+    case $line in "file$tab"*) files=$files${line#*"$tab"}$nl ;; esac
+  done
+  unset IFS
+  set +f
 else
   put running no
-  [ -n "$config" ] || config=$1/postgresql.conf
-  answer=
-  files="text	$config"
+  [ -n "$config" ] || config=$data/postgresql.conf
   ask() { # ask NAME: the value as a start would find it
     if value=$(timeout 10 "$2/postgres" -C "$1" -D "${config%/*}" -c config_file="$config" 2>&1 </dev/null); then
       printf '%s=%s\n' "$1" "$value"
@@ -108,51 +82,109 @@ else
   case $answer in
   *'!'*) put problem "it is stopped and would not start: $(printf '%s\n' "$answer" | sed -n 's/^!//p' | head -n 1)" ;;
   esac
-  files="$files
+  files="text	$config
 $(printf '%s\n' "$answer" | sed -n 's/^\(hba\|ident\)_file=\(..*\)/text	\2/p; s/^ssl_\([a-z]*\)_file=\(..*\)/\1	\2/p')"
   put stopped "$answer"
 fi
-# One stat for all; what is missing, give asks about again.
-metas=$(printf '%s\n' "$files" | { set --
-  while IFS='	' read -r kind path; do
-    case $kind:$path in :* | dir:*) ;; *:/*) set -- "$@" "$path" ;; esac
-  done
-  [ $# = 0 ] || stat -L -c '%s %a %U %G %.9Y %n' -- "$@" 2>/dev/null; })
-printf '%s\n' "$files" | while IFS='	' read -r kind path; do
-  # The folder as root names it, who may have come to it through a link.
-  case $path in
-  /*) ;;
-  *) path=$1/$path ;;
-  esac
-  case $kind in
-  '' | dir) ;;
-  text) give config text "$path" ;;
-  *) give file "$kind" "$path" ;;
-  esac
-done
 # Certificates and lists in the data directory itself, whoever names them: a file is not put where somebody else's is, nor through a link.
-n=0
+beside= n=0
 for f in *.crt *.crl; do
   case $f in *[!A-Za-z0-9._-]* | -*) continue ;; esac
   [ -e "$f" ] || [ -L "$f" ] || continue
   n=$((n + 1))
   [ "$n" -le 2000 ] || { put problem "there are more than 2000 certificates in its data directory"; break; }
+  beside=$beside$f$nl
+done
+set -f
+IFS=$nl
+# One stat for all, and one look for private keys, which no certificate's file should hold, and which never leave.
+set --
+for line in $files; do
+  case $line in
+  "dir$tab"*) ;;
+  *"$tab"/*) set -- "$@" "${line#*"$tab"}" ;;
+  *"$tab"?*) set -- "$@" "$data/${line#*"$tab"}" ;; # the folder as root names it, who may have come to it through a link
+  esac
+done
+for f in $beside; do set -- "$@" "$data/$f"; done
+metas= secret=
+if [ $# != 0 ]; then
+  metas=$(stat -L -c '%s %a %U %G %.9Y %n' -- "$@" 2>/dev/null)
+  secret=$nl$(grep -ls -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -- "$@")$nl
+fi
+meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
+  for meta in $metas; do
+    case $meta in
+    *" $1") meta=${meta%" $1"}
+       case $meta in *' '*' '*' '*' '*' '*) ;; *) return 0 ;; esac ;;
+    esac
+  done
+  meta=$(stat -L -c '%s %a %U %G %.9Y' -- "$1" 2>&1)
+}
+bodies= total=0
+give() { # give RECORD KIND PATH: its metadata, and its bytes now or later
+  if ! meta "$3"; then
+    put "$1" "$2 missing $3
+$meta"
+    return
+  fi
+  case $2 in key) meta="0 ${meta#* }" ;; esac
+  if ! [ -f "$3" ] || ! [ -r "$3" ]; then
+    put "$1" "$2 unreadable $meta $3
+"
+    return
+  fi
+  case $2$secret in
+  key*) body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null)$nl ;;
+  *"$nl$3$nl"*) body=$(sed '/-----BEGIN [A-Z ]*PRIVATE KEY-----/,/-----END [A-Z ]*PRIVATE KEY-----/d' <"$3")$nl ;;
+  *)
+    put "$1" "$2 follows $meta $3
+"
+    bodies=$bodies$3$nl total=$((total + ${meta%% *}))
+    return ;;
+  esac
+  put "$1" "$2 found $meta $3
+$body"
+}
+for line in $files; do
+  kind=${line%%"$tab"*} path=${line#*"$tab"}
+  case $path in /*) ;; *) path=$data/$path ;; esac
+  case $kind in
+  dir) ;;
+  text) give config text "$path" ;;
+  *) give file "$kind" "$path" ;;
+  esac
+done
+n=0
+for f in $beside; do
+  n=$((n + 1))
   if [ -L "$f" ]; then
-    put beside "ca link $1/$f
+    put beside "ca link $data/$f
 $(readlink -- "$f")"
-  elif [ -f "$f" ] && [ "$n" -le 400 ] && [ "$(stat -c %s -- "$f")" -le 1048576 ]; then
-    give beside ca "$1/$f"
+  elif [ -f "$f" ] && [ "$n" -le 400 ] && meta "$data/$f" && [ "${meta%% *}" -le 1048576 ]; then
+    give beside ca "$data/$f"
   else
-    put beside "ca unreadable $(stat -c '%s %a %U %G %.9Y' -- "$f") $1/$f
+    put beside "ca unreadable $(stat -c '%s %a %U %G %.9Y' -- "$f") $data/$f
 "
   fi
 done
-[ "$4" = running ] || exit 0
-if [ "$5" != served ]; then
+if [ -n "$bodies" ]; then
+  printf 'bodies %s\n' "$total"
+  cat -- $bodies
+  echo
+fi
+unset IFS
+set +f
+[ "$state" = running ] || exit 0
+if [ "$look" != served ]; then
   put unseen ''
   exit 0
 fi
-case ,$(printf '%s' "$listen" | tr -d ' '), in
+addresses=,
+set -f
+for at in $listen; do addresses=$addresses$at; done
+set +f
+case $addresses, in
 ,,) exit 0 ;;
 *,'*',* | *,0.0.0.0,* | *,localhost,* | *,127.0.0.1,*) at=127.0.0.1 ;;
 *,::,*) at='[::1]' ;;
