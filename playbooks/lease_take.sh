@@ -1,9 +1,9 @@
 # Takes or renews the lease of this host.
 # $1 folder  $2 run  $3 owner  $4 holder's process  $5 seconds  $6 run whose lease may be taken over, or ""
 # Code 0: it is ours. Code 75: another run has it; its five lines are printed: run, owner, holder, end, since.
-[ "$(id -u)" = 0 ] || exit 0 # an ordinary user can change nothing that the lease protects
+[ "${PGFLEET_UID:-$(id -u)}" = 0 ] || exit 0 # an ordinary user can change nothing that the lease protects
 umask 077
-mkdir -p "$1" && chmod 0700 "$1" || exit 1
+[ -d "$1" ] || mkdir -p -m 0700 "$1" || exit 1
 if command -v flock >/dev/null 2>&1; then
 	exec 9>"$1/mutex" || exit 1
 	flock 9 || exit 1 # waits; the step's limit ends it

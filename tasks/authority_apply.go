@@ -3,6 +3,9 @@ package tasks
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -49,12 +52,11 @@ func applyAuthorities(ctx context.Context, h *Host, plans []*authorityPlan, do D
 
 // madeKeys is what the first round trip of an authority gave.
 type madeKeys struct {
-	public    crypto.PublicKey
-	csr       []byte
-	throwaway []crypto.PublicKey
+	public crypto.PublicKey
+	csr    []byte
 }
 
-// lookAgain makes keys and throw-away keys, closes and reconciles, and sees the result; one round trip for all plans. It
+// lookAgain makes keys, closes and reconciles, and sees the result; one round trip for all plans. It
 // updates the plans' states.
 func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*authorityPlan]*madeKeys, error) {
 	made := map[*authorityPlan]*madeKeys{}
@@ -66,11 +68,6 @@ func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*autho
 			continue
 		}
 		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot()))}
-		for _, canary := range []bool{p.good, p.bad} {
-			if canary {
-				requests = append(requests, newCARequest("throwaway", "type", "ecdsa-p256"))
-			}
-		}
 		steps = append(steps, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
 		asked = append(asked, p)
 	}
@@ -92,7 +89,7 @@ func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*autho
 	return made, nil
 }
 
-// readKeys reads the answers to init-key, throwaway and status.
+// readKeys reads the answers to init-key and status.
 func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 	reply, err := caResult(r)
 	if err != nil {
@@ -103,18 +100,14 @@ func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 		if err := answer.err(); err != nil {
 			return nil, err
 		}
-		if answer.Verb != "init-key" && answer.Verb != "throwaway" {
+		if answer.Verb != "init-key" {
 			continue
 		}
 		pub, err := pki.ParsePublicKey(answer.Files["publickey"])
 		if err != nil {
 			return nil, fmt.Errorf("public key from ca.sh: %w", err)
 		}
-		if answer.Verb == "init-key" {
-			made.public, made.csr = pub, answer.Files["csr"]
-		} else {
-			made.throwaway = append(made.throwaway, pub)
-		}
+		made.public, made.csr = pub, answer.Files["csr"]
 	}
 	if made.public == nil {
 		return nil, errors.New("ca.sh gave no public key")
@@ -132,7 +125,7 @@ func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*
 	now := h.Fleet.Now
 	revoked := p.state.Revoked
 	for _, canary := range p.canaries() {
-		r, serial, err := p.canaryRequest(ca, canary, made, now)
+		r, serial, err := p.canaryRequest(ca, canary, now)
 		if err != nil {
 			return nil, err
 		}
@@ -222,7 +215,7 @@ func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys,
 func waitForParent(ctx context.Context, ca Authorities, name string) ([]*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, parentWait)
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		chain, err := ca.Chain(name)
@@ -238,12 +231,11 @@ func waitForParent(ctx context.Context, ca Authorities, name string) ([]*x509.Ce
 }
 
 // canaryRequest asks for one canary; it lives as long as its authority, since nobody can use it.
-func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, made *madeKeys, now time.Time) (caRequest, *big.Int, error) {
-	if len(made.throwaway) == 0 {
-		return caRequest{}, nil, errors.New("ca.sh gave too few public keys")
+func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, now time.Time) (caRequest, *big.Int, error) {
+	pub, err := nobodysKey()
+	if err != nil {
+		return caRequest{}, nil, err
 	}
-	pub := made.throwaway[0]
-	made.throwaway = made.throwaway[1:]
 	serial, err := pki.NewSerial(nil)
 	if err != nil {
 		return caRequest{}, nil, err
@@ -255,6 +247,21 @@ func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, made *mad
 	}
 	return newCARequest("certificate", "id", id, "serial", pki.FormatSerial(serial), "algorithm", algorithm, "profile", string(pki.ProfileCanary),
 		"host", "nobody", "subject", pki.OnelineSubject(t.Subject), "revoke", yes(id == "canary-revoked"), "fresh", "yes", "tbs", octal(tbs)), serial, nil
+}
+
+// nobodysKey is a public key of which no private half was ever made: a point of P-256 found by its first coordinate, at random.
+func nobodysKey() (*ecdsa.PublicKey, error) {
+	curve := elliptic.P256()
+	point := make([]byte, 33)
+	for {
+		if _, err := rand.Read(point); err != nil {
+			return nil, err
+		}
+		point[0] = 2 // compressed, even
+		if x, y := elliptic.UnmarshalCompressed(curve, point); x != nil {
+			return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil
+		}
+	}
 }
 
 // read tells whether everything in a signing step was met.

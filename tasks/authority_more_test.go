@@ -137,10 +137,10 @@ func TestAuthorityRefusesHosts(t *testing.T) {
 
 // What a host prints is read or refused, whatever it is.
 func FuzzCAReply(f *testing.F) {
-	f.Add([]byte("pgfleet-ca 1 1 0 OpenSSL 3\nanswer status ok\ndirectory ours \nname x\nmode drwx------ 0 .\ncrlnumber 01\nrevoked 0A 260101000000Z superseded 270101000000Z\nend\n"))
-	f.Add([]byte("pgfleet-ca 1 1 0 OpenSSL 3\nnote x\nanswer certificate ok\nserial 0A\nend\nrecords\n|x\nend\n"))
-	f.Add([]byte("pgfleet-ca 1 1 0 x\nanswer crl refused\nreason no\nend\n"))
-	f.Add([]byte("pgfleet-ca 1 1 0 x\nanswer status ok\ncertificate\n|-----BEGIN CERTIFICATE-----\n|-----END CERTIFICATE-----\nend\n"))
+	f.Add([]byte("pgfleet-ca 1 1 0\nanswer status ok\ndirectory ours \nname x\nmode drwx------ 0 .\ncrlnumber 01\nrevoked 0A 260101000000Z superseded 270101000000Z\nend\n"))
+	f.Add([]byte("pgfleet-ca 1 1 0\nnote x\nanswer certificate ok\nserial 0A\nend\nrecords\n|x\nend\n"))
+	f.Add([]byte("pgfleet-ca 1 1 0\nanswer crl refused\nreason no\nend\n"))
+	f.Add([]byte("pgfleet-ca 1 1 0\nanswer status ok\ncertificate\n|-----BEGIN CERTIFICATE-----\n|-----END CERTIFICATE-----\nend\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		reply, err := parseCAReply(out)
 		if err != nil {

@@ -26,9 +26,8 @@ func AuthorityProbe(a pki.Authority) transport.Step {
 
 // AuthorityState is what the probe of an authority saw.
 type AuthorityState struct {
-	// Time is the host's clock. OpenSSL is its version line.
-	Time    time.Time
-	OpenSSL string
+	// Time is the host's clock.
+	Time time.Time
 	// Folder is absent, empty, foreign or ours; Others: what is in a foreign one. Owner is the name written in it.
 	Folder, Others, Owner string
 	// Open lists files and folders whose owner or mode is wrong.
@@ -63,7 +62,7 @@ func ParseAuthority(r transport.Result) (*AuthorityState, error) {
 	if err := answer.err(); err != nil {
 		return nil, err
 	}
-	s := &AuthorityState{Time: reply.Time, OpenSSL: reply.OpenSSL, Owner: answer.field("name"), KeyProblem: answer.field("keyproblem"), Differs: answer.Fields["differs"]}
+	s := &AuthorityState{Time: reply.Time, Owner: answer.field("name"), KeyProblem: answer.field("keyproblem"), Differs: answer.Fields["differs"]}
 	s.Folder, s.Others, _ = strings.Cut(strings.TrimSpace(answer.field("directory")), " ")
 	for _, mode := range answer.Fields["mode"] {
 		if open := wrongMode(mode, answer.field("uid")); open != "" {

@@ -15,7 +15,7 @@
 #   pending/              work that was cut short; nothing in it has left this host
 #
 # Input: "pgfleet-ca 1 TIME" (the caller's clock in seconds since 1970, 0: not compared), then requests: "request VERB", one "NAME VALUE" a line, "end".
-# Bytes are written as \ooo. Output: "pgfleet-ca 1 TIME SKEW OPENSSL", then answers in the same order: "answer VERB ok|refused", fields, "end". Lines of
+# Bytes are written as \ooo. Output: "pgfleet-ca 1 TIME SKEW", then answers in the same order: "answer VERB ok|refused", fields, "end". Lines of
 # a file follow their field's name, each with "|" before it. A refused request fails alone. Exit 2: the program as a whole could not
 # work, the reason is on stderr.
 #
@@ -33,6 +33,7 @@ SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 export SSL_CERT_FILE SSL_CERT_DIR
 unset OPENSSL_CONF
 
+spaces=$IFS
 nl='
 '
 tab='	'
@@ -60,12 +61,34 @@ outdated() {
 	printf 'answer %s refused\nstale yes\nreason %s\nend\n' "$verb" "$*"
 }
 
-# file NAME PATH: a field whose value is a file.
-file() {
-	[ -f "$2" ] || return 0
+# files [NAME PATH]…: fields whose values are files.
+files() {
+	list=''
+	while [ $# -gt 0 ]; do
+		[ ! -f "$2" ] || list="$list name=$1 $2"
+		shift 2
+	done
+	[ -z "$list" ] || awk '
+		FNR == 1 { if (n++) print ""; print name }
+		{ print "|" $0 }
+		END { print "" }' $list </dev/null
+}
+
+# text NAME TEXT: a field whose value is a text.
+text() {
+	IFS=$nl
 	printf '%s\n' "$1"
-	sed 's/^/|/' "$2" </dev/null
+	printf '|%s\n' $2
 	printf '\n'
+	IFS=$spaces
+}
+
+# any FOLDER: there is something in it.
+any() {
+	set +f
+	set -- "$1"/*
+	set -f
+	[ -e "$1" ]
 }
 
 is_hex() {
@@ -83,9 +106,9 @@ is_bytes() {
 	[ $((${#1} % 4)) -eq 0 ]
 }
 
-# put PATH: stdin becomes the file PATH, whole or not at all.
+# put PATH TEXT: the file PATH, whole or not at all.
 put() {
-	cat >"$1.new" && durable "$1.new" && mv -f "$1.new" "$1"
+	printf '%s\n' "$2" >"$1.new" && durable "$1.new" && mv -f "$1.new" "$1"
 }
 
 # durable FILE…: on disk. Where sync takes no files it syncs all.
@@ -102,7 +125,7 @@ check_path() {
 	/?*) ;;
 	*) die "folder of the authority: $dir: write an absolute path" ;;
 	esac
-	uid=$(id -u) path='' list='/' rest=${dir#/}
+	uid=${PGFLEET_UID:-$(id -u)} path='' list='/' rest=${dir#/}
 	while [ -n "$rest" ]; do
 		path=$path/${rest%%/*}
 		if [ ! -e "$path" ] && [ ! -L "$path" ]; then
@@ -168,7 +191,12 @@ lock() {
 		done
 		echo $$ >lock.d/pid
 	fi
-	rm -rf pending && mkdir pending || die "cannot write to $dir"
+	[ -d pending ] || mkdir pending || die "cannot write to $dir"
+	if any pending; then
+		set +f
+		rm -rf pending/* || die "cannot write to $dir"
+		set -f
+	fi
 }
 
 wait_for_lock() {
@@ -202,16 +230,11 @@ ready() {
 
 # compare prints what differs between records and index.txt, one "WHAT|…" a line.
 compare() {
-	{
-		ls issued
-		echo =
-		ls revoked
-		echo =
-		[ ! -f index.txt ] || cat index.txt
-	} </dev/null | awk -F'\t' '
-		$0 == "=" { part++; next }
-		part == 0 { if ($0 ~ /^[0-9A-F]+$/) issued[$0] = 1; next }
-		part == 1 { if ($0 ~ /^[0-9A-F]+$/) revoked[$0] = 1; next }
+	[ -s index.txt ] || any issued || any revoked || return 0
+	[ -f index.txt ] && index=index.txt || index=/dev/null
+	set +f
+	printf '%s\n' issued/* revoked/* | awk -F'\t' '
+		names { if (split($0, f, "/") == 2 && f[2] ~ /^[0-9A-F]+$/) { if (f[1] == "issued") issued[f[2]] = 1; else revoked[f[2]] = 1 }; next }
 		{
 			s = toupper($4)
 			if (length(s) % 2) s = "0" s
@@ -223,7 +246,7 @@ compare() {
 			if ($1 == "R" && !(s in revoked)) { split($3, r, ","); print "revoked|" s "|" $2 "|" r[1] "|" r[2] }
 			if ($1 != "R" && s in revoked) print "mark|" s
 		}
-		END { for (s in issued) if (!(s in row)) print "add|" s }'
+		END { for (s in issued) if (!(s in row)) print "add|" s }' names=1 - names= $index
 }
 
 # reconcile takes over what only index.txt knows, then rebuilds it where it differs from the records.
@@ -235,12 +258,12 @@ reconcile() {
 	while IFS='|' read -r what item until facts; do
 		case $what in
 		import)
-			printf 'pgfleet 1\nserial %s\nprofile imported\nexpires %s\nsubject %s\n' "$item" "$until" "$facts" | put "issued/$item" || die "cannot write to $dir/issued"
+			put "issued/$item" "pgfleet 1${nl}serial $item${nl}profile imported${nl}expires $until${nl}subject $facts" || die "cannot write to $dir/issued"
 			printf 'note imported certificate %s from index.txt\n' "$item"
 			;;
 		revoked)
 			known_reason "${facts#*|}"
-			printf '%s %s %s %s\n' "$item" "${facts%%|*}" "$cause" "$until" | put "revoked/$item" || die "cannot write to $dir/revoked"
+			put "revoked/$item" "$item ${facts%%|*} $cause $until" || die "cannot write to $dir/revoked"
 			printf 'note certificate %s was revoked by hand\n' "$item"
 			;;
 		unreadable)
@@ -355,7 +378,7 @@ sign() {
 # write_pem FILE: a certificate in DER as PEM.
 write_pem() {
 	echo '-----BEGIN CERTIFICATE-----'
-	openssl base64 -in "$1" </dev/null || return 1
+	base64 -w 64 "$1" 2>/dev/null || openssl base64 -in "$1" </dev/null || return 1
 	echo '-----END CERTIFICATE-----'
 }
 
@@ -399,7 +422,7 @@ do_init_key() {
 	ours) [ "$name" = "$want" ] || { refuse "$dir belongs to authority $name" && return; } ;;
 	esac
 	lock
-	[ -f authority ] || printf 'pgfleet 1 %s\n' "$want" | put authority || { refuse "cannot write to $dir" && return; }
+	[ -f authority ] || put authority "pgfleet 1 $want" || { refuse "cannot write to $dir" && return; }
 	state=ours name=$want
 	lay_out || { refuse "cannot set up $dir" && return; }
 	reconcile
@@ -411,20 +434,22 @@ do_init_key() {
 		fi
 		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
 		# A full disk cuts the file without an error of openssl's.
-		openssl pkey -in keys/ca.key.new -noout </dev/null 2>/dev/null || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
+		public=$(openssl pkey -in keys/ca.key.new -pubout </dev/null 2>/dev/null) || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
 		durable keys/ca.key.new keys
 		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
 		durable keys
 		made=yes
+	else
+		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null)
 	fi
-	openssl pkey -in keys/ca.key -pubout -out pending/public </dev/null 2>/dev/null || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
 		openssl req -new -config pending/csr.cnf -key keys/ca.key -out pending/csr </dev/null 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
-	file publickey pending/public
-	file csr pending/csr
+	text publickey "$public"
+	files csr pending/csr
 	printf 'end\n'
 }
 
@@ -436,15 +461,30 @@ make_folder() {
 lay_out() {
 	pointers=there
 	[ -d requests ] && [ -d holders ] || pointers=missing
+	lacking=''
 	for folder in keys certs issued revoked pending crl requests holders; do
-		[ -d $folder ] || mkdir $folder || return 1
+		[ -d $folder ] || lacking="$lacking $folder"
 	done
+	[ -z "$lacking" ] || mkdir $lacking || return 1
 	chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
 	[ ! -f keys/ca.key ] || chmod 0600 keys/ca.key || return 1
-	[ -f index.txt.attr ] || printf 'unique_subject = no\n' | put index.txt.attr || return 1
-	[ -f crlnumber ] || printf '01\n' | put crlnumber || return 1
-	[ -f openssl.cnf ] || openssl_config | put openssl.cnf || return 1
-	[ $pointers = there ] || point || return 1
+	lacking=''
+	for part in index.txt.attr crlnumber openssl.cnf; do
+		if [ ! -f $part ]; then
+			lacking="$lacking pending/$part"
+			case $part in
+			index.txt.attr) echo 'unique_subject = no' ;;
+			crlnumber) echo 01 ;;
+			openssl.cnf) openssl_config ;;
+			esac >pending/$part || return 1
+		fi
+	done
+	if [ ! -f index.txt ] && ! any issued && ! any revoked; then
+		: >pending/index.txt || return 1
+		lacking="$lacking pending/index.txt"
+	fi
+	[ -z "$lacking" ] || { durable $lacking && mv -f $lacking .; } || return 1
+	[ $pointers = there ] || ! any issued || point || return 1
 	[ -f index.txt ] || rebuild
 }
 
@@ -473,20 +513,12 @@ openssl_config() {
 		'crl_extensions = crl' '[any]' 'commonName = supplied' '[crl]' 'authorityKeyIdentifier = keyid:always'
 }
 
-# throwaway: the public half of a key that nobody keeps.
-do_throwaway() {
-	public=$(genkey | openssl pkey -pubout 2>/dev/null) || { refuse "openssl on this host cannot make a key of type $type" && return; }
-	printf 'answer %s ok\npublickey\n' "$verb"
-	printf '%s\n' "$public" | sed 's/^/|/'
-	printf 'end\n'
-}
-
 # root: the authority's own, self-signed certificate.
 do_root() {
 	ready && clocks || return
 	if [ -f certs/ca.crt ] && [ "$fresh" != yes ]; then
 		printf 'answer %s ok\nknown yes\n' "$verb"
-		file certificate certs/ca.crt
+		files certificate certs/ca.crt
 		printf 'end\n'
 		return
 	fi
@@ -497,10 +529,10 @@ do_root() {
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate that was signed" && return ;;
 	esac
-	put certs/ca.crt <pending/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable pending/ca.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nknown no\n' "$verb"
-	file certificate certs/ca.crt
+	files certificate certs/ca.crt
 	printf 'end\n'
 }
 
@@ -515,7 +547,7 @@ do_install() {
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate with the chain above it" && return ;;
 	esac
-	put certs/chain.crt <pending/chain.crt && put certs/ca.crt <pending/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable pending/chain.crt pending/ca.crt && mv -f pending/chain.crt certs/chain.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nend\n' "$verb"
 }
@@ -588,7 +620,7 @@ finish() {
 		parsed=${parsed#*"$nl"} until=${until#"$item "}
 		printf 'expires %s\n' "$until" >>"pending/$item" || continue
 		if [ "$revoke" = yes ]; then
-			printf '%s %s cessationOfOperation %s\n' "$item" "$stamp" "$until" | put "revoked/$item" || continue
+			put "revoked/$item" "$item $stamp cessationOfOperation $until" || continue
 			lines="${lines}R$tab$until$tab$stamp,cessationOfOperation$tab$item${tab}unknown$tab$subject$nl"
 		else
 			lines="${lines}V$tab$until$tab$tab$item${tab}unknown$tab$subject$nl"
@@ -652,7 +684,7 @@ do_revoke() {
 	if [ ! -f "revoked/$serial" ]; then
 		known_reason "$reason"
 		expires=$(sed -n 's/^expires //p;/^-----BEGIN/q' "issued/$serial" </dev/null)
-		printf '%s %s %s %s\n' "$serial" "$stamp" "$cause" "$expires" | put "revoked/$serial" || { refuse "cannot write to $dir/revoked" && return; }
+		put "revoked/$serial" "$serial $stamp $cause $expires" || { refuse "cannot write to $dir/revoked" && return; }
 		durable revoked
 		rebuild
 	fi
@@ -684,13 +716,15 @@ do_crl() {
 		outdated "the list lacks the revoked certificate $1"
 		return
 	fi
-	printf '%s\n' "-----BEGIN${text#*-----BEGIN}" | sed '/^-----END/q' | put crl/ca.crl || { refuse "cannot write to $dir/crl" && return; }
+	text=-----BEGIN${text#*-----BEGIN}
+	text="${text%%-----END*}-----END X509 CRL-----"
 	next=$(printf '%X' $((0x$number + 1)))
 	[ $((${#next} % 2)) -eq 0 ] || next=0$next
-	printf '%s\n' "$next" | put crlnumber || { refuse "cannot write to $dir" && return; }
+	printf '%s\n' "$text" >pending/ca.crl && printf '%s\n' "$next" >pending/crlnumber && durable pending/ca.crl pending/crlnumber &&
+		mv -f pending/ca.crl crl/ca.crl && mv -f pending/crlnumber crlnumber || { refuse "cannot write to $dir/crl" && return; }
 	durable crl .
 	printf 'answer %s ok\n' "$verb"
-	file crl crl/ca.crl
+	text crl "$text"
 	printf 'end\n'
 }
 
@@ -699,7 +733,7 @@ do_fetch() {
 	[ "$state" = ours ] || { refuse "there is no authority of pgfleet in $dir" && return; }
 	is_hex "$serial" && [ -f "issued/$serial" ] || { refuse "this authority has not issued that certificate" && return; }
 	printf 'answer %s ok\nserial %s\n' "$verb" "$serial"
-	file certificate "issued/$serial"
+	files certificate "issued/$serial"
 	printf 'end\n'
 }
 
@@ -730,18 +764,14 @@ status_files() {
 		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
 	done
 	if [ -f keys/ca.key ]; then
-		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && {
-			printf 'publickey\n'
-			printf '%s\n' "$public" | sed 's/^/|/'
-		} || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
+		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
 	fi
-	file certificate certs/ca.crt
-	file chain certs/chain.crt
-	file crl crl/ca.crl
-	if [ -f crlnumber ] && read -r next <crlnumber; then printf 'crlnumber %s\n' "$next"; fi
+	set -- certificate certs/ca.crt chain certs/chain.crt crl crl/ca.crl
 	for id in canary-good canary-revoked; do
-		if [ -f requests/$id ] && read -r found <requests/$id && is_hex "$found"; then file $id "issued/$found"; fi
+		if [ -f requests/$id ] && read -r found <requests/$id && is_hex "$found"; then set -- "$@" $id "issued/$found"; fi
 	done
+	files "$@"
+	if [ -f crlnumber ] && read -r next <crlnumber; then printf 'crlnumber %s\n' "$next"; fi
 }
 
 status_records() {
@@ -793,7 +823,7 @@ IFS=' ' read -r protocol version theirs || die "no requests"
 clock=$(date -u '+%s %y%m%d%H%M%SZ')
 stamp=${clock#* } clock=${clock%% *}
 case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - theirs)) ;; esac
-printf 'pgfleet-ca 1 %s %s %s\n' "$clock" "$skew" "$(openssl version 2>/dev/null </dev/null)"
+printf 'pgfleet-ca 1 %s %s\n' "$clock" "$skew"
 while read_request; do
 	case $verb in
 	certificate)
@@ -810,7 +840,6 @@ while read_request; do
 	fi
 	case $verb in
 	init-key) do_init_key ;;
-	throwaway) do_throwaway ;;
 	root) do_root ;;
 	install) do_install ;;
 	revoke) do_revoke ;;

@@ -71,8 +71,7 @@ type caReply struct {
 	// Time is the host's clock. Skew is by how much it is ahead of ours, 0 where it was not compared.
 	Time time.Time
 	Skew time.Duration
-	// OpenSSL is its version line. Notes are for the user: what was found in index.txt.
-	OpenSSL string
+	// Notes are for the user: what was found in index.txt.
 	Notes   []string
 	Answers []caAnswer
 }
@@ -167,8 +166,8 @@ func parseCAReply(out []byte) (*caReply, error) {
 }
 
 func parseCAHead(line string) (*caReply, error) {
-	f := strings.SplitN(line, " ", 5)
-	if len(f) != 5 || f[0] != "pgfleet-ca" || f[1] != "1" {
+	f := strings.Split(line, " ")
+	if len(f) != 4 || f[0] != "pgfleet-ca" || f[1] != "1" {
 		return nil, fmt.Errorf("ca.sh: unexpected output %.60q", line)
 	}
 	seconds, err := strconv.ParseInt(f[2], 10, 64)
@@ -179,7 +178,7 @@ func parseCAHead(line string) (*caReply, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ca.sh: clock difference %.20q is no number", f[3])
 	}
-	return &caReply{Time: time.Unix(seconds, 0), Skew: time.Duration(skew) * time.Second, OpenSSL: f[4]}, nil
+	return &caReply{Time: time.Unix(seconds, 0), Skew: time.Duration(skew) * time.Second}, nil
 }
 
 // parseCAAnswer reads from line i up to the answer's end, and gives the line after it.

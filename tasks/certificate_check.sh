@@ -5,26 +5,48 @@ SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null
 export LC_ALL SSL_CERT_FILE SSL_CERT_DIR
 umask 077
 set -f
-myself=
+nl='
+'
 fail() {
 	echo "$*" >&2
 	exit 1
 }
-# folders MODE ANCHOR NAME…: each NAME below the one before, made when it is missing; never through a link, never below a stranger's folder.
+# folders MODE LAST ANCHOR NAME…: each NAME below the one before, made when it is missing, with MODE, the last with LAST; never through a link, never below a
+# stranger's folder: what is there is looked at before anything is made.
 folders() {
 	mode=$1
-	d=$2
-	shift 2
+	last=$2
+	d=$3
+	shift 3
+	there= missing= rights=
 	for name; do
 		d=$d/$name
 		[ ! -L "$d" ] || fail "$d is a symbolic link: nothing is written through it; remove it, or make it a folder"
-		[ -d "$d" ] || mkdir -m "$mode" -- "$d" || exit 1
-		rights=$(stat -c '%u %A' -- "$d") || exit 1
-		[ "${rights%% *}" = "${myself:=$(id -u)}" ] || fail "$d belongs to $(stat -c %U -- "$d"), not to $(id -un): hand it over (chown) or remove it"
-		case ${rights#* } in
-		?????w* | ????????w*) fail "others may write in $d: chmod go-w it" ;;
+		if [ -d "$d" ]; then there=$there$d$nl; else missing=$missing$d$nl; fi
+	done
+	IFS=$nl
+	# shellcheck disable=SC2086 # one word a folder
+	[ -z "$there" ] || rights=$(stat -c '%u %A %n' -- $there) || exit 1
+	for right in $rights; do
+		name=${right#* } myself=${PGFLEET_UID:-$(id -u)}
+		[ "${right%% *}" = "$myself" ] || fail "${name#* } belongs to $(stat -c %U -- "${name#* }"), not to $(id -un): hand it over (chown) or remove it"
+		case $name in
+		?????w* | ????????w*) fail "others may write in ${name#* }: chmod go-w it" ;;
 		esac
 	done
+	if [ -n "$missing" ]; then
+		missing=${missing%"$nl"}
+		case $missing in
+		*"$nl"*)
+			# shellcheck disable=SC2086 # one word a folder
+			mkdir -m "$mode" -- ${missing%"$nl"*} || exit 1
+			missing=${missing##*"$nl"}
+			;;
+		esac
+		[ "$missing" != "$d" ] || mode=$last
+		mkdir -m "$mode" -- "$missing" || exit 1
+	fi
+	unset IFS
 }
 # durable FILE: its bytes are on the disk.
 durable() { sync -- "$1" 2>/dev/null || sync; }

@@ -4,33 +4,34 @@
 v=$1/$2
 key=$v/$3.key
 conf=$v/request.cnf
-csr=$v/request.pem
 type=$5
 old=${6:+$6/$3.key}
-anchor=$1
-mode=$4
-above=${2%/*}
-version=${2##*/}
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
-folders "$mode" "$anchor" $above
-unset IFS
-folders 700 "$anchor/$above" "$version"
-for f in "$key" "$key.new" "$conf" "$csr"; do
+folders "$4" 700 "$1" $2
+for f in "$key" "$key.new" "$conf"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it"
 done
-rm -f -- "$key.new" "$csr"
-# A full disk is told here: later on, programs say it in other words or cut what they write.
-wrong=$(head -c 16384 /dev/zero 2>&1 >"$csr") || { rm -f -- "$csr"; fail "cannot write in $v: ${wrong##*: }"; }
-rm -f -- "$csr"
-printf '[req]\nprompt = no\ndistinguished_name = dn\n[dn]\nCN = pgfleet\n' >"$conf" || exit 1
+[ ! -e "$key.new" ] || rm -f -- "$key.new"
+# full: fails with what the system says of a full disk, which programs say in other words, or cut what they write without a word.
+full() {
+	wrong=$(head -c 16384 /dev/zero 2>&1 >"$v/room") || { rm -f -- "$v/room"; fail "cannot write in $v: ${wrong##*: }"; }
+	rm -f -- "$v/room"
+}
+printf '[req]\nprompt = no\ndistinguished_name = dn\n[dn]\nCN = pgfleet\n' >"$conf" || { full; exit 1; }
 request() {
-	openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: -out "$csr" </dev/null || fail "openssl made no request from $1"
+	csr=$(openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: </dev/null) || { full; fail "openssl made no request from $1"; }
+}
+# whole: the new key is there from its first line to its last.
+whole() {
+	first= last=
+	while IFS= read -r line; do first=${first:-$line} last=$line; done <"$key.new"
+	[ "$first" = '-----BEGIN PRIVATE KEY-----' ] && [ "$last" = '-----END PRIVATE KEY-----' ]
 }
 if [ -f "$key" ]; then
 	request "$key"
 elif [ -n "$old" ]; then
-	cp -- "$old" "$key.new" || exit 1
+	cp -- "$old" "$key.new" || { full; exit 1; }
 	chmod 600 "$key.new" || exit 1
 	request "$key.new"
 else
@@ -41,19 +42,18 @@ else
 	ed25519) set -- ED25519 ;;
 	*) fail "unknown key type $type" ;;
 	esac
-	err=$(openssl req -new -sha256 -config "$conf" -nodes -keyout "$key.new" -out "$csr" -newkey "$@" 2>&1 </dev/null)
-	if [ ! -s "$csr" ] || [ "$(head -n 1 "$key.new")" != '-----BEGIN PRIVATE KEY-----' ]; then
+	if ! csr=$(openssl req -new -sha256 -config "$conf" -nodes -keyout "$key.new" -newkey "$@" 2>/dev/null </dev/null) || ! whole; then
+		full
 		# An older OpenSSL: in two steps, and still PKCS#8.
 		rm -f -- "$key.new"
-		openssl genpkey -algorithm "$@" -out "$key.new" </dev/null 2>/dev/null || fail "this host's $(openssl version) makes no $type key: $err"
+		err=$(openssl genpkey -algorithm "$@" -out "$key.new" </dev/null 2>&1) && whole || { full; fail "this host's $(openssl version) makes no $type key: $err"; }
 		request "$key.new"
 	fi
-	chmod 600 "$key.new" || exit 1
 fi
 if [ -f "$key.new" ]; then
 	durable "$key.new"
 	mv -f -- "$key.new" "$key" || exit 1
 	durable "$v"
 fi
-cat "$csr"
-rm -f -- "$csr" "$conf"
+rm -f -- "$conf"
+printf '%s\n' "$csr"

@@ -20,6 +20,8 @@ type Cluster struct {
 	ListenAddresses string
 	// OSUser and OSGroup run it ("postgres").
 	OSUser, OSGroup string
+	// OSIDs are OSUser's ids, "uid:gid"; "" where they were not found out.
+	OSIDs string
 	// DataDir, ConfigFile, HBAFile, IdentFile: absolute paths.
 	DataDir, ConfigFile, HBAFile, IdentFile string
 	// BinDir holds the real psql and postgres.

@@ -10,8 +10,7 @@ gen=$3
 copy=$8
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
-folders 700 "$home" $below
-unset IFS
+folders 700 700 "$home" $below ${gen:+v "$gen"}
 services=$home/.pg_service.conf
 new=$services.pgfleet-new
 for f in "$services" "$new" "$base/pgfleet.env"; do
@@ -19,7 +18,6 @@ for f in "$services" "$new" "$base/pgfleet.env"; do
 done
 cat >"$base/block.new" || exit 1
 if [ -n "$gen" ]; then
-	folders 700 "$base" v "$gen"
 	v=$base/v/$gen
 	chmod 600 -- "$v/client.key" || exit 1
 	belong "$v/client.key" "$v/client.crt"

@@ -252,8 +252,8 @@ func hbaSteps(h *Host, c *Cluster, kind, file, before, after string) []transport
 	if c.Running {
 		state = "running"
 	}
-	step := clusterStep(c, "pg_"+kind+".conf of", postgresHBAProgram, file, hex.EncodeToString(sum[:]), c.OSUser, kind, state, c.BinDir, c.SocketDir,
+	step := clusterStep(c, "pg_"+kind+".conf of", undoCopyProgram+postgresHBAProgram, file, hex.EncodeToString(sum[:]), c.Dir, h.Fleet.Run, kind, state, c.BinDir, c.SocketDir,
 		strconv.Itoa(c.Port), strconv.Itoa(c.Major))
 	step.Stdin = []byte(after)
-	return []transport.Step{undoStep(h, c, file), step}
+	return []transport.Step{step}
 }

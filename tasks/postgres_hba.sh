@@ -1,13 +1,18 @@
-# Replaces pg_hba.conf or pg_ident.conf. stdin: the new file. When the server runs, its own view of the file decides whether it stays.
-# $1 the file, $2 sha256 of the bytes that were looked at, $3 OS user, $4 hba or ident, $5 running or stopped, $6 binaries, $7 socket folder, $8 port, $9 major version.
-path=$1 seen=$2 owner=$3 kind=$4 state=$5 bin=$6 socket=$7 port=$8 major=$9
-who=$(actor "$path") || exit 1
-meta=$(as "$who" stat -L -c '%a %U %G' -- "$path") || fail "cannot look at $path as $who"
-before=$(as "$who" cat -- "$path" && echo .) || fail "cannot read $path as $who"
+# Replaces pg_hba.conf or pg_ident.conf, keeping it as it was before. stdin: the new file. When the server runs, its own view of the file decides whether it stays.
+# $1 the file, $2 sha256 of the bytes that were looked at, $3 the cluster's folder, $4 run, $5 hba or ident, $6 running or stopped, $7 binaries, $8 socket folder, $9 port,
+# then major version.
+path=$1 seen=$2 dir=$3 run=$4 kind=$5 state=$6 bin=$7 socket=$8 port=$9
+shift 9
+major=$1
+keep_before "$run" "$path"
+actor "$path" || exit 1
+before=$(as "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" && cat -- "$1" && echo .' sh "$path") || fail "cannot read $path as $who"
+# shellcheck disable=SC2086 # mode, owner, group
+set -- ${before%%"$nl"*}
+before=${before#*"$nl"}
 before=${before%.}
 sum=$(printf '%s' "$before" | sha256sum)
 [ "${sum%% *}" = "$seen" ] || fail "$path was changed by somebody else since it was looked at; nothing was written, run again"
-set -- $meta
 replace "$path" "$1" "$2" "$3" || fail "cannot write $path as $who"
 [ "$state" = running ] || exit 0
 case $kind$major in

@@ -110,7 +110,7 @@ func TestForgedPlaces(t *testing.T) {
 	p := newPGHost(t)
 	p.Shell("mkdir -p /srv/open && chmod 1777 /srv/open && cp /etc/postgresql/15/main/pg_hba.conf /srv/open/pg_hba.conf && mkdir -p /srv/mine && cp /srv/open/pg_hba.conf /srv/mine/rules && chgrp postgres /srv/mine/rules")
 	act := func(path string) string {
-		cmd := p.Command(t.Context(), "/bin/sh", "-c", postgresLib+"\nowner=postgres\nactor \"$1\" 2>&1 || echo refused", "sh", path)
+		cmd := p.Command(t.Context(), "/bin/sh", "-c", postgresLib+"\nactor \"$1\" 2>&1 && echo \"$who\" || echo refused", "sh", "postgres", path)
 		out, err := cmd.Output()
 		if err != nil {
 			t.Fatal(err)

@@ -1,25 +1,37 @@
-# Shared by the programs that change a cluster. Set by each of them first: owner (the cluster's OS user).
+# Shared by the programs that change a cluster. Their $1 is the cluster's OS user, with its ids where they are known: USER or USER:UID:GID.
+owner=${1%%:*}
+case $1 in
+*:*:*) as_for=$owner as_gid=${1##*:} as_uid=${1#*:} as_uid=${as_uid%:*} ;;
+esac
+shift
+nl='
+'
 umask 077
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-above() { # above PATH: "root" when root owns every folder above it and nobody else may write there, else the owner of the first that is not
-  above_path=$1
+known=$nl # folders of which above has found out, each with who acts in it
+above() { # above PATH: sets who to "root" when root owns every folder above it and nobody else may write there, else to the owner of the first that is not
+  case $known in *"$nl${1%/*} "*) who=${known#*"$nl${1%/*} "} who=${who%%"$nl"*}; return ;; esac
+  above_path=$1 who=
   set --
   while above_path=${above_path%/*}; [ -n "$above_path" ]; do set -- "$above_path" "$@"; done
-  stat -c '%U %g %a %n' -- / "$@" | {
-    while read -r who gid mode name; do
-      if [ "$who" != root ]; then echo "$who"; exit 0; fi
-      loose=
-      case $mode in
-      1???) case $mode in *[2367] | *[2367]?) loose=$name ;; esac ;;
-      *[2367] | *[2367]?)
-        case $mode in *[2367]) echo "!$name"; exit 0 ;; esac
-        if [ "$gid" != 0 ]; then echo "!$name"; exit 0; fi ;;
-      esac
-    done
-    # What is root's in a folder like /tmp stays; the names that are made there next to it are anybody's.
-    [ -z "$loose" ] && echo root || echo "!$loose"
-  }
+  for above_last; do :; done
+  above_all=$(stat -c '%U %g %a %n' -- / "$@")
+  above_loose=
+  while read -r above_who above_gid above_mode above_name; do
+    if [ "$above_who" != root ]; then who=$above_who; break; fi
+    case $above_mode in
+    1???) case $above_mode in *[2367] | *[2367]?) above_loose=$above_name ;; esac ;;
+    *[2367]) who=!$above_name; break ;;
+    *[2367]?) if [ "$above_gid" != 0 ]; then who=!$above_name; break; fi ;;
+    esac
+  done <<ABOVE
+$above_all
+ABOVE
+  # What is root's in a folder like /tmp stays; the names that are made there next to it are anybody's.
+  [ -n "$who" ] || who=${above_loose:+!$above_loose}
+  who=${who:-root}
+  known=$known$above_last\ $who$nl
 }
 servers() { # servers PATH: root's file is one of PostgreSQL's, whatever a server says of its places: it could say /etc/passwd
   [ -e "$1" ] || return 0
@@ -32,44 +44,58 @@ servers() { # servers PATH: root's file is one of PostgreSQL's, whatever a serve
   say "$1 is root's and does not look like a file of PostgreSQL's: give it the group of $owner if it is (chgrp $(id -gn "$owner") $1)"
   return 1
 }
-actor() { # actor PATH: who acts in its folder. Root never works where somebody else could plant a link, at no hop of the way
+actor() { # actor PATH: sets who to who acts in its folder. Root never works where somebody else could plant a link, at no hop of the way
   actor_path=$1 actor_hops=0
-  if [ "$me" != root ]; then echo "$me"; return; fi
+  if [ "$me" != root ]; then who=$me; return; fi
   while :; do
-    actor_who=$(above "$actor_path")
-    case $actor_who in
+    above "$actor_path"
+    case $who in
     root) ;;
-    '!'*) say "${actor_who#!} is writable by others; close it (chmod go-w) first"; return 1 ;;
-    *) echo "$actor_who"; return ;;
+    '!'*) say "${who#!} is writable by others; close it (chmod go-w) first"; return 1 ;;
+    *) return ;;
     esac
-    actor_real=$(cd -P "${actor_path%/*}/" 2>/dev/null && pwd -P) || { say "the folder of $actor_path is not there"; return 1; }
+    cd -P "${actor_path%/*}/" 2>/dev/null || { say "the folder of $actor_path is not there"; return 1; }
+    actor_real=$PWD
+    cd /
     if [ "$actor_real" != "${actor_path%/*}" ]; then
       actor_path=${actor_real%/}/${actor_path##*/}
     elif [ -L "$actor_path" ]; then
       actor_link=$(readlink "$actor_path")
       case $actor_link in /*) actor_path=$actor_link ;; *) actor_path=${actor_path%/*}/$actor_link ;; esac
     else
-      servers "$actor_path" && echo root
+      servers "$actor_path"
       return
     fi
     actor_hops=$((actor_hops + 1))
     if [ "$actor_hops" -gt 20 ]; then say "$1 is a loop of links"; return 1; fi
   done
 }
-replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may work there; through a link, its target
-  replace_who=$(actor "$1") || return 1
-  as "$replace_who" /bin/sh -c '
-    umask 077
-    path=$(readlink -f "$1" 2>/dev/null) || path=$1
+# A program for who acts. real PATH: where a link leads. place PATH MODE OWNER GROUP USER: puts PATH.pgfleet-new, which USER has made, in the place of PATH.
+placing='
+  umask 077
+  wrong() { printf "%s\n" "$*" >&2; exit 1; }
+  real() {
+    path=$1
+    [ ! -L "$1" ] || path=$(readlink -f "$1" 2>/dev/null) || path=$1
     new=$path.pgfleet-new
-    rm -f "$new" && cat >"$new" || { rm -f "$new"; echo "cannot write $new" >&2; exit 1; }
+    if [ -e "$new" ] || [ -L "$new" ]; then rm -f "$new" || exit 1; fi
+  }
+  place() {
     if [ "$5" = root ]; then chown "$3:$4" "$new" || exit 1
-    elif [ "$(stat -c %G "$new")" != "$4" ]; then chgrp "$4" "$new" 2>/dev/null
+    else chgrp "$4" "$new" 2>/dev/null
     fi
-    chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$path" || { rm -f "$new"; exit 1; }
-    if command -v restorecon >/dev/null 2>&1; then restorecon "$path" 2>/dev/null; fi
-    sync "${path%/*}" 2>/dev/null || :
-  ' sh "$1" "$2" "$3" "$4" "$replace_who" >/dev/null
+    chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$1" || { rm -f "$new"; exit 1; }
+    if command -v restorecon >/dev/null 2>&1; then restorecon "$1" 2>/dev/null; fi
+    sync "${1%/*}" 2>/dev/null || :
+  }
+'
+replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may work there; through a link, its target
+  actor "$1" || return 1
+  as "$who" /bin/sh -c "$placing"'
+    real "$1"
+    cat >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
+    place "$path" "$2" "$3" "$4" "$5"
+  ' sh "$1" "$2" "$3" "$4" "$who" >/dev/null
 }
 ask() { # ask BINDIR SOCKETDIR PORT <sql
   as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -

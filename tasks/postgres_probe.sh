@@ -56,7 +56,8 @@ owned() {
   uid=${about%% *} owner=${about#* }
   group=${owner#* } owner=${owner%% *}
   [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ] || return 1
-  [ "${PGFLEET_SWITCHER:-}" != setpriv ] || ids "$owner" || : # here, so that it is asked for once; small hosts have no getent
+  ids=
+  if [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$owner"; then ids=$as_uid:$as_gid; fi # here, so that it is asked for once; small hosts have no getent
 }
 # runs PID: sets ran to its real and effective user id.
 runs() {
@@ -103,6 +104,7 @@ pid=$5
 major=$major
 bin=$bin
 user=$owner
+ids=$ids
 group=$group
 managed=$managed"
   if [ $may = no ]; then put problem "it belongs to $owner; working as $me only (become: true is needed)"; return; fi

@@ -34,5 +34,9 @@ var postgresLib = postgresAs + postgresLibProgram
 
 // clusterStep runs one of the programs for a cluster.
 func clusterStep(c *Cluster, what, program string, argv ...string) transport.Step {
-	return transport.Step{Key: what + " " + c.ID, Shell: postgresLib + program, Argv: argv}
+	owner := c.OSUser
+	if c.OSIDs != "" {
+		owner += ":" + c.OSIDs
+	}
+	return transport.Step{Key: what + " " + c.ID, Shell: postgresLib + program, Argv: append([]string{owner}, argv...)}
 }

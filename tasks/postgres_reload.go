@@ -114,7 +114,11 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 		title = fmt.Sprintf("reload cluster %s: %s", c.ID, inShort(reasons, 1, "; "))
 	}
 	if left := unproved(c, h.Fleet.Run); t.WithProof && len(left) > 0 {
-		steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
+		if len(steps) > 0 {
+			steps[0].Shell, steps[0].Argv = steps[0].Shell+"shift 3\n"+undoProvingProgram, append(steps[0].Argv, c.Dir, h.Fleet.Run)
+		} else {
+			steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
+		}
 		if title == "" {
 			title = fmt.Sprintf("prove cluster %s: changes of run %s were not proved yet", c.ID, strings.Join(left, ", "))
 		}
@@ -166,7 +170,7 @@ func hbaBroken(c *Cluster) error {
 
 // reloadStep signals and waits until the server has read its files.
 func reloadStep(c *Cluster) transport.Step {
-	return clusterStep(c, "reload", postgresReloadProgram, c.DataDir, c.BinDir, c.OSUser, c.SocketDir, strconv.Itoa(c.Port))
+	return clusterStep(c, "reload", postgresReloadProgram, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
 }
 
 // Notes tells what the last proof could not show, "" when nothing was left out.

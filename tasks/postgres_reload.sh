@@ -1,7 +1,6 @@
-# Has a server read its files again, and waits until it has. Changes no file. $1 data directory, $2 binaries, $3 OS user, $4 socket folder, $5 port.
+# Has a server read its files again, and waits until it has. Changes no file. $1 binaries, $2 socket folder, $3 port.
 # A session learns of the signal after the server has read postgresql.conf and before it has loaded the TLS files; whoever connects once this has ended
 # is served with those.
-data=$1 bin=$2 owner=$3 socket=$4 port=$5
 # wait TIMES SECONDS: looks so often, that far apart.
 wait_for() {
   n=0
@@ -17,5 +16,5 @@ wrong=$({
   wait_for 20 0.1
   wait_for 10 1
   printf '\\echo the server did not read its files again: postgresql.conf has an error that makes it ignore the whole file; its log says which\n'
-} | ask "$bin" "$socket" "$port" 2>&1) || fail "cannot have the server read its files again: $wrong"
+} | ask "$1" "$2" "$3" 2>&1) || fail "cannot have the server read its files again: $wrong"
 [ -z "$wrong" ] || fail "$wrong"

@@ -173,7 +173,7 @@ func (t *postgresRole) steps(ctx context.Context, order []*Cluster, work map[*Cl
 		if err != nil {
 			return nil, err
 		}
-		step := clusterStep(c, "roles of", postgresRoleProgram, c.OSUser, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
+		step := clusterStep(c, "roles of", postgresRoleProgram, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
 		step.Stdin = []byte(sql)
 		out = append(out, step)
 	}

@@ -35,10 +35,10 @@ func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step 
 		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
 	file := c.Dir + "/" + settingsFile
-	step := clusterStep(c, "settings of", postgresSettingsProgram, append([]string{
-		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, c.OSUser, postgres.IncludeLine(file), yesNo(!includedLast(c))}, startFiles(c, set)...)...)
+	step := clusterStep(c, "settings of", undoCopyProgram+postgresSettingsProgram, append([]string{
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c))}, startFiles(c, set)...)...)
 	step.Stdin = postgres.RenderSettings(mergeSettings(c, set))
-	return []transport.Step{undoStep(h, c, file, c.ConfigFile), step}
+	return []transport.Step{step}
 }
 
 // startFiles tells the program which files a start with these settings would use, as far as they become others than they are: certificate, key, CA

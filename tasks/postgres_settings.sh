@@ -1,14 +1,16 @@
-# Replaces our settings file of a cluster and has postgresql.conf include it last. stdin: the new file.
-# $1 the cluster's folder, $2 postgresql.conf, $3 data directory, $4 binaries, $5 OS user, $6 the include line, $7 yes: write that line at the end.
+# Replaces our settings file of a cluster and has postgresql.conf include it last, keeping both as they were before. stdin: the new file.
+# $1 the cluster's folder, $2 postgresql.conf, $3 data directory, $4 binaries, $5 run, $6 the include line, $7 yes: write that line at the end.
 # $8 known: what follows are the files that the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
 # paths: besides, nothing is set but names of files, with which no configuration can be wrong; ask: the server's program tells.
-dir=$1 conf=$2 data=$3 bin=$4 owner=$5 line=$6 include=$7 files=$8
+dir=$1 conf=$2 data=$3 bin=$4 line=$6 include=$7 files=$8
+keep_before "$5" "$dir/pgfleet.conf" "$conf"
 shift 8
 new=$dir/.pgfleet.conf.new check=$conf.pgfleet-check
 [ -d "$dir" ] || { mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"; }
-rm -f "$new" && cat >"$new" && chmod 644 "$new" || fail "cannot write $new"
+if [ -e "$new" ] || [ -L "$new" ]; then rm -f "$new" || fail "cannot write $new"; fi
+cat >"$new" && chmod 644 "$new" || fail "cannot write $new"
 who=
-[ "$files" = paths ] || who=$(actor "$conf") || exit 1
+[ "$files" = paths ] || actor "$conf" || exit 1
 swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
   left=$1
   while case $left in *"$2"*) ;; *) false ;; esac; do
@@ -50,9 +52,11 @@ fi
 { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :
 [ "$include" = yes ] || exit 0
-who=$(actor "$conf") || exit 1
-now=$(as "$who" cat -- "$conf" && echo .) || fail "cannot read $conf as $who"
-rest=$(printf '%s' "${now%.}" | grep -Fxv -- "$line"; echo .)
-meta=$(as "$who" stat -L -c '%a %U %G' -- "$conf") || fail "cannot look at $conf as $who"
-set -- $meta
-printf '%s%s\n' "${rest%.}" "$line" | replace "$conf" "$1" "$2" "$3" || fail "cannot write $conf"
+actor "$conf" || exit 1
+as "$who" /bin/sh -c "$placing"'
+  real "$1"
+  meta=$(stat -L -c "%a %U %G" -- "$path") || exit 1
+  { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } >"$new" && printf "%s\n" "$2" >>"$new" || { rm -f "$new"; wrong "cannot write $new"; }
+  # shellcheck disable=SC2086 # three words
+  place "$path" $meta "$3"
+' sh "$conf" "$line" "$who" >/dev/null || fail "cannot write $conf as $who"

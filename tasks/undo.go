@@ -7,7 +7,7 @@ import (
 // undoStep copies files, with a manifest, to c.Dir/.undo/<run>/ before they change; a file already copied in this run is left as it is, so that
 // the copy is always of the last state that was proved. Private keys are never given here.
 func undoStep(h *Host, c *Cluster, paths ...string) transport.Step {
-	return clusterStep(c, "keep files of", undoCopyProgram, append([]string{c.Dir, h.Fleet.Run, c.OSUser}, paths...)...)
+	return clusterStep(c, "keep files of", undoCopyProgram+"dir=$1\nshift\nkeep_before \"$@\"\n", append([]string{c.Dir, h.Fleet.Run}, paths...)...)
 }
 
 // RollbackSteps puts back the naming files (pgfleet.conf, postgresql.conf, pg_hba.conf, pg_ident.conf) of a host's clusters as they were before
@@ -41,7 +41,7 @@ func (c *Cluster) hasCopy(run string) bool {
 func (c *Cluster) rollback(runs ...string) []transport.Step {
 	var out []transport.Step
 	for _, run := range runs {
-		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.OSUser, c.DataDir))
+		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.DataDir))
 	}
 	if c.Running {
 		out = append(out, reloadStep(c))

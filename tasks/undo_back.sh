@@ -1,6 +1,6 @@
-# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 OS user, $4 data directory.
+# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 data directory.
 # What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over.
-dir=$1 run=$2 owner=$3 data=$4
+dir=$1 run=$2 data=$3
 newest() { # newest: folders of the run that are not undone, the last first
   for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
     [ -e "$f/manifest" ] && ! [ -e "$f/undone" ] || continue
@@ -115,7 +115,7 @@ gone() { # gone FOLDER: what the run has made in the data directory goes, unless
   while read -r n mode user group path; do
     case $n:$path in -:*.crt | -:*.crl) ;; *) continue ;; esac
     ! named "$path" || continue
-    who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+    actor "$path" && as "$who" rm -f -- "$path" >/dev/null || return 1
   done <"$1/manifest"
   # Key and certificate that were in the data directory before pgfleet's. They never left it.
   case $(setting "$dir/pgfleet.conf" ssl_cert_file) in "$data"/*) return 0 ;; esac
@@ -143,7 +143,7 @@ put_back() { # put_back FOLDER
     "$dir/pgfleet.conf" | *.crt | *.crl) ;;
     *)
       if [ "$n" = - ]; then
-        who=$(actor "$path") && as "$who" rm -f -- "$path" >/dev/null || return 1
+        actor "$path" && as "$who" rm -f -- "$path" >/dev/null || return 1
       else
         replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
       fi ;;

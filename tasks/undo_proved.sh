@@ -6,7 +6,9 @@ for run; do
     [ ! -e "$f/manifest" ] || [ -e "$f/undone" ] || : >"$f/proved"
   done
 done
-[ -d "$dir/.undo" ] || exit 0
+n=0
+for f in "$dir"/.undo/*; do [ ! -e "$f" ] || n=$((n + 1)); done
+[ "$n" -gt 5 ] || exit 0
 ls -1t "$dir/.undo" | sed '1,5d' | while IFS= read -r old; do
   [ -e "$dir/.undo/$old/proved" ] || [ -e "$dir/.undo/$old/undone" ] || continue
   rm -rf "$dir/.undo/${old:?}"
