@@ -291,8 +291,10 @@ func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork
 		if want := t.settings(w); set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"] {
 			rest = append(rest, settingsSteps(h, w.c, want)...)
 		}
-		rest = append(rest, transport.Step{Key: "prune " + w.plan.Title, Shell: certificatePruneProgram,
-			Argv: []string{w.plan.base() + "/v", w.plan.Gen, w.plan.previous()}})
+		if w.plan.surplus() {
+			rest = append(rest, transport.Step{Key: "prune " + w.plan.Title, Shell: certificatePruneProgram,
+				Argv: []string{w.plan.base() + "/v", w.plan.Gen, w.plan.previous()}})
+		}
 	}
 	return append(writes, rest...)
 }

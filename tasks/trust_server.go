@@ -38,6 +38,8 @@ type serverTrust struct {
 	copies, differ bool
 	foreign        map[string]bool
 	repair         []string
+	// folder: pgfleet's folder of the cluster is there. surplus: there are files in it that nobody needs any more.
+	folder, surplus bool
 }
 
 // checkServer finds the clusters of a server that do not believe what they shall.
@@ -110,7 +112,24 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		}
 	}
 	w.compare(l)
+	dir := l.entry(c.Dir)
+	w.folder = dir.Kind == "dir" && dir.UID == 0
+	w.surplus = w.union != nil || w.leftovers(l)
 	return w, nil
+}
+
+// leftovers tells whether there are files of authorities or lists that neither the wanted settings nor those before name.
+func (w *serverTrust) leftovers(l *look) bool {
+	for _, name := range l.below(w.c.Dir) {
+		if !strings.HasPrefix(name, "trust-") && !strings.HasPrefix(name, "crl-") {
+			continue
+		}
+		file := w.c.Dir + "/" + name
+		if file != w.masters["ssl_ca_file"] && file != w.masters["ssl_crl_file"] && file != w.oldSet["ssl_ca_file"] && file != w.oldSet["ssl_crl_file"] {
+			return true
+		}
+	}
+	return false
 }
 
 // believedBy gives the authorities in force of a cluster with their lists. leave: they are not ours and are to stay alone.
@@ -247,8 +266,11 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 // closing writes the files under names of their own, reads them as the server's OS user, and switches both with one rename.
 func (w *serverTrust) closing(h *Host) []transport.Step {
 	roots, lists := w.masters["ssl_ca_file"], w.masters["ssl_crl_file"]
-	steps := []transport.Step{{Key: "folder of cluster " + w.c.ID, Shell: certificateCheckProgram + trustFolderProgram,
-		Argv: []string{"/etc", strings.TrimPrefix(w.c.Dir, "/etc/")}}}
+	var steps []transport.Step
+	if !w.folder {
+		steps = append(steps, transport.Step{Key: "folder of cluster " + w.c.ID, Shell: certificateCheckProgram + trustFolderProgram,
+			Argv: []string{"/etc", strings.TrimPrefix(w.c.Dir, "/etc/")}})
+	}
 	if lists != "" {
 		steps = append(steps, writeStep("", lists, 0o644, w.lists))
 	}
@@ -262,8 +284,11 @@ func (w *serverTrust) closing(h *Host) []transport.Step {
 		settings = w.install(h, settings)
 	}
 	steps = append(steps, settings...)
-	return append(steps, transport.Step{Key: "prune trust of cluster " + w.c.ID, Shell: trustPruneProgram,
-		Argv: []string{w.c.Dir, roots, lists, w.oldSet["ssl_ca_file"], w.oldSet["ssl_crl_file"]}})
+	if w.surplus {
+		steps = append(steps, transport.Step{Key: "prune trust of cluster " + w.c.ID, Shell: trustPruneProgram,
+			Argv: []string{w.c.Dir, roots, lists, w.oldSet["ssl_ca_file"], w.oldSet["ssl_crl_file"]}})
+	}
+	return steps
 }
 
 // switches tells whether the settings name other files than before.

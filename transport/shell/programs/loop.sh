@@ -21,21 +21,45 @@ fatal() {
   say "F $*"
   exit 72
 }
-case $(timeout --version 2>&1) in
-  *coreutils*) limiter=timeout ;;
-  *) if command -v setsid >/dev/null 2>&1; then limiter=setsid; else limiter=plain; fi ;;
-esac
+# What can be told without a process is: each is a millisecond for every host.
+stock() { # stock PROGRAM: it is there, and not one of busybox or toybox, which know fewer options
+  IFS=:
+  for at in $PATH; do
+    [ ! -x "$at/$1" ] || break
+  done
+  unset IFS
+  case $at in /usr/bin | /bin | /usr/sbin | /sbin) ;; *) return 1 ;; esac
+  [ -x "$at/$1" ] || return 1
+  for x in /bin/busybox /usr/bin/busybox /bin/toybox /usr/bin/toybox; do
+    ! [ "$at/$1" -ef "$x" ] || return 1
+  done
+}
+if stock timeout; then limiter=timeout
+else
+  case $(timeout --version 2>&1) in
+    *coreutils*) limiter=timeout ;;
+    *) if command -v setsid >/dev/null 2>&1; then limiter=setsid; else limiter=plain; fi ;;
+  esac
+fi
 switcher=none
-me=$(id)
-me=${me#uid=} me=${me%% *}
-uid=${me%%"("*} me=${me#*"("} me=${me%")"}
+uid=
+while read -r x uid l; do
+  [ "$x" != Uid: ] || break
+  uid=
+done </proc/self/status 2>/dev/null
+me=root
+if [ "$uid" != 0 ]; then
+  me=$(id)
+  me=${me#uid=} me=${me%% *}
+  uid=${me%%"("*} me=${me#*"("} me=${me%")"}
+fi
 # Programs need not find out again who runs them, and how to act as another user.
 USER=$me LOGNAME=$me PGFLEET_USER=$me PGFLEET_UID=$uid
 export USER LOGNAME PGFLEET_USER PGFLEET_UID
 if [ "$uid" = 0 ]; then
   HOME=~root
   export HOME
-  if setpriv --reuid 0 --regid 0 --clear-groups true >/dev/null 2>&1; then switcher=setpriv
+  if stock setpriv || setpriv --reuid 0 --regid 0 --clear-groups true >/dev/null 2>&1; then switcher=setpriv
   elif command -v runuser >/dev/null 2>&1; then switcher=runuser
   elif command -v su >/dev/null 2>&1; then switcher=su
   fi
