@@ -278,18 +278,20 @@ func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork
 	for i, w := range work {
 		writes = append(writes, w.plan.writeSteps(by, certs[i], 0o644)...)
 		v := w.plan.base() + "/v/" + w.plan.Gen
-		rest = append(rest,
-			transport.Step{Key: "open " + w.plan.Title, Shell: certificateCheckProgram + certificateInstallProgram,
-				Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}},
-			transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
+		rest = append(rest, transport.Step{Key: "open " + w.plan.Title, Shell: certificateCheckProgram + certificateInstallProgram,
+			Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}})
+		set, want := parseSettings(w.c.Ours), t.settings(w)
+		switches := set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"]
+		if t.TLSDir == "data" || !switches || !checks(w.c, want, "ssl_cert_file") {
+			rest = append(rest, transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
 				Argv: []string{v + "/server.key", v + "/server.crt", v + "/issuer.crt"}})
+		}
 		if t.TLSDir == "data" {
 			rest = append(rest, transport.Step{Key: "copy to the data directory", User: w.c.OSUser, Shell: certificateCheckProgram + certificateCopyProgram,
 				Argv: []string{v + "/server.key", v + "/server.crt", w.c.DataDir, w.mode}})
 		}
-		set := parseSettings(w.c.Ours)
-		if want := t.settings(w); set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"] {
-			rest = append(rest, settingsSteps(h, w.c, want)...)
+		if switches {
+			rest = append(rest, settingsStepsTo(h, w.c, want, v+"/issuer.crt")...)
 		}
 		if w.plan.surplus() {
 			rest = append(rest, transport.Step{Key: "prune " + w.plan.Title, Shell: certificatePruneProgram,

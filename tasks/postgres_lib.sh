@@ -100,12 +100,12 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
 ask() { # ask BINDIR SOCKETDIR PORT <sql
   as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
 }
-check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it
+check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it. CHAIN: where CERT leads
   as "$owner" /bin/sh -c '
     wrong() { printf "%s\n" "$*" >&2; exit 1; }
     me=$6
     readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $me sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $me"; }
-    cert=$1 key=$2 ca=$3 crl=$4
+    cert=$1 key=$2 ca=$3 crl=$4 chain=$7
     if [ -n "$cert" ]; then
       readable certificate "$cert"
       readable "private key" "$key"
@@ -118,9 +118,22 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
       *) wrong "private key $key belongs to $1: the server wants $me or root" ;;
       esac
       if [ "$3" != yes ]; then
-        of_key=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null) ||
-          wrong "private key $key cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended"
+        of_key=$(openssl pkey -in "$key" -passin pass: -check -pubout 2>/dev/null)
+        # Where openssl can, it also checks the halves of the key against each other.
+        case $of_key in
+        *"Key is valid"*-----BEGIN*) of_key="-----BEGIN${of_key#*-----BEGIN}" ;;
+        *) of_key=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null) ;;
+        esac
+        [ -n "$of_key" ] || wrong "private key $key cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended"
         [ "$of_cert" = "$of_key" ] || wrong "certificate $cert and private key $key do not belong together"
+      fi
+      if [ -n "$chain" ]; then
+        # OpenSSL before 1.1.0 exits with 0 whatever it found.
+        out=$(openssl verify -purpose sslserver -CAfile "$chain" -untrusted "$cert" "$cert" 2>&1)
+        case $out in
+        *": OK") ;;
+        *) wrong "certificate $cert is not accepted: $out" ;;
+        esac
       fi
     fi
     if [ -n "$ca" ]; then
@@ -132,7 +145,7 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE: as the server would at its
       awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
         c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
     fi
-  ' sh "$1" "$2" "$3" "$4" "$5" "$owner" >/dev/null
+  ' sh "$1" "$2" "$3" "$4" "$5" "$owner" "${6-}" >/dev/null
 }
 setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
   sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"

@@ -31,12 +31,17 @@ func mergeSettings(c *Cluster, set map[string]string) map[string]string {
 // Certificate and key that are set together are switched together. Of a cluster whose files another tool writes, nothing is changed: the step fails and says what to
 // apply there.
 func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step {
+	return settingsStepsTo(h, c, set, "")
+}
+
+// settingsStepsTo is settingsSteps; a certificate among the settings has to lead to a root in the file chain, "" for any.
+func settingsStepsTo(h *Host, c *Cluster, set map[string]string, chain string) []transport.Step {
 	if err := managedRefusal(c, set); err != nil {
 		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
 	file := c.Dir + "/" + settingsFile
 	step := clusterStep(c, "settings of", undoCopyProgram+postgresSettingsProgram, append([]string{
-		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c))}, startFiles(c, set)...)...)
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c)), chain}, startFiles(c, set)...)...)
 	step.Stdin = postgres.RenderSettings(mergeSettings(c, set))
 	return []transport.Step{step}
 }
@@ -67,6 +72,13 @@ func startFiles(c *Cluster, set map[string]string) []string {
 		out[3], out[4] = after.upcomingPath("ssl_ca_file"), after.upcomingPath("ssl_crl_file")
 	}
 	return out
+}
+
+// checks tells whether settingsSteps read, as the server's OS user, the files that a setting of set names, before they are in force.
+func checks(c *Cluster, set map[string]string, name string) bool {
+	files := startFiles(c, set)
+	at := map[string]int{"ssl_cert_file": 1, "ssl_ca_file": 3}[name]
+	return c.Managed == "" && len(files) > at && files[at] != "" && files[5] == "no"
 }
 
 func yesNo(b bool) string {

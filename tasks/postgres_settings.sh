@@ -1,10 +1,10 @@
 # Replaces our settings file of a cluster and has postgresql.conf include it last, keeping both as they were before. stdin: the new file.
 # $1 the cluster's folder, $2 postgresql.conf, $3 data directory, $4 binaries, $5 run, $6 the include line, $7 yes: write that line at the end.
-# $8 known: what follows are the files that the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
+# $8 where the certificate has to lead, or "". $9 known: what follows are the files that the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
 # paths: besides, nothing is set but names of files, with which no configuration can be wrong; ask: the server's program tells.
-dir=$1 conf=$2 data=$3 bin=$4 line=$6 include=$7 files=$8
+dir=$1 conf=$2 data=$3 bin=$4 line=$6 include=$7 chain=$8 files=$9
 keep_before "$5" "$dir/pgfleet.conf" "$conf"
-shift 8
+shift 9
 new=$dir/.pgfleet.conf.new check=$conf.pgfleet-check
 [ -d "$dir" ] || { mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"; }
 if [ -e "$new" ] || [ -L "$new" ]; then rm -f "$new" || fail "cannot write $new"; fi
@@ -46,7 +46,7 @@ if [ "$files" = ask ]; then
   [ "$(reads ssl)" != on ] || set -- "$(place ssl_cert_file)" "$(place ssl_key_file)" "$(place ssl_ca_file)" "$(place ssl_crl_file)" $passphrase
 fi
 if [ -n "$1$3$4" ]; then
-  wrong=$(check_tls "$@" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
+  wrong=$(check_tls "$1" "$2" "$3" "$4" "$5" "$chain" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
 fi
 [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null
 { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"

@@ -274,8 +274,10 @@ func (w *serverTrust) closing(h *Host) []transport.Step {
 	if lists != "" {
 		steps = append(steps, writeStep("", lists, 0o644, w.lists))
 	}
-	steps = append(steps, writeStep("", roots, 0o644, w.roots),
-		transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + trustReadableProgram, Argv: []string{roots, lists}})
+	steps = append(steps, writeStep("", roots, 0o644, w.roots))
+	if w.copies || !w.switches() || !checks(w.c, w.set, "ssl_ca_file") {
+		steps = append(steps, transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + trustReadableProgram, Argv: []string{roots, lists}})
+	}
 	var settings []transport.Step
 	if w.switches() {
 		settings = settingsSteps(h, w.c, w.set)
