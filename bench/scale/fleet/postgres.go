@@ -220,8 +220,9 @@ func (p *postgresServer) ours(r *records) {
 }
 
 func (h *Host) settings(s *step) reply {
-	dir, conf, include := s.arg(1), s.arg(2), s.arg(7)
+	dir, conf, include := s.arg(2), s.arg(3), s.arg(8)
 	h.disk.dir(dir, root, 0o755)
+	h.keepBefore(dir, s.arg(6), dir+"/pgfleet.conf", conf)
 	h.disk.put(dir+"/pgfleet.conf", s.stdin, root, 0o644)
 	if include == "yes" {
 		f := h.disk[conf]
@@ -231,17 +232,24 @@ func (h *Host) settings(s *step) reply {
 }
 
 func (h *Host) hba(s *step) reply {
-	f := h.disk[s.arg(1)]
-	if sum := sha256.Sum256(f.data); hex.EncodeToString(sum[:]) != s.arg(2) {
-		return failed(s.arg(1) + " was changed by somebody else since it was looked at; nothing was written, run again")
+	path := s.arg(2)
+	f := h.disk[path]
+	if sum := sha256.Sum256(f.data); hex.EncodeToString(sum[:]) != s.arg(3) {
+		return failed(path + " was changed by somebody else since it was looked at; nothing was written, run again")
 	}
-	h.disk.put(s.arg(1), s.stdin, f.owner, f.mode).group = f.group
+	h.keepBefore(s.arg(4), s.arg(5), path)
+	h.disk.put(path, s.stdin, f.owner, f.mode).group = f.group
 	return reply{}
 }
 
 func (h *Host) reload(*step) reply {
 	h.postgres.read()
 	return reply{}
+}
+
+func (h *Host) reloadProving(s *step) reply {
+	h.postgres.read()
+	return h.proving(s.arg(5), s.arg(6))
 }
 
 var createRole = regexp.MustCompile(`(?m)^(create|alter) role "([^"]+)" login;$`)
@@ -256,37 +264,38 @@ func (h *Host) makeRoles(s *step) reply {
 	return reply{}
 }
 
-func (h *Host) undoCopy(s *step) reply {
-	dir, run := s.arg(1), s.arg(2)
+// keepBefore is undo_copy.sh.
+func (h *Host) keepBefore(dir, run string, paths ...string) {
 	folder := dir + "/.undo/" + run
 	for n := 2; h.disk[folder+"/proved"] != nil; n++ {
 		folder = fmt.Sprintf("%s/.undo/%s~%d", dir, run, n)
 	}
 	h.disk.dir(folder, root, 0o700)
 	list := string(h.disk.text(folder + "/manifest"))
-	for _, p := range s.argv()[3:] {
+	for _, p := range paths {
 		if !strings.Contains(list, " "+p+"\n") {
 			list += "- - - - " + p + "\n"
 		}
 	}
 	h.disk.put(folder+"/manifest", []byte(list), root, 0o600)
-	return reply{}
 }
 
-func (h *Host) undoProving(s *step) reply {
-	for _, run := range h.disk.below(s.arg(1) + "/.undo") {
-		if f := s.arg(1) + "/.undo/" + run; h.disk[f+"/proved"] == nil {
-			h.disk.put(f+"/proving", []byte(s.arg(2)+"\n"), root, 0o600)
+func (h *Host) undoProving(s *step) reply { return h.proving(s.arg(2), s.arg(3)) }
+
+func (h *Host) proving(dir, by string) reply {
+	for _, run := range h.disk.below(dir + "/.undo") {
+		if f := dir + "/.undo/" + run; h.disk[f+"/proved"] == nil {
+			h.disk.put(f+"/proving", []byte(by+"\n"), root, 0o600)
 		}
 	}
 	return reply{}
 }
 
 func (h *Host) undoProved(s *step) reply {
-	for _, run := range h.disk.below(s.arg(1) + "/.undo") {
+	for _, run := range h.disk.below(s.arg(2) + "/.undo") {
 		name, _, _ := strings.Cut(run, "~")
-		if has(s.argv()[1:], name) {
-			h.disk.put(s.arg(1)+"/.undo/"+run+"/proved", nil, root, 0o600)
+		if has(s.argv()[2:], name) {
+			h.disk.put(s.arg(2)+"/.undo/"+run+"/proved", nil, root, 0o600)
 		}
 	}
 	return reply{}

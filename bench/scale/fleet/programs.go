@@ -31,7 +31,7 @@ type programs struct {
 	ca     string
 }
 
-// parts of programs, each a file below the repository; a program is some of them one after the other.
+// parts of programs, each a file below the repository, or text after "="; a program is some of them one after the other.
 const (
 	look  = "tasks/certificate_look.sh"
 	check = "tasks/certificate_check.sh"
@@ -58,11 +58,11 @@ var known = []struct {
 	{(*Host).trustFolder, []string{check, "tasks/trust_folder.sh"}},
 	{(*Host).trustReadable, []string{check, "tasks/trust_readable.sh"}},
 	{(*Host).trustPrune, []string{"tasks/trust_prune.sh"}},
-	{(*Host).settings, []string{as, lib, "tasks/postgres_settings.sh"}},
-	{(*Host).hba, []string{as, lib, "tasks/postgres_hba.sh"}},
+	{(*Host).settings, []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_settings.sh"}},
+	{(*Host).hba, []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_hba.sh"}},
 	{(*Host).reload, []string{as, lib, "tasks/postgres_reload.sh"}},
+	{(*Host).reloadProving, []string{as, lib, "tasks/postgres_reload.sh", "=shift 3\n", "tasks/undo_proving.sh"}},
 	{(*Host).makeRoles, []string{as, lib, "tasks/postgres_role.sh"}},
-	{(*Host).undoCopy, []string{as, lib, "tasks/undo_copy.sh"}},
 	{(*Host).undoProving, []string{as, lib, "tasks/undo_proving.sh"}},
 	{(*Host).undoProved, []string{as, lib, "tasks/undo_proved.sh"}},
 	{(*Host).verify, []string{"tasks/verify.sh"}},
@@ -84,6 +84,10 @@ func readPrograms(root string) (*programs, error) {
 	for _, k := range known {
 		text := ""
 		for _, part := range k.parts {
+			if words, ok := strings.CutPrefix(part, "="); ok {
+				text += words
+				continue
+			}
 			one, err := read(part)
 			if err != nil {
 				return nil, err
