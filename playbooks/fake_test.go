@@ -33,17 +33,22 @@ type box struct {
 	changes int
 	leased  int
 	closed  bool
+	// before, if not nil, is called with each round trip before it is answered.
+	before func(words []string)
 }
 
 func (b *box) Do(ctx context.Context, steps ...transport.Step) ([]transport.Result, error) {
+	var words []string
+	for _, s := range steps {
+		words = append(words, stepText(s))
+	}
+	if b.before != nil {
+		b.before(words)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, err)
-	}
-	var words []string
-	for _, s := range steps {
-		words = append(words, stepText(s))
 	}
 	b.trips = append(b.trips, words)
 	if b.lostAt == len(b.trips) {

@@ -32,6 +32,14 @@ type hostRun struct {
 	took                   time.Duration
 	// held are changes that wait to be sent, or to be looked at, together with the next one.
 	held []heldTask
+	// route are the plays (by index) that it is not through with, the first one that it is at or waits for. known counts related hosts that are through
+	// what it waits for, waiters are hosts that wait for it: see schedule.
+	route   []int
+	known   int
+	waiters []*hostRun
+	// at is the play whose tasks are done; doing names the task of the moment.
+	at    *playRun
+	doing atomic.Pointer[string]
 
 	end atomic.Pointer[ending]
 	// signed: an authority on it signed for another host.

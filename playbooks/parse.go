@@ -120,8 +120,13 @@ func (p *parser) play(n *yaml.Node) Play {
 		"name":   func(v *yaml.Node) { play.Name = p.text(v, "name") },
 		"hosts":  func(v *yaml.Node) { play.Hosts = strings.Join(p.texts(v, "hosts"), ",") },
 		"serial": func(v *yaml.Node) { play.Serial = p.serial(v) },
-		"tags":   func(v *yaml.Node) { play.Tags = p.texts(v, "tags") },
-		"vars":   func(v *yaml.Node) { play.Vars = p.vars(v, play.Lines) },
+		"wait_for": func(v *yaml.Node) {
+			if play.WaitFor = p.text(v, "wait_for"); play.WaitFor != "all" && play.WaitFor != "related" {
+				p.addf(v.Line, "wait_for: %q is neither all nor related", play.WaitFor)
+			}
+		},
+		"tags": func(v *yaml.Node) { play.Tags = p.texts(v, "tags") },
+		"vars": func(v *yaml.Node) { play.Vars = p.vars(v, play.Lines) },
 		"tasks": func(v *yaml.Node) {
 			for _, item := range p.list(v, "tasks") {
 				if entry, ok := p.task(item); ok {

@@ -88,8 +88,11 @@ func (p *planner) choose() []chosenPlay {
 // play plans one play: batches and tasks by host.
 func (p *planner) play(c *chosenPlay) {
 	p.parentsFirst(c.hosts)
-	planned := PlannedPlay{Name: c.play.Name, Tasks: make(map[string][]PlannedTask, len(c.hosts))}
+	planned := PlannedPlay{Name: c.play.Name, Related: c.play.WaitFor == "related", Tasks: make(map[string][]PlannedTask, len(c.hosts))}
 	size := p.serial(c.play, len(c.hosts))
+	if size < len(c.hosts) {
+		planned.Size = size
+	}
 	names := make([]string, len(c.hosts))
 	for i, h := range c.hosts {
 		names[i] = h.Name
@@ -99,6 +102,9 @@ func (p *planner) play(c *chosenPlay) {
 				planned.Tasks[h.Name] = append(planned.Tasks[h.Name], task)
 			}
 		}
+	}
+	if planned.Related {
+		size = max(len(names), 1)
 	}
 	for len(names) > 0 {
 		n := min(size, len(names))

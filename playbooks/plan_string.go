@@ -26,6 +26,9 @@ func (p *Plan) String() string {
 			}
 			fmt.Fprintf(&b, "%s\n", strings.Join(batch, " "))
 		}
+		if begins := play.Begins(); begins != "" {
+			fmt.Fprintf(&b, "   begins: %s\n", begins)
+		}
 		for _, group := range play.groups() {
 			if group.hosts != nil {
 				fmt.Fprintf(&b, "   on %s:\n", strings.Join(group.hosts, " "))
@@ -37,6 +40,17 @@ func (p *Plan) String() string {
 		fmt.Fprintf(&b, "\nnote: %s\n", note)
 	}
 	return b.String()
+}
+
+// Begins says when a host begins a play that does not wait for all hosts to be through the plays before; "" for one that does.
+func (p *PlannedPlay) Begins() string {
+	switch {
+	case !p.Related:
+		return ""
+	case p.Size > 0:
+		return fmt.Sprintf("each host when those that it has to do with are through the plays before, in batches of at most %d", p.Size)
+	}
+	return "each host when those that it has to do with are through the plays before"
 }
 
 // group is hosts whose tasks read the same; hosts is nil when it is all of them.

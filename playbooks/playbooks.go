@@ -32,9 +32,11 @@ type Play struct {
 	Line        int
 	// Serial: hosts a batch, as number ("5"), share ("25%") or a template; "" means all at once.
 	Serial string
-	Tags   []string
-	Vars   map[string]any
-	Tasks  []TaskEntry
+	// WaitFor: "all" or "": the play begins when the plays before it are through; "related": for each host when those that it has to do with are.
+	WaitFor string
+	Tags    []string
+	Vars    map[string]any
+	Tasks   []TaskEntry
 	// Lines of keys and, as "vars.<name>", of variables.
 	Lines map[string]int
 }
@@ -67,7 +69,11 @@ type Plan struct {
 // PlannedPlay is one play with its batches.
 type PlannedPlay struct {
 	Name string
-	// Batches of host names, in order.
+	// Related: a host begins when those that it has to do with are through the plays before: hosts with authorities, a client's servers, a server's clients.
+	Related bool
+	// Size: hosts in a batch; 0: all at once.
+	Size int
+	// Batches of host names, in order. A related play has one, from which batches are made as hosts become ready.
 	Batches [][]string
 	// Tasks by host name, in order.
 	Tasks map[string][]PlannedTask

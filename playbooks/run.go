@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
 )
 
@@ -53,7 +53,7 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome
 		defer release()
 	}
 	r.each(ctx, r.order, r.lookAt)
-	r.plays(ctx)
+	newSchedule(r).run(ctx)
 	r.warnings()
 	r.goodbye(ctx)
 	return r.finished(), nil
@@ -79,12 +79,13 @@ type runner struct {
 	// hosts by name; order: those that the plan works on, then those that support them, each in inventory order.
 	hosts map[string]*hostRun
 	order []*hostRun
+	// signers are those of hosts with an authority.
+	signers []*hostRun
 
 	mu sync.Mutex
-	// failures counts against the plan's budget, unverified those of them that only a differing connection test makes; first names the
-	// host that came first.
-	failures, unverified int
-	first                string
+	// failures counts against the plan's budget; first names the host that came first.
+	failures int
+	first    string
 	// clients tells whether the plan works on clients: then every server of the run is looked at as one.
 	clients bool
 	// broken are hosts that ended early, for those that depend on them.
@@ -109,6 +110,11 @@ func newRunner(plan *Plan, opt RunOptions, with access) *runner {
 	for _, h := range plan.Support {
 		r.add(&hostRun{inv: h, support: true})
 	}
+	for _, name := range sortedKeys(plan.Inventory.Authorities) {
+		if h := r.hosts[plan.Inventory.Authorities[name].Host]; h != nil && !slices.Contains(r.signers, h) {
+			r.signers = append(r.signers, h)
+		}
+	}
 	for _, play := range plan.Plays {
 		for name, list := range play.Tasks {
 			r.hosts[name].left += len(list)
@@ -123,63 +129,6 @@ func (r *runner) add(h *hostRun) {
 	r.order = append(r.order, h)
 }
 
-// plays does the plays in order, each in its batches.
-func (r *runner) plays(ctx context.Context) {
-	for i := range r.plan.Plays {
-		play := &r.plan.Plays[i]
-		for b, batch := range play.Batches {
-			hosts := r.alive(batch)
-			switch {
-			case stopped(ctx, r.opt.Stop) || r.spent(true):
-				return
-			case len(hosts) == 0:
-				continue
-			}
-			r.tell.tell(events.Event{Type: events.PlayStarted, Play: play.Name,
-				Data: map[string]any{"hosts": len(hosts), "batch": b + 1, "batches": len(play.Batches)}})
-			r.announce(play, hosts)
-			r.each(ctx, hosts, func(ctx context.Context, h *hostRun) {
-				if !r.spent(false) {
-					r.work(ctx, h, play.Name, play.Tasks[h.inv.Name])
-				}
-			})
-		}
-	}
-}
-
-// announce tells how much the verifying tasks of a batch are going to do.
-func (r *runner) announce(play *PlannedPlay, batch []*hostRun) {
-	if r.opt.Check {
-		return
-	}
-	for i, task := range play.Tasks[batch[0].inv.Name] {
-		a, ok := task.Task.(tasks.Announcer)
-		if !ok {
-			continue
-		}
-		var hosts []*tasks.Host
-		for _, h := range batch {
-			if list := play.Tasks[h.inv.Name]; i < len(list) && list[i].Kind == task.Kind {
-				hosts = append(hosts, h.host)
-			}
-		}
-		if text := a.Announce(hosts); text != "" {
-			r.tell.tell(events.Event{Type: events.Notice, Play: play.Name, Summary: text})
-		}
-	}
-}
-
-// alive gives the hosts of a batch that have no result yet.
-func (r *runner) alive(batch []string) []*hostRun {
-	var out []*hostRun
-	for _, name := range batch {
-		if h := r.hosts[name]; h.ending() == nil {
-			out = append(out, h)
-		}
-	}
-	return out
-}
-
 // each calls work for every host, as many at once as there are slots, and waits for all.
 func (r *runner) each(ctx context.Context, hosts []*hostRun, work func(context.Context, *hostRun)) {
 	var wg sync.WaitGroup
@@ -192,13 +141,18 @@ func (r *runner) each(ctx context.Context, hosts []*hostRun, work func(context.C
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			defer place.give()
-			defer r.caught(h)
-			began := r.opt.Now()
-			work(place.with(ctx), h)
-			h.took += r.opt.Now().Sub(began)
+			r.inPlace(ctx, place, h, work)
 		}()
 	}
+}
+
+// inPlace calls work for a host that has a place, and gives the place back.
+func (r *runner) inPlace(ctx context.Context, place *slot, h *hostRun, work func(context.Context, *hostRun)) {
+	defer place.give()
+	defer r.caught(h)
+	began := r.opt.Now()
+	work(place.with(ctx), h)
+	h.took += r.opt.Now().Sub(began)
 }
 
 // work does a play's tasks to one host, until one fails or the run is stopped. What was held back goes out in any case, also where a later task has
@@ -220,16 +174,23 @@ func (r *runner) work(ctx context.Context, h *hostRun, play string, list []Plann
 	}
 }
 
-// spent tells whether more hosts failed than max_failures allows. At the end of a batch every failure counts; before that, a host still begins
-// when nothing but connection tests differed, so that a verification is seen whole. A check goes on: it shows all there is to see.
-func (r *runner) spent(endOfBatch bool) bool {
+// spent tells whether more hosts failed than max_failures allows, so that no host may begin a play, or (nil) anything. Where nothing but connection tests
+// differs, the batch that they are made in goes on, so that a verification is seen whole. A check goes on: it shows all there is to see.
+func (r *runner) spent(p *playRun) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	failures := r.failures
-	if !endOfBatch {
-		failures -= r.unverified
+	if p != nil {
+		failures -= p.unverified
 	}
 	return !r.opt.Check && failures > r.plan.MaxFailures
+}
+
+// counted has the next batch of a play pay for the connection tests that differed in the one before.
+func (r *runner) counted(p *playRun) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.unverified = 0
 }
 
 // newTenant is a run as its leases name it.

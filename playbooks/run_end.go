@@ -42,7 +42,7 @@ func (r *runner) end(h *hostRun, e *ending) {
 			return
 		}
 		if e.kind == events.Unverified {
-			r.unverified++
+			h.at.unverified++
 		}
 		if r.failures++; r.failures == 1 {
 			r.first = h.inv.Name + " " + strings.ReplaceAll(string(e.kind), "_", " ")
@@ -106,7 +106,7 @@ func (r *runner) goodbye(ctx context.Context) {
 
 // unfinished gives hosts that still had something to do the reason why nobody did it.
 func (r *runner) unfinished() {
-	spent := r.spent(true)
+	spent := r.spent(nil)
 	for _, h := range r.order {
 		if h.ending() != nil || h.left == 0 && (h.doer != nil || h.support) {
 			continue

@@ -44,7 +44,11 @@ func (s signing) Issue(ctx context.Context, name string, req tasks.IssueRequest)
 	parked(ctx, func() { cert, err = s.Authorities.Issue(ctx, name, req) })
 	s.r.warnings()
 	if err == nil {
-		s.r.tell.tell(events.Event{Type: events.Certificate, Kind: events.OK, Host: req.Host, Summary: "signed by " + name, Data: map[string]any{
+		play := ""
+		if h := s.r.hosts[req.Host]; h != nil && h.at != nil {
+			play = h.at.Name
+		}
+		s.r.tell.tell(events.Event{Type: events.Certificate, Kind: events.OK, Play: play, Host: req.Host, Summary: "signed by " + name, Data: map[string]any{
 			"authority": name, "subject": cert.Subject.String(), "serial": fmt.Sprintf("%X", cert.SerialNumber),
 			"not_before": cert.NotBefore.UTC(), "not_after": cert.NotAfter.UTC(), "profile": string(req.Template.Profile)}})
 	}

@@ -38,6 +38,8 @@ func (t *taskRun) label() string {
 // run does the task and tells how it went, unless its change is held.
 func (t *taskRun) run(ctx context.Context) {
 	t.began = t.r.opt.Now()
+	label := t.label()
+	t.h.doing.Store(&label)
 	change, ok, looked := t.look(ctx)
 	if !ok {
 		return

@@ -64,9 +64,9 @@ type live struct {
 	shape   Shape
 	style   Style
 	started time.Time
-	play    string
-	// batch is "batch 2 of 4", or "". dialled: hosts that were tried, and whether they answered.
-	batch   string
+	// batches: what is on of each play that has begun, "batch 2 of 4" or "".
+	batches map[string]string
+	// dialled: hosts that were tried, and whether they answered.
 	dialled map[string]bool
 	// hosts: how many there are to connect to.
 	hosts int
@@ -82,7 +82,7 @@ type activity struct {
 }
 
 func newLive(shape Shape, style Style) *live {
-	return &live{shape: shape, style: style, dialled: map[string]bool{}, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
+	return &live{shape: shape, style: style, batches: map[string]string{}, dialled: map[string]bool{}, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
 }
 
 func (l *live) event(e events.Event) {
@@ -93,7 +93,7 @@ func (l *live) event(e events.Event) {
 	case events.RunStarted:
 		l.hosts = whole(e.Data["hosts"]) + whole(e.Data["support"])
 	case events.PlayStarted:
-		l.play, l.batch = e.Play, batch(e.Data)
+		l.batches[e.Play] = batch(e.Data)
 	case events.TaskStarted:
 		l.active[e.Host] = activity{e.Task, e.Time}
 	case events.Task:
@@ -150,7 +150,7 @@ func (l *live) frame(now time.Time, width, height int) []string {
 // it, the name is cut.
 func (l *live) headline(now time.Time, width int) string {
 	var parts []string
-	total, through := 0, 0
+	total, through, open := 0, 0, false
 	for i, p := range l.shape {
 		hosts := 0
 		for host, n := range p.Tasks {
@@ -164,8 +164,10 @@ func (l *live) headline(now time.Time, width int) string {
 				hosts++
 			}
 		}
-		if p.Name == l.play {
-			parts = append(parts, fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), title(p.Name, l.batch)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host")))
+		// Plays may overlap: the first that is not through is shown, else the last.
+		if batch, begun := l.batches[p.Name]; begun && !open {
+			parts = []string{fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), title(p.Name, batch)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host"))}
+			open = hosts < len(p.Tasks)
 		}
 	}
 	if len(parts) == 0 {
@@ -200,10 +202,14 @@ func (l *live) trouble() int {
 	return n
 }
 
-// batch writes which part of a play is on, "" when the play has only one.
+// batch writes which part of a play is on, "" when the play has only one. How many there are may not be known.
 func batch(data map[string]any) string {
-	if all := whole(data["batches"]); all > 1 {
-		return fmt.Sprintf("batch %d of %d", whole(data["batch"]), all)
+	number, all := whole(data["batch"]), whole(data["batches"])
+	switch {
+	case all > 1:
+		return fmt.Sprintf("batch %d of %d", number, all)
+	case all == 0 && number > 0:
+		return fmt.Sprintf("batch %d", number)
 	}
 	return ""
 }

@@ -19,7 +19,11 @@ type PlannedTask struct {
 
 // PlannedPlay is one play of a plan in JSON: tasks by host.
 type PlannedPlay struct {
-	Name    string                   `json:"name"`
+	Name string `json:"name"`
+	// WaitFor is "all" or "related".
+	WaitFor string `json:"wait_for"`
+	// Serial: hosts in a batch; 0: all at once.
+	Serial  int                      `json:"serial,omitempty"`
 	Batches [][]string               `json:"batches"`
 	Tasks   map[string][]PlannedTask `json:"tasks"`
 }
@@ -43,7 +47,10 @@ func PlanDocument(plan *playbooks.Plan) PlanJSON {
 		out.Support = append(out.Support, h.Name)
 	}
 	for _, p := range plan.Plays {
-		play := PlannedPlay{Name: p.Name, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
+		play := PlannedPlay{Name: p.Name, WaitFor: "all", Serial: p.Size, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
+		if p.Related {
+			play.WaitFor = "related"
+		}
 		for host, list := range p.Tasks {
 			for _, t := range list {
 				play.Tasks[host] = append(play.Tasks[host], PlannedTask{t.Kind, t.Name, t.Values})
@@ -73,6 +80,9 @@ func Plan(out io.Writer, s Style, plan *playbooks.Plan, verbose bool) {
 				label = fmt.Sprintf("batch %d", j+1)
 			}
 			fmt.Fprintf(out, "  %s  %s\n", s.paint(faint, pad(label, 8)), strings.Join(batch, " "))
+		}
+		if begins := p.Begins(); begins != "" {
+			fmt.Fprintf(out, "  %s  %s\n", s.paint(faint, pad("begins", 8)), begins)
 		}
 		planTasks(out, s, p, verbose)
 	}

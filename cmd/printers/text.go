@@ -23,16 +23,16 @@ type text struct {
 
 	mu    sync.Mutex
 	recap recap
-	// title of the play that is on; printed: a line of it was printed.
-	title   string
-	printed bool
+	// titles of plays that have begun; heading: the one that was printed last.
+	titles  map[string]string
+	heading string
 	// began: something was printed.
 	began bool
 }
 
 // NewText is the printer for people.
 func NewText(opt Options) Printer {
-	return &text{opt: opt, display: startDisplay(opt), recap: newRecap()}
+	return &text{opt: opt, display: startDisplay(opt), recap: newRecap(), titles: map[string]string{}}
 }
 
 // Dialled shows in the live display how far connecting has come.
@@ -46,17 +46,17 @@ func (t *text) Event(e events.Event) {
 	t.recap.event(e)
 	switch e.Type {
 	case events.PlayStarted:
-		t.title, t.printed = title(e.Play, batch(e.Data)), false
+		t.titles[e.Play] = title(e.Play, batch(e.Data))
 		if t.opt.Verbose {
-			t.print(t.heading())
+			t.print(t.headed(e.Play))
 		}
 	case events.Task:
 		if e.Kind != events.OK || t.opt.Verbose {
-			t.print(t.heading() + t.task(e))
+			t.print(t.headed(e.Play) + t.task(e))
 		}
 	case events.Certificate:
 		if t.opt.Verbose {
-			t.print(t.heading() + t.certificate(e))
+			t.print(t.headed(e.Play) + t.certificate(e))
 		}
 	case events.Notice:
 		t.notice(e)
@@ -67,13 +67,14 @@ func (t *text) Event(e events.Event) {
 	}
 }
 
-// heading gives the play's name the first time that a line of it is printed, else "".
-func (t *text) heading() string {
-	if t.printed || t.title == "" {
+// headed gives the play's title where the lines above belong to something else, else "".
+func (t *text) headed(play string) string {
+	heading := t.titles[play]
+	if heading == "" || heading == t.heading {
 		return ""
 	}
-	t.printed = true
-	return "\n" + t.opt.Style.paint(bold, t.title) + "\n"
+	t.heading = heading
+	return "\n" + t.opt.Style.paint(bold, heading) + "\n"
 }
 
 // task is the line of one result, and what belongs to it.
