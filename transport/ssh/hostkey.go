@@ -1,11 +1,13 @@
 package ssh
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/skeema/knownhosts"
@@ -85,9 +87,14 @@ func (e *HostKeyError) Unwrap() []error {
 	return []error{transport.ErrHostKey, e.Cause}
 }
 
+// indexed is the size in bytes from which a known_hosts file is indexed; smaller ones the library reads as they are.
+const indexed = 32 << 10
+
 // knownHosts is a set of known_hosts files, read.
 type knownHosts struct {
-	db *knownhosts.HostKeyDB
+	// db has all but the lines in index.
+	db    *knownhosts.HostKeyDB
+	index index
 	// original gives the file for which a repaired copy was read.
 	original map[string]string
 }
@@ -120,10 +127,10 @@ func readKnownHosts(files []string) (*knownHosts, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read known hosts: %w", err)
 		}
-		if _, err := xknownhosts.New(file); err != nil {
-			copied, err := repaired(string(content))
+		if _, err = xknownhosts.New(file); err != nil || len(content) >= indexed {
+			copied, err := k.rest(file, content)
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("read known hosts: %w", err)
 			}
 			defer os.Remove(copied)
 			k.original[copied] = file
@@ -139,24 +146,27 @@ func readKnownHosts(files []string) (*knownHosts, error) {
 	return k, nil
 }
 
-// repaired writes a copy in which every line that cannot be read alone is empty.
-func repaired(content string) (string, error) {
+// rest writes a copy of a file in which the lines that go into the index, and those that cannot be read, are empty: the library reads files only.
+func (k *knownHosts) rest(file string, content []byte) (string, error) {
 	f, err := os.CreateTemp("", "pgfleet-known-hosts-*")
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	for line := range strings.Lines(content) {
-		if strings.TrimSpace(line) != "" {
-			if _, _, _, _, _, err := ssh.ParseKnownHosts([]byte(line)); err != nil {
-				line = "\n"
+	var out bytes.Buffer
+	number := 0
+	for line := range bytes.Lines(content) {
+		number++
+		if len(bytes.TrimSpace(line)) > 0 {
+			marker, names, key, _, _, err := ssh.ParseKnownHosts(line)
+			if err != nil || marker == "" && k.index.add(names, xknownhosts.KnownKey{Key: key, Filename: file, Line: number}) {
+				line = []byte("\n")
 			}
 		}
-		if _, err := f.WriteString(line); err != nil {
-			return "", err
-		}
+		out.Write(line)
 	}
-	return f.Name(), nil
+	_, err = f.Write(out.Bytes())
+	return f.Name(), err
 }
 
 // lookupName is "host:port" under which known_hosts is searched: an alias stands alone, as in ssh(1).
@@ -169,8 +179,16 @@ func lookupName(t transport.Target) string {
 
 // algorithms are those of the keys recorded for t, so that the host shows one of them; none recorded: the defaults.
 func (k *knownHosts) algorithms(t transport.Target) []string {
-	algorithms := k.db.HostKeyAlgorithms(lookupName(t))
-	for _, key := range k.db.HostKeys(lookupName(t)) {
+	name := lookupName(t)
+	algorithms := k.db.HostKeyAlgorithms(name)
+	for _, key := range k.index.keys(name) {
+		for _, a := range algorithmsOf(key.Key) {
+			if !slices.Contains(algorithms, a) {
+				algorithms = append(algorithms, a)
+			}
+		}
+	}
+	for _, key := range k.db.HostKeys(name) {
 		if key.Cert {
 			// The authority's type says nothing about the type of the keys that it certifies.
 			return append([]string{ssh.CertAlgoED25519v01, ssh.CertAlgoECDSA256v01, ssh.CertAlgoECDSA384v01, ssh.CertAlgoECDSA521v01,
@@ -178,6 +196,14 @@ func (k *knownHosts) algorithms(t transport.Target) []string {
 		}
 	}
 	return algorithms
+}
+
+// algorithmsOf are the signature algorithms of a recorded key, the preferred one first (RFC 8332).
+func algorithmsOf(key ssh.PublicKey) []string {
+	if key.Type() == ssh.KeyAlgoRSA {
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256, ssh.KeyAlgoRSA}
+	}
+	return []string{key.Type()}
 }
 
 func plain(algorithms []string) []string {
@@ -242,13 +268,28 @@ func (k *knownHosts) judgeKey(name string, key ssh.PublicKey) error {
 			}
 		}
 	}
-	return check(name, &net.TCPAddr{IP: net.IPv4zero}, key)
+	err := check(name, &net.TCPAddr{IP: net.IPv4zero}, key)
+	var unknown *xknownhosts.KeyError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	// It is not revoked, and no pattern has it. (As in ssh(1), a pattern counts also where the host has lines of its own.)
+	for _, known := range k.index.keys(name) {
+		if bytes.Equal(known.Key.Marshal(), key.Marshal()) {
+			return nil
+		}
+		unknown.Want = append(unknown.Want, known)
+	}
+	return err
 }
 
 // otherKinds says whether err is a host that has no key of the recorded types, and keeps that as the check's error.
 func (c *hostCheck) otherKinds(err error) bool {
 	var n *ssh.AlgorithmNegotiationError
 	recorded := c.known.db.HostKeys(c.name)
+	for _, known := range c.known.index.keys(c.name) {
+		recorded = append(recorded, knownhosts.PublicKey{PublicKey: known.Key})
+	}
 	if !errors.As(err, &n) || n.What != "host key" || len(recorded) == 0 {
 		return false
 	}

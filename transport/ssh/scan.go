@@ -101,7 +101,7 @@ func (p *Pool) scan(ctx context.Context, t transport.Target, algorithms []string
 // judge compares a key with what is recorded.
 func (k *knownHosts) judge(t transport.Target, key ssh.PublicKey) HostKey {
 	h := HostKey{Host: t.Name, Name: knownhosts.Normalize(lookupName(t)), Type: key.Type(), Fingerprint: ssh.FingerprintSHA256(key), key: key}
-	err := k.db.HostKeyCallback()(lookupName(t), &net.TCPAddr{IP: net.IPv4zero}, key)
+	err := k.judgeKey(lookupName(t), key)
 	h.Known = err == nil
 	var keyErr *xknownhosts.KeyError
 	if errors.As(err, &keyErr) {
