@@ -29,9 +29,14 @@ type sample struct {
 	Exit   int
 	Output int
 	Counts fleet.Counts
-	// Lines: when each line of standard output came, where asked for.
-	Lines []time.Duration
+	// Lines of standard output, and when each came.
+	Lines []line
 	Err   string
+}
+
+type line struct {
+	at   time.Duration
+	text string
 }
 
 func (s sample) perHost() time.Duration { return s.Wall / time.Duration(s.Hosts) }
@@ -87,7 +92,7 @@ func (s *sample) read(out io.Reader, began time.Time) {
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
 		s.Output += len(lines.Bytes()) + 1
-		s.Lines = append(s.Lines, time.Since(began))
+		s.Lines = append(s.Lines, line{time.Since(began), lines.Text()})
 	}
 }
 

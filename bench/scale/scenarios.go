@@ -102,13 +102,17 @@ func (b *bench) keep(name string, opt fleet.Options, wrap string, exit int, args
 	})
 }
 
-// slowHost: one host answers after 10 s. What the others do is seen from when their lines come.
+// slowHost: one host answers the look after 10 s; one takes 30 s for its first change. What the others do is seen from when their lines come.
 func (b *bench) slowHost() error {
 	slow := fleet.Options{Hosts: b.small(), Slow: "app0001-01.fleet.example", SlowDelay: 10 * time.Second}
 	if err := b.keep("slow exec", slow, "", 0, "exec", "-l", "all", "--", "true"); err != nil {
 		return err
 	}
-	return b.keep("slow check", slow, "", 0, "run", "--check", "mtls")
+	if err := b.keep("slow check", slow, "", 0, "run", "--check", "mtls"); err != nil {
+		return err
+	}
+	slow.SlowBatch, slow.SlowDelay = 2, 30*time.Second
+	return b.keep("slow run", slow, "", 0, "run", "mtls", "-o", "jsonl")
 }
 
 func (b *bench) bastion() error {

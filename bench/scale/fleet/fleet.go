@@ -28,9 +28,11 @@ type Options struct {
 	Hosts, PerServer int
 	// Dir is an empty folder for the inventory, keys and the authorities. Root is the repository, whose programs the model knows.
 	Dir, Root string
-	// Delay is what a host takes for one batch of steps (0: none). Slow takes SlowDelay instead for its first one, "" is no host.
+	// Delay is what a host takes for one batch of steps (0: none). Slow takes SlowDelay instead for one of them, its first (the look) or that which SlowBatch
+	// counts from 1; "" is no host.
 	Delay, SlowDelay time.Duration
 	Slow             string
+	SlowBatch        int
 	// Bastion: hosts are reached through one more host, gate.fleet.example.
 	Bastion bool
 	// MaxSessions a connection (0: 10). Startups is MaxStartups of sshd_config(5) as begin, percent, full, for every host (zero: no limit).

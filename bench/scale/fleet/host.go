@@ -23,7 +23,7 @@ type Host struct {
 	disk     disk
 	lease    string
 	postgres *postgresServer
-	slept    bool
+	batches  int
 }
 
 // step is one step as it came over the wire.
@@ -83,8 +83,8 @@ func (h *Host) do(s *step) reply {
 func (h *Host) pause() {
 	h.mu.Lock()
 	wait := h.fleet.opt.Delay
-	if h.name == h.fleet.opt.Slow && !h.slept {
-		h.slept, wait = true, h.fleet.opt.SlowDelay
+	if h.batches++; h.name == h.fleet.opt.Slow && h.batches == max(h.fleet.opt.SlowBatch, 1) {
+		wait = h.fleet.opt.SlowDelay
 	}
 	h.mu.Unlock()
 	if wait > 0 {
