@@ -1,0 +1,54 @@
+package ssh
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// TestMaxStartups: a real sshd that has as many connections before login as it takes drops ours, which is tried again: directly, and where the sshd is the
+// bastion on the way.
+func TestMaxStartups(t *testing.T) {
+	for name, behind := range map[string]bool{"host": false, "bastion": true} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, "MaxStartups 1")
+			target := s.target
+			if behind {
+				s.trust("10.0.0.1,localhost")
+				target.Name, target.Address, target.Jumps = "localhost", "localhost", []transport.Target{s.target}
+			}
+			held, err := s.Dial(t.Context(), "tcp", "127.0.0.1:22")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			if _, err := held.Read(make([]byte, 4)); err != nil { // it counts once sshd has spoken
+				t.Fatal(err)
+			}
+			var dials atomic.Int32
+			pool := NewPool(Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) == 2 {
+					held.Close()
+				}
+				return s.options().Dialer(ctx, network, addr)
+			}})
+			defer pool.Close()
+			c, err := pool.Dial(t.Context(), target)
+			log := s.ReadFile("/run/sshd.log")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			defer c.Close()
+			if r, err := c.Do(t.Context(), transport.Step{Argv: []string{"id", "-un"}}); err != nil || string(r[0].Stdout) != "root\n" {
+				t.Errorf("%+v %v", r, err)
+			}
+			if dials.Load() < 2 || !strings.Contains(log, "past MaxStartups") {
+				t.Errorf("%d dials; sshd says\n%s", dials.Load(), log)
+			}
+		})
+	}
+}
