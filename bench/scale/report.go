@@ -75,10 +75,11 @@ func (b *bench) step(n int, name string) sample {
 
 func (b *bench) signing(w *strings.Builder) {
 	w.WriteString("## Signing in batches, and tests that grow with the pairs in use\n\nOf the certificates signed, nine in ten come from one authority on one host. What waits while a call of `ca.sh` is under way " +
-		"goes into the next, at most 200 at a time.\n\n| hosts | certificates | calls of ca.sh | together | a certificate | test connections, first run | second run |\n|---:|---:|---:|---:|---:|---:|---:|\n")
+		"goes into the next, at most 200 at a time.\n\n| hosts | certificates | calls of ca.sh | together | a certificate | test connections, first run | second run | clients at a server at once |\n|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	for _, n := range b.sizes {
 		first, second := b.step(n, "first run").Counts, b.step(n, "second run").Counts
-		fmt.Fprintf(w, "| %d | %d | %d | %s | %s | %d | %d |\n", n, first.Signed, first.SigningBatches, secs(first.Signing), ms(first.Signing/time.Duration(max(first.Signed, 1))), first.Tests, second.Tests)
+		fmt.Fprintf(w, "| %d | %d | %d | %s | %s | %d | %d | %d |\n", n, first.Signed, first.SigningBatches, secs(first.Signing), ms(first.Signing/time.Duration(max(first.Signed, 1))), first.Tests, second.Tests,
+			max(first.MostTesters, second.MostTesters))
 	}
 	w.WriteString("\nEach client uses one server here, so pairs grow with clients. pgfleet says the number before it makes them, and lets at most 4 clients test a server at a time.\n\n")
 }

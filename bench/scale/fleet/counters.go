@@ -17,8 +17,8 @@ type Counts struct {
 	// Signed by authorities in SigningBatches calls of ca.sh, which took Signing together.
 	Signed, SigningBatches int
 	Signing                time.Duration
-	// Tests: connections that clients made to servers (verify).
-	Tests int
+	// Tests: connections that clients made to servers (verify); MostTesters: the most clients that tested one server at once.
+	Tests, MostTesters int
 }
 
 type counters struct {

@@ -33,6 +33,8 @@ type Options struct {
 	Delay, SlowDelay time.Duration
 	Slow             string
 	SlowBatch        int
+	// TestTime is what the connection tests of a client take.
+	TestTime time.Duration
 	// Bastion: hosts are reached through one more host, gate.fleet.example.
 	Bastion bool
 	// MaxSessions a connection (0: 10). Startups is MaxStartups of sshd_config(5) as begin, percent, full, for every host (zero: no limit).

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,6 +89,31 @@ func TestLimits(t *testing.T) {
 	counts, _ := f.Counts()
 	if counts.Refused == 0 || counts.Files > 0 || counts.Dropped > 0 {
 		t.Errorf("%+v", counts)
+	}
+}
+
+// Connection tests are told beforehand, grow with the pairs in use, and are made by at most four clients at a server at a time.
+func TestVerification(t *testing.T) {
+	f := start(t, Options{Hosts: 45, PerServer: 20, TestTime: 20 * time.Millisecond})
+	for _, c := range []struct {
+		args []string
+		most int
+	}{
+		// A good login each before and after the rules are there, and five refusals a server.
+		{[]string{"run", "mtls"}, 2*f.Clients() + 5*f.Servers()},
+		{[]string{"run", "mtls"}, f.Clients() + 5*f.Servers()},
+	} {
+		f.Reset()
+		out := pgfleet(t, f, 0, append(c.args, "-o", "jsonl")...)
+		announced := 0
+		for _, m := range regexp.MustCompile(`"summary":"(\d+) test connections from \d+ clients to \d+ clusters, at most 4 clients at a server`).FindAllStringSubmatch(out, -1) {
+			n, _ := strconv.Atoi(m[1])
+			announced += n
+		}
+		counts, _ := f.Counts()
+		if counts.Tests == 0 || counts.Tests != announced || counts.Tests > c.most || counts.MostTesters > 4 {
+			t.Errorf("%v: %d tests, %d were announced, at most %d expected; %d clients at a server at once", c.args, counts.Tests, announced, c.most, counts.MostTesters)
+		}
 	}
 }
 

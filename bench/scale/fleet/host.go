@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type Host struct {
 	lease    string
 	postgres *postgresServer
 	batches  int
+	// testers counts clients that test this server now.
+	testers atomic.Int32
 }
 
 // step is one step as it came over the wire.

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
 	pg "github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -11,6 +12,10 @@ import (
 // verify answers tests as psql would print their outcome, from the files of the client and the state of the server.
 func (h *Host) verify(s *step) reply {
 	lines := strings.Split(string(s.stdin), "\n")
+	testers := h.uses.testers.Add(1)
+	defer h.uses.testers.Add(-1)
+	h.fleet.counters.add(func(c *Counts) { c.MostTesters = max(c.MostTesters, int(testers)) })
+	time.Sleep(h.fleet.opt.TestTime)
 	var b strings.Builder
 	for ; len(lines) > 3; lines = lines[3:] {
 		text := h.login(conninfo(lines[1]))
