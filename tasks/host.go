@@ -110,6 +110,42 @@ type View struct {
 	results  map[string]transport.Result
 	planned  map[string]bool
 	foreseen map[string][]func(seen any)
+	// read is what was made of a key's result, with what is foreseen; state counts what can change it.
+	read  map[string]reading
+	state int
+}
+
+type reading struct {
+	value any
+	err   error
+}
+
+// once gives what make makes of a key, again and again, until the key is looked at anew or another change is foreseen. Nobody may change the value: hosts
+// that depend on this one get the same.
+func (v *View) once(key string, make func() (any, error)) (any, error) {
+	v.mu.RLock()
+	r, ok := v.read[key]
+	state := v.state
+	v.mu.RUnlock()
+	if ok {
+		return r.value, r.err
+	}
+	r.value, r.err = make()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if state == v.state {
+		if v.read == nil {
+			v.read = map[string]reading{}
+		}
+		v.read[key] = r
+	}
+	return r.value, r.err
+}
+
+// stale forgets what was made of a key. The lock is held.
+func (v *View) stale(key string) {
+	delete(v.read, key)
+	v.state++
 }
 
 // Get gives a probe's result. ErrPending when it was never looked at, or a change on its way makes it stale in a way that nobody foresees.
@@ -134,6 +170,7 @@ func (v *View) Put(results ...transport.Result) {
 		if r.Key != "" {
 			v.results[r.Key] = r
 			delete(v.foreseen, r.Key)
+			v.stale(r.Key)
 		}
 	}
 }
@@ -147,6 +184,7 @@ func (v *View) Foresee(key string, edit func(seen any)) {
 		v.foreseen = map[string][]func(any){}
 	}
 	v.foreseen[key] = append(v.foreseen[key], edit)
+	v.stale(key)
 }
 
 // Foreseen edits what was read under a key as changes on their way will have made it.

@@ -53,8 +53,17 @@ func namesToResolve(h *Host) []string {
 }
 
 // Clusters gives the clusters of a host that are to be worked on: those that the inventory chooses, else all. The error is ErrPending when the
-// host was not looked at, or ErrRefused with the reason when one of them cannot be worked on.
+// host was not looked at, or ErrRefused with the reason when one of them cannot be worked on. They are read once for everybody who asks, which every client
+// does of every server that it uses: nobody may change them.
 func Clusters(h *Host) ([]*Cluster, error) {
+	clusters, err := h.View.once(KeyPostgres, func() (any, error) { return readClusters(h) })
+	if err != nil {
+		return nil, err
+	}
+	return clusters.([]*Cluster), nil
+}
+
+func readClusters(h *Host) ([]*Cluster, error) {
 	result, err := h.View.Get(KeyPostgres)
 	if err != nil {
 		return nil, err
