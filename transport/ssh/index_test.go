@@ -161,3 +161,53 @@ func BenchmarkHashed(b *testing.B) {
 		x.keys(fmt.Sprintf("other%d:22", i))
 	}
 }
+
+// TestRecordMany: hosts that are in no line, in one, and twice in the list get one line each.
+func TestRecordMany(t *testing.T) {
+	for _, hash := range []bool{false, true} {
+		keys := manyKeys(t, 5)
+		file := filepath.Join(t.TempDir(), "known_hosts")
+		if err := os.WriteFile(file, []byte("# ours\nh3,other "+string(ssh.MarshalAuthorizedKey(keys[3].key))+"h9\trubbish"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := AppendKnownHosts(file, append(keys, keys...), hash); err != nil {
+				t.Fatal(err)
+			}
+			content, _ := os.ReadFile(file)
+			if n := strings.Count(string(content), "ssh-ed25519"); n != 5 || !strings.Contains(string(content), "rubbish\n") {
+				t.Errorf("hash %v: %d lines:\n%s", hash, n, content)
+			}
+		}
+		other := manyKeys(t, 5)
+		if err := AppendKnownHosts(file, other, hash); !errors.Is(err, ErrChangedKey) {
+			t.Errorf("hash %v: other keys: %v", hash, err)
+		}
+	}
+}
+
+func manyKeys(t testing.TB, n int) []HostKey {
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []HostKey
+	for i := range n {
+		keys = append(keys, HostKey{Name: fmt.Sprintf("h%d", i), Type: key.Type(), key: key})
+	}
+	return keys
+}
+
+// BenchmarkRecord records 1,000 hosts in a file that has none of them.
+func BenchmarkRecord(b *testing.B) {
+	keys := manyKeys(b, 1000)
+	for b.Loop() {
+		if err := AppendKnownHosts(filepath.Join(b.TempDir(), "known_hosts"), keys, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

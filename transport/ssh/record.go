@@ -37,7 +37,13 @@ func record(file string, keys []HostKey, hash, replace bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("record host keys: %w", err)
 	}
+	// Most hosts of a fleet that is recorded for the first time are in no line, and need no search.
+	there, hidden := namesIn(content)
 	for _, k := range keys {
+		if one := k.Name + " " + k.Type; !hidden && !there[k.Name] && !there[one] {
+			content, there[one] = withLine(content, k, hash), true
+			continue
+		}
 		if content, err = withKey(content, file, k, hash, replace); err != nil {
 			return fmt.Errorf("record host keys: %w", err)
 		}
@@ -57,8 +63,12 @@ func withKey(content []byte, file string, k HostKey, hash, replace bool) ([]byte
 	number := 0
 	for line := range bytes.Lines(content) {
 		number++
+		if !names(line, k.Name) {
+			out.Write(line)
+			continue
+		}
 		marker, _, key, _, _, err := ssh.ParseKnownHosts(line)
-		if err != nil || marker != "" || key.Type() != k.Type || !names(line, k.Name) {
+		if err != nil || marker != "" || key.Type() != k.Type {
 			out.Write(line)
 			continue
 		}
@@ -70,20 +80,41 @@ func withKey(content []byte, file string, k HostKey, hash, replace bool) ([]byte
 		}
 		out.Write(without(line, k.Name))
 	}
-	if b := out.Bytes(); len(b) > 0 && b[len(b)-1] != '\n' {
-		out.WriteByte('\n')
+	return withLine(out.Bytes(), k, hash), nil
+}
+
+// withLine appends a line for k.
+func withLine(content []byte, k HostKey, hash bool) []byte {
+	if n := len(content); n > 0 && content[n-1] != '\n' {
+		content = append(content, '\n')
 	}
 	name := k.Name
 	if hash {
 		name = xknownhosts.HashHostname(name)
 	}
-	out.WriteString(knownhosts.Line([]string{name}, k.key) + "\n")
-	return out.Bytes(), nil
+	return append(content, knownhosts.Line([]string{name}, k.key)+"\n"...)
+}
+
+// namesIn gives the names that are written in lines, and whether there are hashed ones too.
+func namesIn(content []byte) (names map[string]bool, hidden bool) {
+	names = map[string]bool{}
+	for line := range bytes.Lines(content) {
+		for field := range strings.SplitSeq(firstWord(line), ",") {
+			names[field] = true
+			hidden = hidden || strings.HasPrefix(field, "|")
+		}
+	}
+	return names, hidden
+}
+
+func firstWord(line []byte) string {
+	first, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimSpace(string(line)), "\t", " "), " ")
+	return first
 }
 
 // names says whether a line names exactly this host, hashed or not; patterns are left to who wrote them.
 func names(line []byte, name string) bool {
-	for field := range strings.SplitSeq(string(bytes.Fields(line)[0]), ",") {
+	for field := range strings.SplitSeq(firstWord(line), ",") {
 		if field == name || strings.HasPrefix(field, "|1|") && hashedIs(field, name) {
 			return true
 		}
