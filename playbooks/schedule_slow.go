@@ -56,5 +56,9 @@ func (s *schedule) tellSlow() {
 	if more := len(busy) - len(names); more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	s.r.tell.tell(events.Event{Type: events.Notice, Summary: fmt.Sprintf("%d hosts wait for %s", held, strings.Join(names, ", "))})
+	who := fmt.Sprintf("%d hosts wait", held)
+	if held == 1 {
+		who = "1 host waits"
+	}
+	s.r.tell.tell(events.Event{Type: events.Notice, Summary: who + " for " + strings.Join(names, ", ")})
 }
