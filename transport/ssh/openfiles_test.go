@@ -40,7 +40,8 @@ func TestCheckOpenFiles(t *testing.T) {
 	if want := "1000 connections at once need 1032 open files, and this process may have 1024: nothing was contacted"; err.Error() != want {
 		t.Errorf("got %s, want %s", err, want)
 	}
-	if hint := err.(*OpenFilesError).Hint(); !strings.Contains(hint, "ulimit -Hn 1032") {
-		t.Error(hint)
+	var few *OpenFilesError
+	if !errors.As(err, &few) || !strings.Contains(few.Hint(), "ulimit -Hn 1032") {
+		t.Error(err)
 	}
 }

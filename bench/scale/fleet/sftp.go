@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -52,7 +51,6 @@ func (h *Host) sftp(in *bufio.Reader, out io.Writer) error {
 type sftpServer struct {
 	host *Host
 	acts account
-	mu   sync.Mutex
 	out  io.Writer
 	// open: path by handle.
 	open map[string]string
