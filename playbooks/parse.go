@@ -98,6 +98,7 @@ func (p *parser) playbook(n *yaml.Node) *Playbook {
 		"name":         func(v *yaml.Node) { pb.Name = p.text(v, "name") },
 		"vars":         func(v *yaml.Node) { pb.Vars = p.vars(v, pb.Lines) },
 		"max_failures": func(v *yaml.Node) { pb.MaxFailures = p.maxFailures(v) },
+		"best_effort":  func(v *yaml.Node) { pb.BestEffort = p.yesNo(v, "best_effort") },
 		"plays": func(v *yaml.Node) {
 			for _, item := range p.list(v, "plays") {
 				pb.Plays = append(pb.Plays, p.play(item))
@@ -165,6 +166,15 @@ func (p *parser) maxFailures(n *yaml.Node) string {
 		}
 	}
 	return text
+}
+
+func (p *parser) yesNo(n *yaml.Node, what string) bool {
+	text := p.text(n, what)
+	yes, ok := tasks.ParseBool(text)
+	if !ok {
+		p.addf(n.Line, "%s: %q is neither yes nor no", what, text)
+	}
+	return yes
 }
 
 func (p *parser) serial(n *yaml.Node) string {

@@ -2,6 +2,7 @@ package playbooks
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/inventory"
@@ -145,6 +146,9 @@ func (p *planner) chosenBy() string {
 // failures fills the run's budget: option, command line, playbook.
 func (p *planner) failures() {
 	value, from := any(p.pb.MaxFailures), p.pb.Lines["max_failures"]
+	if value == "" && p.pb.BestEffort {
+		value = math.MaxInt32
+	}
 	if v, ok := p.opt.Vars["max_failures"]; ok {
 		value, from = v, 0
 	}

@@ -19,7 +19,9 @@ type Playbook struct {
 	Vars       map[string]any
 	// MaxFailures as written: a number or a template; "" means 0.
 	MaxFailures string
-	Plays       []Play
+	// BestEffort: what can be done is done. A host that fails keeps none of the others from going on, not those that depend on it either.
+	BestEffort bool
+	Plays      []Play
 	// Lines of keys and, as "vars.<name>", of variables.
 	Lines map[string]int
 
@@ -59,6 +61,8 @@ type Plan struct {
 	Hosts, Support []*inventory.Host
 	Inventory      *inventory.Inventory
 	MaxFailures    int
+	// BestEffort: see Playbook.
+	BestEffort bool
 	// Notes are what the user should know beforehand, for example a play that has no host here.
 	Notes []string
 

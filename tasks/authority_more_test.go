@@ -87,7 +87,10 @@ func TestIntermediateIsRenewed(t *testing.T) {
 	a := w.fleet.Authorities["servers"]
 	a.ValidFor = 6 * year
 	w.fleet.Authorities["servers"] = a
-	list, err := w.fleet.CA.(*CA).Revoke(context.Background(), "servers_root", "superseded", 0, old.SerialNumber)
+	if _, err := w.revoke("b", "superseded", "servers_root:"+pki.FormatSerial(old.SerialNumber)); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.fleet.CA.CRL("servers_root")
 	if err != nil {
 		t.Fatal(err)
 	}

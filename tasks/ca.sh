@@ -691,7 +691,7 @@ do_revoke() {
 	printf 'answer %s ok\nend\n' "$verb"
 }
 
-# crl: a new list. Its number must rise, and no revoked certificate that has not expired may be missing.
+# crl: a new list. Its number must rise, no revoked certificate that has not expired may be missing, and none be named that is not on record as revoked.
 do_crl() {
 	ready && clocks || return
 	is_hex "$number" && is_bytes "$tbs" && [ ${#number} -le 14 ] || { refuse "broken request" && return; }
@@ -709,11 +709,17 @@ do_crl() {
 	} | awk -v now="$stamp" '
 		function long(t) { return length(t) > 13 ? t : (substr(t, 1, 2) < "50" ? "20" : "19") t }
 		$0 == "=" { part = 1; next }
-		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1; next }
-		part && NF == 4 && !($1 in listed) && long($4) > long(now) { print $1 }')
+		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1 }
+		!part { next }
+		{ recorded[$1] = 1 }
+		NF == 4 && !($1 in listed) && long($4) > long(now) { print "lacks", $1 }
+		END { for (s in listed) if (!(s in recorded)) print "names", s }')
 	if [ -n "$lacking" ]; then
 		set -- $lacking
-		outdated "the list lacks the revoked certificate $1"
+		case $1 in
+		lacks) outdated "the list lacks the revoked certificate $2" ;;
+		*) refuse "the list names certificate $2, which is not on record as revoked" ;;
+		esac
 		return
 	fi
 	text=-----BEGIN${text#*-----BEGIN}
@@ -734,6 +740,23 @@ do_fetch() {
 	is_hex "$serial" && [ -f "issued/$serial" ] || { refuse "this authority has not issued that certificate" && return; }
 	printf 'answer %s ok\nserial %s\n' "$verb" "$serial"
 	files certificate "issued/$serial"
+	printf 'end\n'
+}
+
+# list: the facts of every certificate that was issued: serial number, end, profile, host or "-", subject. Changes nothing.
+do_list() {
+	[ "$state" = ours ] && [ -d issued ] || { refuse "there is no authority of pgfleet in $dir" && return; }
+	[ -n "$locked" ] || hold_still
+	printf 'answer %s ok\n' "$verb"
+	find issued -type f ! -name '*.new' -exec awk '
+		function show() { if (serial != "" && expires != "") print "issued", serial, expires, (profile == "" ? "-" : profile), (host == "" ? "-" : host), subject }
+		FNR == 1 { show(); serial = expires = profile = host = subject = "" }
+		$1 == "serial" { serial = $2 }
+		$1 == "expires" { expires = $2 }
+		$1 == "profile" { profile = $2 }
+		$1 == "host" { host = $2 }
+		$1 == "subject" { subject = substr($0, 9) }
+		END { show() }' {} + </dev/null
 	printf 'end\n'
 }
 
@@ -845,6 +868,7 @@ while read_request; do
 	revoke) do_revoke ;;
 	crl) do_crl ;;
 	fetch) do_fetch ;;
+	list) do_list ;;
 	status) do_status ;;
 	*) die "this ca.sh does not know the request that was sent" ;;
 	esac

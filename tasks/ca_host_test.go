@@ -122,12 +122,17 @@ func (w *caWorld) one(ctx context.Context, s transport.Step) transport.Result {
 	return r
 }
 
-// run does what the runner does with task authority on one host: look, check, apply, close with probes, check again.
+// run is runTask with the task authority.
 func (w *caWorld) run(host string) (changed bool, err error) {
+	w.t.Helper()
+	return w.runTask(host, &authorityTask{})
+}
+
+// runTask does what the runner does with a task on one host: look, check, apply, close with probes, check again.
+func (w *caWorld) runTask(host string, task Task) (changed bool, err error) {
 	w.t.Helper()
 	ctx := context.Background()
 	h := w.fleet.Hosts[host]
-	task := &authorityTask{}
 	look, err := w.Do(ctx, task.Needs(h)...)
 	if err != nil {
 		return false, err
@@ -145,8 +150,10 @@ func (w *caWorld) run(host string) (changed bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	if err := change.Then(results[:len(closing)]); err != nil {
-		return true, err
+	if change.Then != nil {
+		if err := change.Then(results[:len(closing)]); err != nil {
+			return true, err
+		}
 	}
 	h.View.Put(results[len(closing):]...)
 	again, err := task.Check(ctx, h)
