@@ -60,13 +60,19 @@ func (o *applyOptions) check() error {
 
 // apply runs a plan and shows it. The error is an exitStatus when everything was told already.
 func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.Plan) error {
+	_, err := o.outcome(ctx, sys, plan)
+	return err
+}
+
+// outcome is apply with how every host fared; nil: no host was contacted.
+func (o *applyOptions) outcome(ctx context.Context, sys *System, plan *playbooks.Plan) (*playbooks.Outcome, error) {
 	if err := roomFor(0, plan.Hosts, plan.Support); err != nil {
-		return err
+		return nil, err
 	}
 	screen := o.out.screen(sys)
 	dial, err := o.connect.dialer(sys, screen, plan.Hosts, plan.Support)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer dial.close()
 	printer := o.printer(sys, screen, plan)
@@ -84,13 +90,13 @@ func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.P
 	printer.Finish(end)
 	switch {
 	case err != nil && (signals.came() && errors.Is(err, context.Canceled)):
-		return exitStatus(exitInterrupted)
+		return outcome, exitStatus(exitInterrupted)
 	case err != nil:
-		return err
+		return outcome, err
 	case end.Exit != exitOK:
-		return exitStatus(end.Exit)
+		return outcome, exitStatus(end.Exit)
 	}
-	return nil
+	return outcome, nil
 }
 
 // telling has the printer told when connecting to a host has ended.

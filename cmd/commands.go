@@ -28,6 +28,7 @@ func commands(sys *System) []*command {
 		newVerify(sys),
 		newTask(sys),
 		newExec(sys),
+		newRevoke(sys),
 		newRollback(sys),
 		newCompletion(sys),
 		newVersion(sys),

@@ -47,6 +47,19 @@ type AuthorityState struct {
 	Revoked []pki.Revoked
 	// Differs says where index.txt and the records differ, one fact each.
 	Differs []string
+
+	// unlisted are the revoked certificates of the records that the list does not name; one that has ended need not be named.
+	unlisted []pki.Revoked
+}
+
+// lacking gives the serial number of a certificate that the list should name and does not, "" when there is none.
+func (s *AuthorityState) lacking(now time.Time) string {
+	for _, r := range s.unlisted {
+		if r.Expires.IsZero() || r.Expires.After(now) {
+			return pki.FormatSerial(r.Serial)
+		}
+	}
+	return ""
 }
 
 // ParseAuthority reads the result of AuthorityProbe, or of any call of ca.sh that ended with a status.
@@ -157,6 +170,9 @@ func (s *AuthorityState) parseRevoked(answer caAnswer) error {
 			return err
 		}
 		s.Revoked = append(s.Revoked, r)
+		if s.CRL != nil && !pki.Lists(s.CRL, r.Serial) {
+			s.unlisted = append(s.unlisted, r)
+		}
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func (c *CA) Chain(name string) ([]*x509.Certificate, error) {
 	return append([]*x509.Certificate{state.Certificate}, state.Chain...), nil
 }
 
-// CRL gives an authority's newest list, ErrPending when there is none yet.
+// CRL gives an authority's newest list, ErrPending when there is none yet, ErrRefused when it lacks what the authority's own records say is revoked.
 func (c *CA) CRL(name string) (*x509.RevocationList, error) {
 	a, err := c.authority(name)
 	if err != nil {
@@ -94,6 +94,9 @@ func (c *CA) CRL(name string) (*x509.RevocationList, error) {
 	}
 	if state.CRL == nil {
 		return nil, fmt.Errorf("list of authority %s: %w", name, ErrPending)
+	}
+	if lacking := state.lacking(c.now()); lacking != "" {
+		return nil, fmt.Errorf("%w: the list of authority %s lacks %s, which its records say is revoked: run the playbook crl, which makes a new one", ErrRefused, name, lacking)
 	}
 	return state.CRL, nil
 }

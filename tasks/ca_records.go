@@ -41,20 +41,21 @@ func IssuedProbe(a pki.Authority) transport.Step {
 	return step
 }
 
-// IssuedBy reads the result of IssuedProbe: every certificate on record, in the order of the serial numbers, and the authority's own certificate.
+// IssuedBy reads the result of IssuedProbe: every certificate on record, in the order of the serial numbers, and the authority's own certificate. Of an
+// authority that is not made yet there is none.
 func IssuedBy(name string, r transport.Result) ([]Issued, *x509.Certificate, error) {
 	reply, err := caResult(r)
 	if err != nil {
+		return nil, nil, err
+	}
+	state, err := ParseAuthority(r)
+	if err != nil || state.Folder != "ours" {
 		return nil, nil, err
 	}
 	list, err := reply.answer("list")
 	if err == nil {
 		err = list.err()
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	state, err := ParseAuthority(r)
 	if err != nil {
 		return nil, nil, err
 	}

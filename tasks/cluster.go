@@ -108,8 +108,9 @@ type Role struct {
 type Session struct {
 	User, Database, Address string
 	TLS                     bool
-	// CertCN is the client certificate's subject as pg_stat_ssl gives it.
-	CertCN string
+	// CertCN is the client certificate's subject, Serial its serial number in decimal digits, Issuer its issuer, as pg_stat_ssl gives them: names are cut
+	// after 63 bytes.
+	CertCN, Serial, Issuer string
 }
 
 // HostFile is a file on a host.

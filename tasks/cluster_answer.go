@@ -41,8 +41,8 @@ type roleRow struct {
 }
 
 type sessionRow struct {
-	User, Database, Address, DN string
-	TLS                         bool
+	User, Database, Address, DN, Serial, Issuer string
+	TLS                                         bool
 }
 
 // readAnswer takes psql's exit code and lines "topic\tjson".
@@ -166,7 +166,7 @@ func (c *Cluster) readSessions(value []byte) error {
 		return err
 	}
 	for _, r := range rows {
-		c.Sessions = append(c.Sessions, Session{User: r.User, Database: r.Database, Address: r.Address, TLS: r.TLS, CertCN: r.DN})
+		c.Sessions = append(c.Sessions, Session{User: r.User, Database: r.Database, Address: r.Address, TLS: r.TLS, CertCN: r.DN, Serial: r.Serial, Issuer: r.Issuer})
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func (w *hbaWork) shutOut() ([]string, error) {
 		}
 	}
 	for _, s := range w.c.Sessions {
-		if text := j.session(s); text != "" {
+		if text := j.session(s); text != "" && !slices.Contains(out, text) {
 			out = append(out, text)
 		}
 	}

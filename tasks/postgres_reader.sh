@@ -45,9 +45,9 @@ union all select 'roles' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('nam
 union all select 'databases' || chr(9) || coalesce(jsonb_agg(datname order by datname), '[]')::text from pg_database where datallowconn
 union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from (select distinct usename as user,
   case when backend_type = 'walsender' and datname is null then 'replication' else datname end as database,
-  host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn
+  host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn, coalesce(client_serial::text, '') as serial, coalesce(issuer_dn, '') as issuer
   from pg_stat_activity left join pg_stat_ssl using (pid) where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
-  and usename is not null order by 1, 2, 3, 4, 5) s
+  and usename is not null order by 1, 2, 3, 4, 5, 6, 7) s
 union all select 'file' || chr(9) || kind || chr(9) || path from (
   select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
   union select substring(name from 'ssl_(.*)_file'), setting from f where applied and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')

@@ -18,10 +18,10 @@ var _ = register(Kind{
 	Summary: "say which authorities a server or a client believes, with their lists of revoked certificates",
 	Doc: `On a server: ssl_ca_file holds the authorities that sign clients' certificates, root first, and ssl_crl_file one current list of revoked certificates for
 every one of them. Both are files named by their content, switched together by one rename of pgfleet.conf, the list never later than the authority. Each list is checked
-first: signed by that authority, valid now, number not lower than the one in force.
+first: signed by that authority, valid now, number not lower than that of the one in force, and none missing that the one in force names and that has not ended.
 
-On a client: root.crt of every identity holds the root first, then what is below it; with crl: yes also root.crl, the lists in the other order. The services in
-~/.pg_service.conf name them.
+On a client: root.crt of every identity holds the root first, then what is below it; with lists also root.crl, in the other order. The services in ~/.pg_service.conf
+name them. Lists come into use by themselves once a certificate of these authorities was revoked (see the parameter crl).
 
 With tls_dir the files that the settings and services name are copies in the walkthrough's places: with data FILE.crt and FILE.crl in a server's data directory,
 owned by the server's OS user, 0600; with home FILE.crt (and FILE.crl) in a client's ~/.postgresql, 0600. A list is there before the authorities that need it, and stays
@@ -37,7 +37,7 @@ An authority that is not pgfleet's in force stops the task: existing: keep leave
 type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
-	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers, no on clients"`
+	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers; on clients where they are in use already, or once a server's certificate has been revoked"`
 	Only        string   `param:"only" allowed:"repair" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; nobody else is believed for it"`
 	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
 	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
@@ -106,7 +106,7 @@ func (t *trustTask) anchors(h *Host) (*anchors, error) {
 	a := &anchors{}
 	wantLists, ok := ParseBool(t.CRL)
 	if !ok {
-		wantLists = t.server(h)
+		wantLists = t.server(h) || h.listsInUse() || h.tells(t.Authorities)
 	}
 	for _, name := range t.Authorities {
 		line, err := h.lineage(name)
@@ -205,13 +205,24 @@ func listOf(file []byte, cert *x509.Certificate) *x509.RevocationList {
 	return best
 }
 
-// notLower refuses lists whose number is below that of the list in force: a revoked certificate could come back.
-func (a *anchors) notLower(inForce []byte) error {
+// mayFollow refuses lists that would let a revoked certificate in again: with a number below that of the list in force, or without one that the list
+// in force names and that has not ended.
+func (a *anchors) mayFollow(h *Host, inForce []byte) error {
 	for i, list := range a.lists {
 		old := listOf(inForce, a.certs[i])
-		if old != nil && old.Number != nil && list.Number.Cmp(old.Number) < 0 {
+		if old == nil || bytes.Equal(old.Raw, list.Raw) {
+			continue
+		}
+		title := pki.CertTitle(a.certs[i])
+		if old.Number != nil && list.Number.Cmp(old.Number) < 0 {
 			return fmt.Errorf("%w: the list of authority %s has number %d, the one in force has %d: an older list would let revoked certificates in again; publish a new list",
-				ErrRefused, pki.CertTitle(a.certs[i]), list.Number, old.Number)
+				ErrRefused, title, list.Number, old.Number)
+		}
+		for _, e := range pki.Dropped(old, list) {
+			if !h.hasEnded(a.certs[i], e) {
+				return fmt.Errorf("%w: the list of authority %s lacks the revoked certificate %s, which the one in force names and which has not ended: it would be let in again; publish a list that has it",
+					ErrRefused, title, pki.FormatSerial(e.SerialNumber))
+			}
 		}
 	}
 	return nil

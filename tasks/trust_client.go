@@ -74,7 +74,7 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 		if err := t.refuseDrop(h, st.ID.DBUser+" of "+st.ID.OSUser, now.roots, a); err != nil {
 			return nil, err
 		}
-		if err := a.notLower(now.lists); err != nil {
+		if err := a.mayFollow(h, now.lists); err != nil {
 			return nil, err
 		}
 		if theirs, err := pki.ParseCertificates(now.roots); err == nil {

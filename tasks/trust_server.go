@@ -81,7 +81,7 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		return nil, err
 	}
 	for _, lists := range append(t.listsLeft(c, l), now.lists) {
-		if err := a.notLower(lists); err != nil {
+		if err := a.mayFollow(h, lists); err != nil {
 			return nil, err
 		}
 	}

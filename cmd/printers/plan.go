@@ -32,6 +32,7 @@ type PlannedPlay struct {
 type PlanJSON struct {
 	Playbook    string        `json:"playbook"`
 	MaxFailures int           `json:"max_failures"`
+	BestEffort  bool          `json:"best_effort,omitempty"`
 	Hosts       []string      `json:"hosts"`
 	Support     []string      `json:"support"`
 	Plays       []PlannedPlay `json:"plays"`
@@ -39,7 +40,7 @@ type PlanJSON struct {
 
 // PlanDocument gives a plan in its JSON form.
 func PlanDocument(plan *playbooks.Plan) PlanJSON {
-	out := PlanJSON{Playbook: plan.Playbook, MaxFailures: plan.MaxFailures, Hosts: []string{}, Support: []string{}, Plays: []PlannedPlay{}}
+	out := PlanJSON{Playbook: plan.Playbook, MaxFailures: plan.MaxFailures, BestEffort: plan.BestEffort, Hosts: []string{}, Support: []string{}, Plays: []PlannedPlay{}}
 	for _, h := range plan.Hosts {
 		out.Hosts = append(out.Hosts, h.Name)
 	}
@@ -71,7 +72,11 @@ func Plan(out io.Writer, s Style, plan *playbooks.Plan, verbose bool) {
 		}
 		fmt.Fprintf(out, ", supported by %s", few(support))
 	}
-	fmt.Fprintf(out, ", max_failures %d\n", plan.MaxFailures)
+	if plan.BestEffort {
+		fmt.Fprintln(out, ", best effort")
+	} else {
+		fmt.Fprintf(out, ", max_failures %d\n", plan.MaxFailures)
+	}
 	for i, p := range plan.Plays {
 		fmt.Fprintf(out, "\n%s\n", s.paint(bold, fmt.Sprintf("[%d/%d] %s", i+1, len(plan.Plays), Clean(p.Name))))
 		for j, batch := range p.Batches {

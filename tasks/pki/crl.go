@@ -118,6 +118,21 @@ func CheckCRL(list *x509.RevocationList, ca *x509.Certificate, before *x509.Revo
 	return nil
 }
 
+// Dropped gives the entries of the list before that another list lacks.
+func Dropped(before, list *x509.RevocationList) []x509.RevocationListEntry {
+	kept := make(map[string]bool, len(list.RevokedCertificateEntries))
+	for _, e := range list.RevokedCertificateEntries {
+		kept[string(e.SerialNumber.Bytes())] = true
+	}
+	var out []x509.RevocationListEntry
+	for _, e := range before.RevokedCertificateEntries {
+		if !kept[string(e.SerialNumber.Bytes())] {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
 // BelongsTo tells whether a list was signed by an authority that may sign lists; the error says what is wrong.
 func BelongsTo(list *x509.RevocationList, ca *x509.Certificate) error {
 	if string(list.RawIssuer) != string(ca.RawSubject) {

@@ -1,0 +1,125 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// recordsTask reads what the authorities of one host have issued. It is no kind of its own: it changes nothing, and only commands want to know.
+type recordsTask struct {
+	authorities []pki.Authority
+	found       []authorityRecords
+}
+
+// Needs gives one probe an authority.
+func (t *recordsTask) Needs(*tasks.Host) []transport.Step {
+	var out []transport.Step
+	for _, a := range t.authorities {
+		out = append(out, tasks.IssuedProbe(a))
+	}
+	return out
+}
+
+// Check reads what was seen.
+func (t *recordsTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
+	t.found = nil
+	for _, a := range t.authorities {
+		r, err := h.View.Get(tasks.KeyIssued(a.Name))
+		if err != nil {
+			return nil, err
+		}
+		records := authorityRecords{name: a.Name}
+		if records.issued, records.cert, err = tasks.IssuedBy(a.Name, r); err != nil {
+			return nil, fmt.Errorf("records of authority %s: %w", a.Name, err)
+		}
+		t.found = append(t.found, records)
+	}
+	return nil, nil
+}
+
+// records asks the authorities of the inventory, or the one that was named, what they have issued. All of them have to answer: one that does not could have what
+// is looked for.
+func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory.Inventory) ([]authorityRecords, error) {
+	plan := &playbooks.Plan{Playbook: "records", Inventory: inv, BestEffort: true}
+	play := playbooks.PlannedPlay{Name: "Records", Batches: [][]string{nil}, Tasks: map[string][]playbooks.PlannedTask{}}
+	var all []*recordsTask
+	for _, h := range inv.Hosts {
+		t := &recordsTask{}
+		for _, name := range sortedNames(inv.Authorities) {
+			if a := inv.Authorities[name]; a.Host == h.Name && a.Ours() && (o.choice.authority == "" || o.choice.authority == name) {
+				t.authorities = append(t.authorities, a)
+			}
+		}
+		if len(t.authorities) > 0 {
+			plan.Hosts = append(plan.Hosts, h)
+			play.Batches[0] = append(play.Batches[0], h.Name)
+			play.Tasks[h.Name] = []playbooks.PlannedTask{{Kind: "records", Task: t}}
+			all = append(all, t)
+		}
+	}
+	if len(all) == 0 {
+		return nil, &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
+	}
+	plan.Plays = []playbooks.PlannedPlay{play}
+	if err := o.look(ctx, sys, plan); err != nil {
+		return nil, err
+	}
+	var out []authorityRecords
+	for _, t := range all {
+		out = append(out, t.found...)
+	}
+	return out, nil
+}
+
+// look runs a plan that only looks, and says nothing unless a host fails.
+func (o *revokeOptions) look(ctx context.Context, sys *System, plan *playbooks.Plan) error {
+	dial, err := o.apply.connect.dialer(sys, nil, plan.Hosts)
+	if err != nil {
+		return err
+	}
+	defer dial.close()
+	ctx, signals, release := watchInterrupts(ctx, func(text string) { fmt.Fprintln(sys.Err, text) }, func() {})
+	defer release()
+	var failed []events.Event
+	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{Dial: dial.dial, Forks: o.apply.connect.forks, Check: true, Owner: owner(), Now: sys.Now, Stop: signals.stop,
+		Sink: func(e events.Event) {
+			if e.Type == events.Host && e.Kind != events.OK {
+				failed = append(failed, e)
+			}
+		}})
+	if err != nil {
+		return err
+	}
+	for _, e := range failed {
+		report(sys.Err, &hostError{text: e.Host + ": " + e.Reason, hint: e.Hint})
+	}
+	if outcome.Exit != exitOK {
+		return exitStatus(outcome.Exit)
+	}
+	return nil
+}
+
+// hostError is why a host could not be asked.
+type hostError struct{ text, hint string }
+
+func (e *hostError) Error() string { return e.text }
+
+// Hint says what to do about it.
+func (e *hostError) Hint() string { return e.hint }
+
+func sortedNames(authorities map[string]pki.Authority) []string {
+	var out []string
+	for name := range authorities {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,111 @@
+package tasks
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+var _ = register(Kind{
+	Name:    "postgres_sessions",
+	Summary: "end the sessions that were opened with certificates which are revoked",
+	Doc: `PostgreSQL looks at the lists of revoked certificates when somebody connects, and never again: a session that is open goes on. This ends those that were opened
+with one of the certificates, found by serial number and issuer in pg_stat_ssl, replication included. Put it after the lists are in force (crl, postgres_reload), or they
+come back.`,
+	Example: "postgres_sessions: {certificates: [\"clients:4A3F9C01\"]}",
+	New:     func() Task { return new(postgresSessions) },
+	Roles:   []string{"db_server"},
+})
+
+// postgresSessions is the kind postgres_sessions.
+type postgresSessions struct {
+	Certificates []string `param:"certificates,required" doc:"certificates as AUTHORITY:SERIAL, the serial number in hexadecimal digits"`
+
+	named []namedCertificate
+}
+
+// Validate reads the certificates.
+func (t *postgresSessions) Validate() (errs []*ParamError) {
+	t.named, errs = readCertificates(t.Certificates)
+	return errs
+}
+
+// Relies names the authorities of the certificates.
+func (t *postgresSessions) Relies() map[string][]string { return authoritiesOf(t.Certificates) }
+
+// Needs gives the probe of clusters.
+func (t *postgresSessions) Needs(h *Host) []transport.Step {
+	return []transport.Step{PostgresProbe(h)}
+}
+
+// Check finds the sessions.
+func (t *postgresSessions) Check(_ context.Context, h *Host) (*Change, error) {
+	clusters, err := Clusters(h)
+	if err != nil {
+		return nil, err
+	}
+	change := &Change{Touches: []string{KeyPostgres}}
+	var titles []string
+	var steps []transport.Step
+	for _, c := range clusters {
+		sessions, err := t.sessions(h, c)
+		if err != nil {
+			return nil, err
+		}
+		if len(sessions) == 0 {
+			continue
+		}
+		var who []string
+		for _, s := range sessions {
+			if text := fmt.Sprintf("%s from %s", s.User, s.Address); !slices.Contains(who, text) {
+				who = append(who, text)
+			}
+		}
+		titles = append(titles, fmt.Sprintf("cluster %s: end the sessions of %s", c.ID, inShort(who, 3, ", ")))
+		step := clusterStep(c, "end sessions of", postgresRoleProgram, c.OSUser, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
+		step.Stdin = []byte(endSQL(sessions))
+		steps = append(steps, step)
+	}
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	change.Summary = strings.Join(titles, "; ")
+	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
+	return change, nil
+}
+
+// sessions are those of a cluster that were opened with one of the certificates.
+func (t *postgresSessions) sessions(h *Host, c *Cluster) ([]Session, error) {
+	var out []Session
+	for _, cert := range t.named {
+		ca, err := h.Fleet.CA.Certificate(cert.authority)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range c.Sessions {
+			if s.Serial == cert.serial.String() && postgres.IsName(s.Issuer, ca.RawSubject) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out, nil
+}
+
+// endSQL ends sessions and waits until they have ended, three seconds at most: a session notices only between two steps of its query.
+func endSQL(sessions []Session) string {
+	var which []string
+	for _, s := range sessions {
+		text := fmt.Sprintf("client_serial = %s and issuer_dn = %s", s.Serial, quoteLiteral(s.Issuer))
+		if !slices.Contains(which, text) {
+			which = append(which, text)
+		}
+	}
+	where := " from pg_stat_ssl where " + strings.Join(which, " or ")
+	return "set standard_conforming_strings = on;\nselect pg_terminate_backend(pid)" + where + ";\n" +
+		strings.Repeat("select pg_sleep(0.1) where exists (select"+where+");\n", 30)
+}
