@@ -16,7 +16,11 @@ import (
 func revokeNotes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome, reason string, terminated bool) []string {
 	var out []string
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
-		out = append(out, fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there once they can be reached (so do the next runs of revoke and mtls)", strings.Join(left, ", ")))
+		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
+		if terminated {
+			text += fmt.Sprintf("; pgfleet revoke --serial %s --terminate also ends the sessions there", pki.FormatSerial(chosen[0].Serial))
+		}
+		out = append(out, text)
 	}
 	var holders []string
 	sessions := false

@@ -25,6 +25,7 @@ const (
 	clientCert  = home + "/.postgresql/client.crt"
 	clientKey   = home + "/.postgresql/client.key"
 	clientRoots = home + "/.postgresql/ca2_int.crt"
+	clientLists = home + "/.postgresql/ca2_int.crl"
 )
 
 // authorities makes the three authorities and looks at them.

@@ -25,7 +25,7 @@ type layout struct {
 var layouts = []layout{
 	{name: "own", scope: "declared", conninfo: "service={certificate}@db1 user={user} dbname=postgres"},
 	{name: "article", home: true, scope: "all", conninfo: "port=5432 user={user} dbname=postgres",
-		env:  []string{"PGSSLCERT=" + clientCert, "PGSSLKEY=" + clientKey, "PGSSLROOTCERT=" + clientRoots},
+		env:  []string{"PGSSLCERT=" + clientCert, "PGSSLKEY=" + clientKey, "PGSSLROOTCERT=" + clientRoots, "PGSSLCRL=" + clientLists},
 		vars: []string{"server_dir=data", "client_dir=home", "server_roots=ca1.crt", "client_roots=ca2_int.crt"}},
 }
 
@@ -57,6 +57,8 @@ func (w *walk) all(t *testing.T) {
 		{"stage verify-full", func(t *testing.T) { w.stage(t, "verify-full") }},
 		{"stage cert", func(t *testing.T) { w.stage(t, "cert") }},
 		{"W6 another certificate for the same key", w.reissue},
+		{"a client's certificate is revoked", w.revokeClient},
+		{"a server's certificate is revoked", w.revokeServer},
 		{"keys have not moved", w.keysStayed},
 		{"whoever was let in by the server's own rules", w.ownRules},
 	}
