@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -21,6 +22,7 @@ type revokeOptions struct {
 	file      string
 	reason    string
 	terminate bool
+	offboard  bool
 	yes       bool
 	fleet     fleetOptions
 	apply     applyOptions
@@ -37,7 +39,8 @@ and listed by their authority; the new list is checked, brought to every server 
 
 Hosts that cannot be reached are named at the end (exit 4); the next run of this, of the playbook crl or of mtls brings them the
 list. Sessions that are open go on unless --terminate ends them. The holder of a revoked certificate gets a new one by the next
-run of mtls: from the same key, or from a new one after keyCompromise.`,
+run of mtls: from the same key, or from a new one after keyCompromise. With --offboard there shall be no new one: take the host
+or the identity out of the inventory too.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "host", Usage: "all certificates of the `HOST` that holds their keys; also one that is not in the inventory any more", Destination: &o.choice.host},
 				&cli.StringFlag{Name: "name", Usage: "those with this common `NAME`: a database user, a server's first name", Destination: &o.choice.name},
@@ -47,6 +50,7 @@ run of mtls: from the same key, or from a new one after keyCompromise.`,
 				&cli.BoolFlag{Name: "all", Usage: "all that --name means, on however many hosts", Destination: &o.choice.all},
 				&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "`WHY`: unspecified, keyCompromise, CACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold", Destination: &o.reason},
 				&cli.BoolFlag{Name: "terminate", Usage: "end the sessions that were opened with them, on every server", Destination: &o.terminate},
+				&cli.BoolFlag{Name: "offboard", Usage: "also end the sessions, take the clients' rules on the servers away, and remove their files", Destination: &o.offboard},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
 			}, o.apply.changeFlags(), o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
@@ -59,6 +63,7 @@ run of mtls: from the same key, or from a new one after keyCompromise.`,
 		examples: `pgfleet revoke --host app1.example.net --reason keyCompromise --terminate
 			pgfleet revoke --name dbuser1 --host app1.example.net --check
 			pgfleet revoke --name dbuser9 --all --reason cessationOfOperation
+			pgfleet revoke --host app9.example.net --offboard
 			pgfleet revoke --serial 4A3F9C01D2 -y
 			pgfleet revoke --file old.crt --reason superseded`,
 	}
@@ -85,6 +90,9 @@ func (o *revokeOptions) check(sys *System) error {
 	}
 	if err := o.choice.check(); err != nil {
 		return err
+	}
+	if o.offboard && o.choice.exact() {
+		return usagef("revoke: --offboard goes with --host and --name: an identity may have other certificates than one")
 	}
 	if !o.yes && !o.apply.checkOnly && !sys.canAsk() {
 		return &usageError{text: "revoke: " + errNoTerminal.Error(), hint: "-y revokes without asking, --check only shows what would be done"}
@@ -125,7 +133,7 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 	}
 	outcome, err := o.apply.outcome(ctx, sys, plan)
 	if outcome != nil && !o.apply.checkOnly {
-		for _, line := range revokeNotes(inv, chosen, outcome, o.reason, o.terminate) {
+		for _, line := range o.notes(inv, chosen, outcome) {
 			fmt.Fprintln(sys.Err, "notice: "+printers.Clean(line))
 		}
 	}
@@ -134,11 +142,14 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 
 // ask gives an error when the answer is no.
 func (o *revokeOptions) ask(sys *System, chosen []tasks.Issued) error {
-	what := "this certificate"
+	what := "Revoke this certificate"
 	if len(chosen) > 1 {
-		what = fmt.Sprintf("these %d certificates", len(chosen))
+		what = fmt.Sprintf("Revoke these %d certificates", len(chosen))
 	}
-	yes, err := sys.confirm(fmt.Sprintf("Revoke %s (%s)? They cannot be made valid again.", what, o.reason))
+	if o.offboard {
+		what += ", and remove their holders' keys, files and rules"
+	}
+	yes, err := sys.confirm(fmt.Sprintf("%s (%s)? There is no way back.", what, o.reason))
 	if err != nil {
 		return err
 	}
@@ -164,11 +175,30 @@ func (o *revokeOptions) plan(inv *inventory.Inventory, chosen []tasks.Issued) (*
 		certificates = append(certificates, c.Certificate())
 	}
 	vars := map[string]any{"certificates": certificates, "reason": o.reason}
-	if o.terminate {
+	if o.terminate || o.offboard {
 		vars["end_sessions"] = certificates
+	}
+	if o.offboard {
+		vars["offboard"] = identitiesOf(inv, chosen)
 	}
 	plan, err := playbooks.NewPlan(pb, inv, playbooks.PlanOptions{Vars: vars})
 	return plan, asConfiguration(err)
+}
+
+// identitiesOf gives the identities of the inventory, CLIENT/DATABASE-USER, that hold clients' certificates.
+func identitiesOf(inv *inventory.Inventory, chosen []tasks.Issued) []any {
+	out := []any{}
+	for _, c := range chosen {
+		for _, h := range inv.Hosts {
+			for _, id := range h.Identities {
+				word := h.Name + "/" + id.DBUser
+				if h.Name == c.Host && c.Profile == pki.ProfileClient && hasCommonName(c.Subject, id.DBUser) && !slices.Contains(out, any(word)) {
+					out = append(out, word)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // describeIssued is one certificate in one line.

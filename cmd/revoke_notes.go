@@ -12,13 +12,14 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// revokeNotes says what is left to do after a revocation: who still accepts the certificates, and how their holders get new ones.
-func revokeNotes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome, reason string, terminated bool) []string {
+// notes says what is left to do after a revocation: who still accepts the certificates, and how their holders get new ones.
+func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome) []string {
 	var out []string
+	ended := o.terminate || o.offboard
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
 		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
-		if terminated {
-			text += fmt.Sprintf("; pgfleet revoke --serial %s --terminate also ends the sessions there", pki.FormatSerial(chosen[0].Serial))
+		if ended {
+			text += "; repeat this command to do the rest too"
 		}
 		out = append(out, text)
 	}
@@ -30,16 +31,18 @@ func revokeNotes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playb
 			holders = append(holders, c.Host)
 		}
 	}
-	if sessions && !terminated {
+	if sessions && !ended {
 		out = append(out, "sessions that are open go on: --terminate ends them")
 	}
-	if len(holders) > 0 {
-		key := "the same key"
-		if reason == "keyCompromise" {
+	switch key := "the same key"; {
+	case len(holders) == 0:
+	case o.offboard:
+		out = append(out, fmt.Sprintf("take what was offboarded at %s out of the inventory: the next run of mtls would set it up again", strings.Join(holders, ", ")))
+	default:
+		if o.reason == "keyCompromise" {
 			key = "a new key"
 		}
-		out = append(out, fmt.Sprintf("%s: new certificates, from %s, by the next run of the playbook that set it up (pgfleet run mtls); take it out of the inventory if it shall have none",
-			strings.Join(holders, ", "), key))
+		out = append(out, fmt.Sprintf("%s: new certificates, from %s, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(holders, ", "), key))
 	}
 	return out
 }

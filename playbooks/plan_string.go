@@ -8,7 +8,11 @@ import (
 // String prints the plan: plays, batches and tasks with their values. Hosts with the same tasks stand together; long texts are cut.
 func (p *Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nhosts: %d, max_failures: %d\n", p.Playbook, len(p.Hosts), p.MaxFailures)
+	budget := fmt.Sprintf("max_failures: %d", p.MaxFailures)
+	if p.BestEffort {
+		budget = "best effort"
+	}
+	fmt.Fprintf(&b, "%s\nhosts: %d, %s\n", p.Playbook, len(p.Hosts), budget)
 	if len(p.Support) > 0 {
 		names := make([]string, len(p.Support))
 		for i, h := range p.Support {

@@ -82,6 +82,12 @@ plays:
 max_failures: 9
 plays: [{name: a, hosts: db_server, tasks: [put: {key: a, value: x, how: refuse, on: db1}]}, {name: b, hosts: client, tasks: [tried: {}]}]`,
 			want: "db1 failed, db2 changed, db3 changed, db4 changed, app1 skipped, app2 ok", exit: 2},
+		{name: "best effort: a client's server failed, another is lost", playbook: `
+best_effort: yes
+plays: [{name: a, hosts: db_server, tasks: [put: {key: a, value: x, how: refuse, on: db1}]}, {name: b, hosts: client, tasks: [put: {key: a, value: x}]}]`,
+			prepare: func(w *world) { w.boxes["db2"] = nil }, want: "db1 failed, db2 unreachable, db3 changed, db4 changed, app1 changed, app2 changed", exit: 2},
+		{name: "best effort within a budget", playbook: "best_effort: yes\n" + fmt.Sprintf(two, "how: refuse, on: db2"), opt: PlanOptions{Vars: map[string]any{"max_failures": "0"}},
+			want: "db1 skipped, db2 failed, db3 skipped, db4 skipped", exit: 2},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

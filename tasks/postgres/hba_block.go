@@ -12,6 +12,8 @@ const (
 	blockBegin = "# BEGIN pgfleet: these lines are written by pgfleet, changes to them are lost; your own lines follow after the end mark"
 	blockEnd   = "# END pgfleet"
 	beginStart = "# BEGIN pgfleet"
+	// declaredMark comes before the logins that the inventory declares.
+	declaredMark = "# declared identities, from their clients only"
 )
 
 // SplitBlock takes a file apart: the lines between pgfleet's marks, and the user's own bytes (what stands before and after, exactly). Without marks, block is nil.
@@ -114,7 +116,7 @@ func (b Block) Lines(user []Rule) []string {
 		}
 	}
 	if len(b.Admit) > 0 {
-		out = append(append(out, "# declared identities, from their clients only"), b.admitLines()...)
+		out = append(append(out, declaredMark), b.admitLines()...)
 	}
 	if b.CatchAll != "" {
 		out = append(out, "# everybody else")

@@ -23,7 +23,7 @@ func StageOf(hba []byte) (stage, scope string) {
 	declared := false
 	for _, line := range block {
 		switch {
-		case line == "# declared identities, from their clients only":
+		case line == declaredMark:
 			declared = true
 		case line == "# everybody else":
 			declared, scope = true, "all"
