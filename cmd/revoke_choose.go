@@ -109,7 +109,10 @@ func (c *revokeChoice) choose(records []authorityRecords, now time.Time) ([]task
 	case c.exact() && len(found) > 1:
 		return nil, ambiguous("several certificates have this serial number", "--authority NAME says which", found)
 	case c.exact():
-		return found, inUse(records, found[0])
+		if err := inUse(records, found[0]); err != nil {
+			return nil, err
+		}
+		return found, nil
 	}
 	// What is revoked already is meant only where nothing else is: then its list is brought to whoever lacks it.
 	if slices.ContainsFunc(found, func(i tasks.Issued) bool { return i.Revoked == nil }) {
