@@ -111,11 +111,16 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 	if err := o.choice.resolve(inv); err != nil {
 		return err
 	}
-	records, err := o.records(ctx, sys, inv)
+	records, missing, err := o.records(ctx, sys, inv)
 	if err != nil {
 		return err
 	}
 	chosen, err := o.choice.choose(records, sys.Now())
+	// Whoever has not answered may have what is looked for; not where one certificate is meant, and found.
+	if missing != nil && (err != nil || !o.choice.exact()) {
+		fmt.Fprintln(sys.Err, "hint: --authority NAME asks that one alone")
+		return missing
+	}
 	if err != nil {
 		return err
 	}

@@ -45,9 +45,9 @@ func (t *recordsTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, er
 	return nil, nil
 }
 
-// records asks the authorities of the inventory, or the one that was named, what they have issued. All of them have to answer: one that does not could have what
-// is looked for.
-func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory.Inventory) ([]authorityRecords, error) {
+// records asks the authorities of the inventory, or the one that was named, what they have issued. missing, if not nil, ends the command where one that has not
+// answered matters; why it has not was told.
+func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory.Inventory) (found []authorityRecords, missing, err error) {
 	plan := &playbooks.Plan{Playbook: "records", Inventory: inv, BestEffort: true}
 	play := playbooks.PlannedPlay{Name: "Records", Batches: [][]string{nil}, Tasks: map[string][]playbooks.PlannedTask{}}
 	var all []*recordsTask
@@ -66,45 +66,42 @@ func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory
 		}
 	}
 	if len(all) == 0 {
-		return nil, &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
+		return nil, nil, &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
 	}
 	plan.Plays = []playbooks.PlannedPlay{play}
-	if err := o.look(ctx, sys, plan); err != nil {
-		return nil, err
+	if missing, err = o.look(ctx, sys, plan); err != nil {
+		return nil, nil, err
 	}
-	var out []authorityRecords
 	for _, t := range all {
-		out = append(out, t.found...)
+		found = append(found, t.found...)
 	}
-	return out, nil
+	return found, missing, nil
 }
 
-// look runs a plan that only looks, and says nothing unless a host fails.
-func (o *revokeOptions) look(ctx context.Context, sys *System, plan *playbooks.Plan) error {
+// look runs a plan that only looks, and says nothing but why a host has failed; missing is then the exit code.
+func (o *revokeOptions) look(ctx context.Context, sys *System, plan *playbooks.Plan) (missing, err error) {
 	dial, err := o.apply.connect.dialer(sys, nil, plan.Hosts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer dial.close()
 	ctx, signals, release := watchInterrupts(ctx, func(text string) { fmt.Fprintln(sys.Err, text) }, func() {})
 	defer release()
-	var failed []events.Event
 	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{Dial: dial.dial, Forks: o.apply.connect.forks, Check: true, Owner: owner(), Now: sys.Now, Stop: signals.stop,
 		Sink: func(e events.Event) {
 			if e.Type == events.Host && e.Kind != events.OK {
-				failed = append(failed, e)
+				report(sys.Err, &hostError{text: e.Host + ": its records could not be read: " + e.Reason, hint: e.Hint})
 			}
 		}})
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return nil, err
+	case outcome.Exit == exitInterrupted:
+		return nil, exitStatus(exitInterrupted)
+	case outcome.Exit != exitOK:
+		return exitStatus(outcome.Exit), nil
 	}
-	for _, e := range failed {
-		report(sys.Err, &hostError{text: e.Host + ": " + e.Reason, hint: e.Hint})
-	}
-	if outcome.Exit != exitOK {
-		return exitStatus(outcome.Exit)
-	}
-	return nil
+	return nil, nil
 }
 
 // hostError is why a host could not be asked.
