@@ -201,7 +201,7 @@ func TestRevokeNotes(t *testing.T) {
 		"known to others": {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"repeat this command", "from a new key"}},
 		"a server's":      {revokeOptions{}, server, []string{"still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}},
 		"offboarded":      {revokeOptions{offboard: true}, client, []string{"still accepted at db1", "take what was offboarded at app1.example.net out of the inventory"}},
-		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1"}},
+		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1", "not in the inventory: /CN=dbuser9 on gone.example.net"}},
 	} {
 		got := c.o.notes(inv, []tasks.Issued{c.chosen}, outcome)
 		for i, part := range c.want {

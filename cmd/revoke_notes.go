@@ -23,16 +23,22 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		}
 		out = append(out, text)
 	}
-	var holders []string
+	var holders, strangers []string
 	sessions := false
 	for _, c := range chosen {
 		sessions = sessions || c.Profile == pki.ProfileClient
+		if c.Profile == pki.ProfileClient && len(identitiesOf(inv, []tasks.Issued{c})) == 0 {
+			strangers = append(strangers, fmt.Sprintf("%s on %s", c.Subject, c.Host))
+		}
 		if slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == c.Host }) && !slices.Contains(holders, c.Host) {
 			holders = append(holders, c.Host)
 		}
 	}
 	if sessions && !ended {
 		out = append(out, "sessions that are open go on: --terminate ends them")
+	}
+	if o.offboard && len(strangers) > 0 {
+		out = append(out, fmt.Sprintf("not in the inventory: %s; their rules go with the next run of mtls, their files stay where they are", strings.Join(strangers, ", ")))
 	}
 	switch key := "the same key"; {
 	case len(holders) == 0:

@@ -151,7 +151,7 @@ func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.Re
 				continue
 			}
 			title := fmt.Sprintf("certificate %s of authority %s", pki.FormatSerial(c.serial), name)
-			if h.Fleet.CheckOnly && h.Fleet.Hosts[h.Fleet.Authorities[name].Host].View.Planned(KeyAuthority(name)) {
+			if at := h.Fleet.Hosts[h.Fleet.Authorities[name].Host]; h.Fleet.CheckOnly && at != nil && at.View.Planned(KeyAuthority(name)) {
 				return fmt.Errorf("list of authority %s: %w", name, ErrPending)
 			}
 			switch {
