@@ -47,7 +47,7 @@ or the identity out of the inventory too.`,
 				&cli.StringFlag{Name: "serial", Usage: "the one with this serial `NUMBER`, in hexadecimal digits or as PostgreSQL's log has it", Destination: &o.choice.serial},
 				&cli.StringFlag{Name: "file", Usage: "the one in this `FILE` on this machine, in PEM", Destination: &o.file},
 				&cli.StringFlag{Name: "authority", Usage: "only those that this `AUTHORITY` of the inventory has issued", Destination: &o.choice.authority},
-				&cli.BoolFlag{Name: "all", Usage: "all that --name means, on however many hosts", Destination: &o.choice.all},
+				&cli.BoolFlag{Name: "all", Usage: "all that --host and --name mean, on however many hosts", Destination: &o.choice.all},
 				&cli.StringFlag{Name: "reason", Value: "unspecified", Usage: "`WHY`: unspecified, keyCompromise, CACompromise, affiliationChanged, superseded, cessationOfOperation, certificateHold", Destination: &o.reason},
 				&cli.BoolFlag{Name: "terminate", Usage: "end the sessions that were opened with them, on every server", Destination: &o.terminate},
 				&cli.BoolFlag{Name: "offboard", Usage: "also end the sessions, take the clients' rules on the servers away, and remove their files", Destination: &o.offboard},
@@ -186,8 +186,21 @@ func (o *revokeOptions) plan(inv *inventory.Inventory, chosen []tasks.Issued) (*
 	if o.offboard {
 		vars["offboard"] = identitiesOf(inv, chosen)
 	}
-	plan, err := playbooks.NewPlan(pb, inv, playbooks.PlanOptions{Vars: vars})
+	tags := []string{"authorities"}
+	for role, tag := range map[string]string{"db_server": "servers", "client": "clients"} {
+		if concerns(chosen, role) || o.offboard {
+			tags = append(tags, tag)
+		}
+	}
+	plan, err := playbooks.NewPlan(pb, inv, playbooks.PlanOptions{Vars: vars, Tags: tags})
 	return plan, asConfiguration(err)
+}
+
+// concerns tells whether hosts of a role get to see one of the certificates: servers those of clients, clients those of servers, all those of whom that is not known.
+func concerns(chosen []tasks.Issued, role string) bool {
+	return slices.ContainsFunc(chosen, func(c tasks.Issued) bool {
+		return !(c.Profile == pki.ProfileClient && role == "client" || c.Profile == pki.ProfileServer && role == "db_server")
+	})
 }
 
 // identitiesOf gives the identities of the inventory, CLIENT/DATABASE-USER, that hold clients' certificates.

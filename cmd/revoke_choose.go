@@ -42,8 +42,8 @@ func (c *revokeChoice) check() error {
 		return &usageError{text: "revoke: say which certificates: --host, --name, --serial or --file", hint: "pgfleet revoke --help shows examples"}
 	case c.serial != "" && c.cert != nil, (c.serial != "" || c.cert != nil) && (c.host != "" || c.name != ""):
 		return usagef("revoke: --serial and --file mean one certificate each; give one of them, without --host and --name")
-	case c.all && c.name == "":
-		return usagef("revoke: --all goes with --name")
+	case c.all && c.name == "" && c.host == "":
+		return usagef("revoke: --all goes with --host and --name")
 	case c.serial == "":
 		return nil
 	}
@@ -118,8 +118,10 @@ func (c *revokeChoice) choose(records []authorityRecords, now time.Time) ([]task
 	if slices.ContainsFunc(found, func(i tasks.Issued) bool { return i.Revoked == nil }) {
 		found = slices.DeleteFunc(found, func(i tasks.Issued) bool { return i.Revoked != nil })
 	}
-	if c.host == "" && !c.all && slices.ContainsFunc(found, func(i tasks.Issued) bool { return i.Host != found[0].Host || i.Authority != found[0].Authority }) {
-		return nil, ambiguous(fmt.Sprintf("%q is the name of certificates of several holders", c.name), "--host HOST, --authority NAME or --serial NUMBER says which, --all means all of them", found)
+	if !c.all && slices.ContainsFunc(found, func(i tasks.Issued) bool {
+		return i.Host != found[0].Host || c.host == "" && i.Authority != found[0].Authority
+	}) {
+		return nil, ambiguous("these are certificates of several holders", "--host HOST, --authority NAME or --serial NUMBER says which, --all means all of them", found)
 	}
 	return found, nil
 }

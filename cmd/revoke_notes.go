@@ -19,7 +19,7 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
 		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
 		if ended {
-			text += "; repeat this command to do the rest too"
+			text += "; pgfleet revoke --serial NUMBER --terminate, with each number above, ends the sessions there"
 		}
 		out = append(out, text)
 	}
@@ -55,21 +55,10 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 
 // stragglers are the hosts that should refuse the certificates by now and have not come through.
 func stragglers(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome) []string {
-	roles := map[string]bool{}
-	for _, c := range chosen {
-		switch c.Profile {
-		case pki.ProfileClient:
-			roles["db_server"] = true
-		case pki.ProfileServer:
-			roles["client"] = true
-		default:
-			roles["db_server"], roles["client"] = true, true
-		}
-	}
 	var out []string
 	for _, h := range inv.Hosts {
 		result, ok := outcome.Hosts[h.Name]
-		concerned := h.HasRole("db_server") && roles["db_server"] || h.HasRole("client") && roles["client"]
+		concerned := slices.ContainsFunc(h.Roles, func(role string) bool { return (role == "db_server" || role == "client") && concerns(chosen, role) })
 		if ok && concerned && result.Kind != events.OK && result.Kind != events.Changed {
 			out = append(out, fmt.Sprintf("%s (%s)", h.Name, strings.ReplaceAll(string(result.Kind), "_", " ")))
 		}
