@@ -34,8 +34,8 @@ func newRevoke(sys *System) *command {
 		Command: &cli.Command{
 			Name: "revoke", Usage: "Have certificates refused everywhere, from now on",
 			Description: `Finds the certificates in the records of the inventory's authorities, shows them, and asks. Then they are put on record as revoked
-and listed by their authority; the new list is checked, brought to every server (for a client's certificate) or every client
-(for a server's), and proved. --host, --name and --authority narrow each other down; --serial and --file mean one certificate.
+and listed by their authority. The new list is checked and brought to every server, which proves it, for a client's certificate,
+or to every client, for a server's. --host, --name and --authority narrow each other down; --serial and --file mean one certificate.
 
 Hosts that cannot be reached are named at the end (exit 4); the next run of this, of the playbook crl or of mtls brings them the
 list. Sessions that are open go on unless --terminate ends them. The holder of a revoked certificate gets a new one by the next
