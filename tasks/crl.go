@@ -54,6 +54,12 @@ func (t *crlTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
 	}
+	for _, c := range t.named {
+		// Without it nobody can say who believes it.
+		if _, err := h.Fleet.CA.Certificate(c.authority); err != nil {
+			return nil, fmt.Errorf("certificate of authority %s: %w", c.authority, err)
+		}
+	}
 	if t.Profile == "server" || t.Profile == "" && h.HasRole("db_server") {
 		return t.checkServer(h)
 	}

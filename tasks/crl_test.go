@@ -91,6 +91,11 @@ func TestCRLOnAServer(t *testing.T) {
 			delete(w.ca.lists, "clients")
 			w.must(w.server, w.crl("server"), false)
 			w.refused(w.server, w.crl("server", "clients:4D"), "does not name")
+			delete(w.ca.certs, "clients")
+			w.must(w.server, w.crl("server"), false)
+			if _, err := w.run(w.server, w.crl("server", "clients:4D")); !errors.Is(err, ErrPending) {
+				t.Errorf("an authority that cannot be seen: %v", err)
+			}
 		})
 	}
 }
