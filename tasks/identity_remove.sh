@@ -19,8 +19,7 @@ done
 [ -d "$home/$below" ] || exit 0
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
-folders 700 "$home" $below
-unset IFS
+folders 700 700 "$home" $below
 # After the copies: what is here tells the next run which of those are ours.
 rm -rf -- "${home:?}/$below" || exit 1
 rmdir -- "$home/.postgresql/pgfleet" 2>/dev/null

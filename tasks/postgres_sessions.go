@@ -67,7 +67,7 @@ func (t *postgresSessions) Check(_ context.Context, h *Host) (*Change, error) {
 			}
 		}
 		titles = append(titles, fmt.Sprintf("cluster %s: end the sessions of %s", c.ID, inShort(who, 3, ", ")))
-		step := clusterStep(c, "end sessions of", postgresRoleProgram, c.OSUser, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
+		step := clusterStep(c, "end sessions of", postgresRoleProgram, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
 		step.Stdin = []byte(endSQL(sessions))
 		steps = append(steps, step)
 	}
