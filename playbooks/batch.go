@@ -7,7 +7,33 @@ import (
 	"strings"
 )
 
-// batchSize reads serial: a number of hosts ("5"), a share of the play's hosts rounded down ("25%"), at least one; "" means all.
+// batchSizes reads serial: the sizes of a play's batches in order, separated by commas; the last one holds for all that follow. "" means one batch of all.
+func batchSizes(serial string, hosts int) ([]int, error) {
+	var sizes []int
+	for _, one := range strings.Split(serial, ",") {
+		size, err := batchSize(one, hosts)
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
+}
+
+// serialText gives serial as text where it is a list: [1, 25%] is "1,25%".
+func serialText(value any) string {
+	list, ok := value.([]any)
+	if !ok {
+		return fmt.Sprint(value)
+	}
+	words := make([]string, len(list))
+	for i, item := range list {
+		words[i] = fmt.Sprint(item)
+	}
+	return strings.Join(words, ",")
+}
+
+// batchSize reads one size: a number of hosts ("5"), a share of the play's hosts rounded down ("25%"), at least one; "" means all.
 func batchSize(serial string, hosts int) (int, error) {
 	text := strings.TrimSpace(serial)
 	if text == "" {

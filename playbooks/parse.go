@@ -178,9 +178,9 @@ func (p *parser) yesNo(n *yaml.Node, what string) bool {
 }
 
 func (p *parser) serial(n *yaml.Node) string {
-	text := p.text(n, "serial")
+	text := strings.Join(p.texts(n, "serial"), ",")
 	if !hasTemplate(text) {
-		if _, err := batchSize(text, 1); err != nil {
+		if _, err := batchSizes(text, 1); err != nil {
 			p.addf(n.Line, "serial: %v", err)
 		}
 	}

@@ -89,9 +89,9 @@ func (p *planner) choose() []chosenPlay {
 func (p *planner) play(c *chosenPlay) {
 	p.parentsFirst(c.hosts)
 	planned := PlannedPlay{Name: c.play.Name, Related: c.play.WaitFor == "related", Tasks: make(map[string][]PlannedTask, len(c.hosts))}
-	size := p.serial(c.play, len(c.hosts))
-	if size < len(c.hosts) {
-		planned.Size = size
+	sizes := p.serial(c.play, len(c.hosts))
+	if sizes[0] < len(c.hosts) {
+		planned.Sizes = sizes
 	}
 	names := make([]string, len(c.hosts))
 	for i, h := range c.hosts {
@@ -103,11 +103,11 @@ func (p *planner) play(c *chosenPlay) {
 			}
 		}
 	}
-	if planned.Related {
-		size = max(len(names), 1)
-	}
 	for len(names) > 0 {
-		n := min(size, len(names))
+		n := len(names)
+		if !planned.Related {
+			n = planned.size(len(planned.Batches)+1, n)
+		}
 		planned.Batches = append(planned.Batches, names[:n:n])
 		names = names[n:]
 	}

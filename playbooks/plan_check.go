@@ -164,17 +164,18 @@ func (p *planner) failures() {
 	}
 }
 
-// serial gives the number of hosts in a batch of a play with so many hosts.
-func (p *planner) serial(play *Play, hosts int) int {
+// serial gives the sizes of the batches of a play with so many hosts; the last one holds for all that follow.
+func (p *planner) serial(play *Play, hosts int) []int {
 	filled, err := p.scope(play, nil).fill(play.Serial)
-	size := max(hosts, 1)
+	var sizes []int
 	if err == nil {
-		size, err = batchSize(fmt.Sprint(filled), hosts)
+		sizes, err = batchSizes(serialText(filled), hosts)
 	}
 	if err != nil {
 		p.addf("", play.Lines["serial"], "play %q: serial: %v", play.Name, err)
+		return []int{max(hosts, 1)}
 	}
-	return max(size, 1)
+	return sizes
 }
 
 // scope gives the variables that a template of a play sees; without a host, those that do not depend on one.

@@ -51,8 +51,9 @@ func (p *PlannedPlay) Begins() string {
 	switch {
 	case !p.Related:
 		return ""
-	case p.Size > 0:
-		return fmt.Sprintf("each host when those that it has to do with are through the plays before, in batches of at most %d", p.Size)
+	case p.Sizes != nil:
+		sizes := strings.Trim(strings.ReplaceAll(fmt.Sprint(p.Sizes), " ", ", "), "[]")
+		return "each host when those that it has to do with are through the plays before, in batches of at most " + sizes
 	}
 	return "each host when those that it has to do with are through the plays before"
 }

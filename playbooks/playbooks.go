@@ -32,7 +32,7 @@ type Playbook struct {
 type Play struct {
 	Name, Hosts string
 	Line        int
-	// Serial: hosts a batch, as number ("5"), share ("25%") or a template; "" means all at once.
+	// Serial: hosts a batch, as number ("5"), share ("25%"), several of them ("1,25%": the last one holds on) or a template; "" means all at once.
 	Serial string
 	// WaitFor: "all" or "": the play begins when the plays before it are through; "related": for each host when those that it has to do with are.
 	WaitFor string
@@ -75,12 +75,20 @@ type PlannedPlay struct {
 	Name string
 	// Related: a host begins when those that it has to do with are through the plays before: hosts with authorities, a client's servers, a server's clients.
 	Related bool
-	// Size: hosts in a batch; 0: all at once.
-	Size int
+	// Sizes: hosts in a batch, of the first, second, …; the last one holds for all that follow. nil: all at once.
+	Sizes []int
 	// Batches of host names, in order. A related play has one, from which batches are made as hosts become ready.
 	Batches [][]string
 	// Tasks by host name, in order.
 	Tasks map[string][]PlannedTask
+}
+
+// size gives the hosts of a batch, counted from 1, when so many are to come.
+func (p *PlannedPlay) size(number, hosts int) int {
+	if p.Sizes == nil {
+		return hosts
+	}
+	return min(p.Sizes[min(number, len(p.Sizes))-1], hosts)
 }
 
 // PlannedTask is one task bound to one host's values.

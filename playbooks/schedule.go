@@ -51,7 +51,7 @@ func newSchedule(r *runner) *schedule {
 			}
 		}
 		p.open = len(p.all)
-		if p.Size == 0 {
+		if p.Sizes == nil {
 			p.batches = 1
 		}
 	}
@@ -100,22 +100,19 @@ func (s *schedule) begin(ctx context.Context) bool {
 
 // form makes the play's next batch of hosts that are ready; false when there are none, or the batch before is not through.
 func (s *schedule) form(p *playRun) bool {
-	if len(p.ready) == 0 || p.Size > 0 && p.busy > 0 {
+	if len(p.ready) == 0 || p.Sizes != nil && p.busy > 0 {
 		return false
 	}
 	first := p.number == 0
-	if first || p.Size > 0 {
+	if first || p.Sizes != nil {
 		s.r.counted(p)
 	}
 	if s.r.spent(p) {
 		return false
 	}
-	n := len(p.ready)
-	if p.Size > 0 {
-		n = min(n, p.Size)
-	}
+	n := p.size(p.number+1, len(p.ready))
 	p.batch, p.ready = p.ready[:n:n], p.ready[n:]
-	if first || p.Size > 0 {
+	if first || p.Sizes != nil {
 		p.number++
 		s.announce(p)
 	}
@@ -125,7 +122,7 @@ func (s *schedule) form(p *playRun) bool {
 // announce tells that a batch begins, or a play that has none, and how much its verifying tasks are going to do.
 func (s *schedule) announce(p *playRun) {
 	hosts := p.batch
-	if p.Size == 0 {
+	if p.Sizes == nil {
 		hosts = alive(p.all)
 	}
 	data := map[string]any{"hosts": len(hosts), "batch": p.number}
@@ -231,8 +228,12 @@ func (s *schedule) release() {
 				}
 			}
 			p.ready = alive(p.all)
-			if p.Size > 0 {
-				p.batches = (len(p.ready) + p.Size - 1) / p.Size
+			if p.Sizes != nil {
+				p.batches = 0
+				for left := len(p.ready); left > 0; {
+					p.batches++
+					left -= p.size(p.batches, left)
+				}
 			}
 		}
 		if p.open > 0 {

@@ -181,7 +181,7 @@ func TestRandomSchedules(t *testing.T) {
 			text := "plays:\n"
 			for i := range 5 {
 				text += fmt.Sprintf("  - {name: p%d, hosts: '%s', wait_for: %s, serial: %s, tasks: [put: {key: k%d, value: x}, put: {key: l%d, value: x}]}\n", i,
-					one(random, "all", "db_server", "client", "client", "root_ca", "db1,app1,ca2"), one(random, "all", "related", "related"), one(random, "1", "2", "50%", "100%"), i, i)
+					one(random, "all", "db_server", "client", "client", "root_ca", "db1,app1,ca2"), one(random, "all", "related", "related"), one(random, "1", "2", "50%", "100%", "[1, 2]"), i, i)
 			}
 			out := w.run(text, PlanOptions{})
 			if out.Exit != 0 {
@@ -232,7 +232,7 @@ func (w *world) checkOrder(plan *Plan) {
 	for _, e := range w.events {
 		switch of := spans[e.Play]; e.Type {
 		case events.PlayStarted:
-			if p := plan.Plays[slices.IndexFunc(plan.Plays, func(p PlannedPlay) bool { return p.Name == e.Play })]; p.Size > 0 && (under[e.Play] > 0 || e.Data["hosts"].(int) > p.Size) {
+			if p := plan.Plays[slices.IndexFunc(plan.Plays, func(p PlannedPlay) bool { return p.Name == e.Play })]; p.Sizes != nil && (under[e.Play] > 0 || e.Data["hosts"].(int) > p.size(e.Data["batch"].(int), 1000)) {
 				w.t.Errorf("%s: a batch of %v begins while %d hosts of the one before are at work", e.Play, e.Data["hosts"], under[e.Play])
 			}
 		case events.TaskStarted:

@@ -26,12 +26,15 @@ Servers keep them in /etc/pgfleet/VERSION-CLUSTER/v/TIME/ (key root:postgres 064
 key and certificate belong together and that the chain leads to its root.
 
 Renewed when two thirds of its life are over, when names, issuer or key changed, when it was revoked, or with force. The key is kept unless new_key says otherwise or
-the certificate was revoked because its key is known to others.
+the certificate was revoked because its key is known to others. Where only an authority above it was renewed, the certificate stays and its file gets the new chain.
+
+A client's new certificate is tried before it is put in force: where a server that accepts the one in force does not accept it, nothing is switched and the task fails.
+Then after_change of the identity runs, once the certificate has changed; one that fails is tried again by the next run.
 
 Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); database users postgres, superusers and replication
 roles unless the identity has allow_privileged; symbolic links and strangers' folders below a client's home directory.`,
 	Example: "certificate: {issuer: servers, profile: server, valid_for: 365d}",
-	New:     func() Task { return new(certificateTask) },
+	New:     func() Task { return &certificateTask{forced: &followed{}} },
 	Roles:   []string{"db_server", "client"},
 })
 
@@ -45,11 +48,17 @@ type certificateTask struct {
 	KeyType  string        `param:"key_type" allowed:"ecdsa-p256 ecdsa-p384 rsa-2048 rsa-3072 rsa-4096 ed25519" doc:"type of a new key (ecdsa-p256); given, a key of another type is replaced"`
 	NewKey   bool          `param:"new_key" doc:"make a new key when the certificate is renewed"`
 	Force    bool          `param:"force" doc:"renew now, due or not"`
+	Only     string        `param:"only" allowed:"renew" doc:"renew: only what has a certificate of pgfleet's and is due; files stay in the place where they are, nothing is repaired, no name is taken away"`
 	TLSDir   string        `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet the key); home: copies as client.crt and client.key in a client's ~/.postgresql"`
 	Existing string        `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when a certificate that is not pgfleet's is in force: stop, keep it, or replace it (overlap does the same here: a leaf has no overlap)"`
 
-	mu     sync.Mutex
-	forced map[string]bool
+	forced *followed
+}
+
+// followed notes where force was followed in this run.
+type followed struct {
+	mu      sync.Mutex
+	targets map[string]bool
 }
 
 // Validate refuses parameters that cannot be together.
@@ -132,14 +141,10 @@ func (t *certificateTask) issuing(h *Host) (*issuing, error) {
 
 // served is what is presented: the leaf and every authority above it but the root.
 func (i *issuing) served(leaf *x509.Certificate) []byte {
-	out := []*x509.Certificate{leaf}
-	for _, ca := range i.chain {
-		if !bytes.Equal(ca.RawSubject, ca.RawIssuer) {
-			out = append(out, ca)
-		}
-	}
-	return pki.CertificatePEM(out...)
+	return pki.CertificatePEM(i.servedChain(leaf)...)
 }
+
+func isRoot(cert *x509.Certificate) bool { return bytes.Equal(cert.RawSubject, cert.RawIssuer) }
 
 // serverTemplate is what a server's certificate shall say.
 func (t *certificateTask) serverTemplate(h *Host) pki.Template {
@@ -180,18 +185,22 @@ func serverNames(h *Host, further []string) []string {
 
 // wantsForce tells whether force still has to be followed for a target of this run.
 func (t *certificateTask) wantsForce(target string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.Force && !t.forced[target]
+	return t.Force && !t.forced.has(target)
 }
 
-func (t *certificateTask) setForced(target string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.forced == nil {
-		t.forced = map[string]bool{}
+func (f *followed) has(target string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.targets[target]
+}
+
+func (f *followed) add(target string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.targets == nil {
+		f.targets = map[string]bool{}
 	}
-	t.forced[target] = true
+	f.targets[target] = true
 }
 
 // applied notes, once the closing steps have worked, that force was followed.
@@ -203,7 +212,7 @@ func (t *certificateTask) applied(plans []*certificatePlan) func([]transport.Res
 			}
 		}
 		for _, p := range plans {
-			t.setForced(p.Key)
+			t.forced.add(p.Key)
 		}
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
@@ -24,6 +25,8 @@ type clientWork struct {
 	plan *certificatePlan
 	// copies are the names in ~/.postgresql that the pair is copied to.
 	copies []string
+	// written: the new certificate's files are there.
+	written bool
 	// repair says what besides the certificate is not as wanted.
 	repair []string
 }
@@ -43,6 +46,10 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 			return nil, err
 		}
 		states[i] = st
+	}
+	states, err := t.renewedIdentities(h, states)
+	if err != nil || len(states) == 0 {
+		return nil, err
 	}
 	by, err := t.issuing(h)
 	if err != nil {
@@ -79,7 +86,10 @@ func (t *certificateTask) clientWork(h *Host, st *identityState, by *issuing) (*
 	if w.plan.Why != "" {
 		return w, nil
 	}
-	w.repair, err = t.clientRepair(h, w)
+	if t.Only == "" {
+		w.repair, err = t.clientRepair(h, w)
+	}
+	w.repair = append(w.repair, w.leftUndone()...)
 	return w, err
 }
 
@@ -90,7 +100,7 @@ func (t *certificateTask) copiesOf(h *Host, st *identityState) ([]string, error)
 	if st.ID.Default {
 		out = append(out, "postgresql")
 	}
-	if t.TLSDir == "home" {
+	if t.inHome(st) {
 		out = append(out, "client")
 		for _, other := range h.Identities {
 			if other.OSUser == st.ID.OSUser && other.DBUser != st.ID.DBUser {
@@ -145,7 +155,7 @@ func (t *certificateTask) files(w *clientWork) ServiceFiles {
 	files := ServiceFiles{Root: now.Root, CRL: now.CRL} // those are trust's
 	v := w.plan.base() + "/v/" + w.plan.Gen
 	files.Cert, files.Key = v+"/client.crt", v+"/client.key"
-	if t.TLSDir == "home" {
+	if t.inHome(w.st) {
 		files.Cert, files.Key = w.st.Home+"/.postgresql/client.crt", w.st.Home+"/.postgresql/client.key"
 	}
 	return files
@@ -198,7 +208,7 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 		plans = append(plans, w.plan)
 		if w.plan.Why != "" {
 			titles = append(titles, w.plan.summary())
-			c.Diff += w.plan.diff(by)
+			c.Diff += w.plan.diff(by) + w.diffAfter()
 			continue
 		}
 		titles = append(titles, "repair files of "+w.plan.Title)
@@ -210,13 +220,16 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 		if err != nil {
 			return nil, err
 		}
+		if err := t.tryNew(ctx, do, h, by, work, certs); err != nil {
+			return nil, err
+		}
 		return t.clientClosing(h, by, work, certs)
 	}
 	c.Then = t.applied(plans)
 	return c
 }
 
-// clientClosing writes every identity's certificate, then checks and switches one after the other.
+// clientClosing writes every identity's certificate, then checks and switches one after the other; what has to learn of it comes last.
 func (t *certificateTask) clientClosing(h *Host, by *issuing, work []*clientWork, certs []*x509.Certificate) ([]transport.Step, error) {
 	var writes, switches []transport.Step
 	for i, w := range work {
@@ -224,13 +237,15 @@ func (t *certificateTask) clientClosing(h *Host, by *issuing, work []*clientWork
 		if err != nil {
 			return nil, err
 		}
-		if w.plan.Why != "" {
+		if w.plan.Why != "" && !w.written {
 			writes = append(writes, w.plan.writeSteps(by, certs[i], 0o600)...)
 		}
+		writes = append(writes, w.markStep()...)
 		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))
 		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.previous(), block, w.copies, t.Existing))
+		switches = append(switches, w.p12Step()...)
 	}
-	return append(writes, switches...), nil
+	return slices.Concat(writes, switches, afterSteps(work)), nil
 }
 
 // switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
@@ -254,6 +269,8 @@ func (p *certificatePlan) summary() string {
 	switch {
 	case !p.Issue:
 		verb = "put in force"
+	case p.Keep:
+		verb = "renew the chain of the"
 	case p.Current.leaf() != nil:
 		verb = "renew"
 	}

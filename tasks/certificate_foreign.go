@@ -13,14 +13,14 @@ func (t *certificateTask) inTheWay(h *Host, c *Cluster, l *look, by *issuing) (k
 			return true, nil
 		case "stop":
 			stay := "its files stay where they are"
-			if path.Dir(foreign) == c.DataDir && t.TLSDir == "data" {
+			if path.Dir(foreign) == c.DataDir && t.inDataDir(c) {
 				stay = "they are kept as server.crt.before-pgfleet and server.key.before-pgfleet"
 			}
 			return false, fmt.Errorf("%w: cluster %s of %s uses the certificate %s, which is not pgfleet's: say existing: replace (%s) or existing: keep",
 				ErrRefused, c.ID, h.Name, foreign, stay)
 		}
 	}
-	if file := c.DataDir + "/server.crt"; t.TLSDir == "data" && t.copyMode(c, l) == "refuse" {
+	if file := c.DataDir + "/server.crt"; t.inDataDir(c) && t.copyMode(c, l) == "refuse" {
 		if _, ok := c.beside(file); ok {
 			return false, fmt.Errorf("%w: %s on %s is not pgfleet's: move it and its key away, or say existing: replace (they are kept as server.crt.before-pgfleet and server.key.before-pgfleet)",
 				ErrRefused, file, h.Name)

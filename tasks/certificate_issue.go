@@ -29,7 +29,7 @@ func (t *certificateTask) requestStep(p *certificatePlan) transport.Step {
 }
 
 // issueAll gets a certificate for every plan that needs one: one round trip for all keys and requests, then the authority, asked for all at once.
-// The result has one certificate a plan, nil where none was to be issued.
+// The result has one certificate a plan, nil where none was to be made.
 func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, by *issuing, plans []*certificatePlan) ([]*x509.Certificate, error) {
 	var steps []transport.Step
 	var which []int
@@ -52,6 +52,10 @@ func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, by *is
 	errs := make([]error, len(which))
 	var wait sync.WaitGroup
 	for n, i := range which {
+		if plans[i].Keep {
+			certs[i] = plans[i].Current.leaf()
+			continue
+		}
 		wait.Go(func() {
 			certs[i], errs[n] = t.issueOne(ctx, h, by, plans[i], results[n].Stdout)
 		})

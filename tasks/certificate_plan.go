@@ -31,9 +31,9 @@ type certificatePlan struct {
 	*holder
 	// Why in words; "" when the certificate in force stays.
 	Why string
-	// Issue: a certificate has to be signed for Gen; otherwise Gen is complete and only has to be put in force.
-	Issue bool
-	Gen   string
+	// Issue: Gen has to be made; otherwise it is complete and only has to be put in force. Keep: with the certificate in force and a new chain, none is signed.
+	Issue, Keep bool
+	Gen         string
 	// KeyOf is the version folder whose key is kept, "" for a new key or one that Gen has already. Fresh: see IssueRequest.
 	KeyOf string
 	Fresh bool
@@ -77,13 +77,16 @@ func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certif
 		plan.Gen, plan.Why = v.Gen, plan.Why+"; a certificate issued before is put in force"
 		return plan
 	}
-	plan.Issue = true
+	plan.Issue, plan.Keep = true, plan.Why == otherChain
 	plan.chooseKey(t, by)
 	if plan.Gen == "" {
 		plan.Gen = generation(now, o.Versions)
 	}
 	return plan
 }
+
+// otherChain is the reason of a version whose certificate may stay.
+const otherChain = "the file does not hold exactly the certificate and the authorities between it and its root"
 
 // due gives why a version cannot stay in force, "" when it can.
 func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time, asked bool) string {
@@ -104,7 +107,7 @@ func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time,
 		return why
 	}
 	if !bytes.Equal(v.Crt.PEM, by.served(v.leaf())) {
-		return "the file does not hold exactly the certificate and the authorities between it and its root"
+		return otherChain
 	}
 	return ""
 }
@@ -147,7 +150,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask, by *issuing) {
 // keepable is the version in force when its key may be used again, else nil.
 func (p *certificatePlan) keepable(t *certificateTask, by *issuing) *version {
 	v := p.Current
-	if v == nil || t.NewKey || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
 		return nil
 	}
 	return v
@@ -193,12 +196,18 @@ func revokedFor(crl *x509.RevocationList, serial *big.Int) string {
 func (p *certificatePlan) diff(by *issuing) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", p.Title, p.Why)
-	if leaf := p.Current.leaf(); leaf != nil && p.Gen != p.Current.Gen {
+	if leaf := p.Current.leaf(); leaf != nil && p.Gen != p.Current.Gen && !p.Keep {
 		b.WriteString(prefixLines("- ", pki.Describe(leaf)))
 	}
 	if !p.Issue {
 		if v := p.version(p.Gen); v != nil && (p.Current == nil || v.Gen != p.Current.Gen) {
 			b.WriteString(prefixLines("+ ", pki.Describe(v.leaf())))
+		}
+		return b.String()
+	}
+	if p.Keep {
+		for _, ca := range by.chain[:len(by.chain)-1] {
+			b.WriteString(prefixLines("+ ", pki.Describe(ca)))
 		}
 		return b.String()
 	}

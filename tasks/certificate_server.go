@@ -81,6 +81,9 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	if clusters, err = t.renewedClusters(h, clusters); err != nil || len(clusters) == 0 {
+		return nil, err
+	}
 	tmpl := t.serverTemplate(h)
 	if err := tmpl.Check(); err != nil {
 		return nil, fmt.Errorf("%w: certificate of %s: %w", ErrRefused, h.Name, err)
@@ -108,6 +111,9 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		w := t.serverWork(h, c, l, by, tmpl)
 		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+		if err := t.takesNames(h, w.plan); err != nil {
+			return nil, err
 		}
 		if w.plan.Why != "" || len(w.repair) > 0 {
 			work = append(work, w)
@@ -148,13 +154,13 @@ func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, 
 	set := parseSettings(c.Ours)
 	versions := l.versionsIn(c.Dir+"/v", "server")
 	current := versionNamed(versions, set["ssl_cert_file"])
-	if current == nil && t.TLSDir == "data" {
+	if current == nil && t.inDataDir(c) {
 		current = versionWith(versions, c.Files[c.path(set["ssl_cert_file"])].Bytes)
 	}
 	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
 		Versions: versions, Current: current, Template: tmpl}
 	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now), mode: t.copyMode(c, l)}
-	if w.plan.Why == "" {
+	if w.plan.Why == "" && t.Only == "" {
 		w.repair = t.serverRepair(w, l, set)
 	}
 	return w
@@ -177,7 +183,7 @@ func versionWith(versions []version, crt []byte) *version {
 // settings are the two that one rename switches.
 func (t *certificateTask) settings(w *serverWork) map[string]string {
 	v := w.plan.base() + "/v/" + w.plan.Gen
-	if t.TLSDir == "data" {
+	if t.inDataDir(w.c) {
 		v = w.c.DataDir
 	}
 	return map[string]string{"ssl_cert_file": v + "/server.crt", "ssl_key_file": v + "/server.key"}
@@ -198,7 +204,7 @@ func (t *certificateTask) serverRepair(w *serverWork, l *look, set map[string]st
 	if c, d := v.Crt, l.entry(v.Dir); c.UID != 0 || c.Mode != 0o644 || d.UID != 0 || d.Mode != 0o755 {
 		out = append(out, "owner or mode of "+v.Dir)
 	}
-	if t.TLSDir == "data" {
+	if t.inDataDir(w.c) {
 		out = append(out, copiesDiffer(w)...)
 	}
 	if w.plan.surplus() {
@@ -231,7 +237,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 			titles = append(titles, "repair files of "+w.plan.Title)
 			c.Diff += w.plan.Title + ": not as wanted: " + strings.Join(w.repair, "; ") + "\n"
 		}
-		if t.TLSDir == "data" {
+		if t.inDataDir(w.c) {
 			c.Notes = append(c.Notes, "key and certificate in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
 		}
 	}
@@ -263,7 +269,7 @@ func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, by *
 		}
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: cert.RawSubjectPublicKeyInfo})
-	if t.TLSDir == "data" {
+	if t.inDataDir(w.c) {
 		c.foreseeBeside(set["ssl_cert_file"], by.served(cert))
 		c.foreseeBeside(set["ssl_key_file"], key)
 		return
@@ -282,11 +288,11 @@ func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork
 			Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}})
 		set, want := parseSettings(w.c.Ours), t.settings(w)
 		switches := set["ssl_cert_file"] != want["ssl_cert_file"] || set["ssl_key_file"] != want["ssl_key_file"]
-		if t.TLSDir == "data" || !switches || !checks(w.c, want, "ssl_cert_file") {
+		if t.inDataDir(w.c) || !switches || !checks(w.c, want, "ssl_cert_file") {
 			rest = append(rest, transport.Step{Key: "read as " + w.c.OSUser, User: w.c.OSUser, Shell: certificateCheckProgram + certificateReadableProgram,
 				Argv: []string{v + "/server.key", v + "/server.crt", v + "/issuer.crt"}})
 		}
-		if t.TLSDir == "data" {
+		if t.inDataDir(w.c) {
 			rest = append(rest, transport.Step{Key: "copy to the data directory", User: w.c.OSUser, Shell: certificateCheckProgram + certificateCopyProgram,
 				Argv: []string{v + "/server.key", v + "/server.crt", w.c.DataDir, w.mode}})
 		}

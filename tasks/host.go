@@ -56,8 +56,18 @@ type Identity struct {
 	Default bool
 	// AllowPrivileged permits a certificate for postgres, superuser or replication roles.
 	AllowPrivileged bool
+	// AfterChange runs on the client once the identity's certificate has changed; nil: nothing does.
+	AfterChange *Command
+	// P12: a PKCS#12 file of key and certificate is kept beside the PEM files.
+	P12 bool
 	// Password of the role: a reference {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved at apply; nil: none.
 	Password map[string]any
+}
+
+// Command is a program of the user's on a host: its words, and the OS user who runs it ("": root).
+type Command struct {
+	Argv []string
+	User string
 }
 
 // Fleet is the rest of the world as a task may see it.

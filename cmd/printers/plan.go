@@ -22,8 +22,8 @@ type PlannedPlay struct {
 	Name string `json:"name"`
 	// WaitFor is "all" or "related".
 	WaitFor string `json:"wait_for"`
-	// Serial: hosts in a batch; 0: all at once.
-	Serial  int                      `json:"serial,omitempty"`
+	// Serial: hosts in a batch, of the first, second, …; the last one holds for all that follow. None: all at once.
+	Serial  []int                    `json:"serial,omitempty"`
 	Batches [][]string               `json:"batches"`
 	Tasks   map[string][]PlannedTask `json:"tasks"`
 }
@@ -48,7 +48,7 @@ func PlanDocument(plan *playbooks.Plan) PlanJSON {
 		out.Support = append(out.Support, h.Name)
 	}
 	for _, p := range plan.Plays {
-		play := PlannedPlay{Name: p.Name, WaitFor: "all", Serial: p.Size, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
+		play := PlannedPlay{Name: p.Name, WaitFor: "all", Serial: p.Sizes, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
 		if p.Related {
 			play.WaitFor = "related"
 		}

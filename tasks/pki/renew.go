@@ -103,6 +103,20 @@ func namesChanged(cert *x509.Certificate, policy RenewPolicy, now time.Time) str
 	return ""
 }
 
+// NamesLost gives the names and addresses of a certificate that one of the template would not have, sorted.
+func NamesLost(cert *x509.Certificate, t Template) []string {
+	have := sortedNames(&x509.Certificate{DNSNames: t.sanNames(), IPAddresses: t.IPAddresses})
+	var lost []string
+	for _, name := range sortedNames(cert) {
+		if !slices.Contains(have, name) {
+			_, name, _ = strings.Cut(name, ":")
+			lost = append(lost, name)
+		}
+	}
+	slices.Sort(lost)
+	return slices.Compact(lost)
+}
+
 // sortedNames are the names in subjectAltName with their kind.
 func sortedNames(cert *x509.Certificate) []string {
 	var out []string
