@@ -15,7 +15,7 @@ const canaryPrefix = "pgfleet-canary-"
 // (RFC 5280 appendix A, ub-common-name).
 const maxIdentifier = 63
 
-var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password"}
+var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password", "after_change", "formats"}
 
 // identities reads {osuser: [dbuser, {user: x, …}]}.
 func (h *hostEntry) identities(e entry) {
@@ -127,6 +127,10 @@ func (r *reader) identityKey(id *Identity, user *item, e entry, what string) {
 		id.AllowPrivileged, _ = r.boolean(e.value, name)
 	case "password":
 		id.Password, _ = r.reference(e.value, name)
+	case "after_change":
+		id.AfterChange = r.afterChange(e.value, name)
+	case "formats":
+		id.P12 = r.formats(e.value, name)
 	default:
 		r.unknown(e, what, identityKeys)
 	}

@@ -67,6 +67,9 @@ type Identity struct {
 	Default, AllowPrivileged bool
 	// Password: a reference {env|file|command}, nil: none.
 	Password map[string]any
+	// AfterChange runs once the certificate has changed; nil: nothing does. P12: a PKCS#12 file too.
+	AfterChange *Command
+	P12         bool
 }
 
 // Host gives a host by name.

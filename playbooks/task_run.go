@@ -65,6 +65,12 @@ func (t *taskRun) run(ctx context.Context) {
 	}
 }
 
+// changed counts a change of the host, and notes it for the tasks that follow.
+func (t *taskRun) changed() {
+	t.h.changed++
+	t.r.fleet.Proofs.NoteChange(t.h.inv.Name)
+}
+
 // told tells the task's event.
 func (t *taskRun) told() {
 	t.event.TookMS = t.r.opt.Now().Sub(t.began).Milliseconds()
@@ -159,7 +165,7 @@ func (t *taskRun) apply(ctx context.Context, change *tasks.Change) error {
 	}
 	if err == nil {
 		t.event.Kind = events.Changed
-		t.h.changed++
+		t.changed()
 		return nil
 	}
 	if proves && !errors.Is(err, errEarlier) && t.h.doer.changed() > before && ctx.Err() == nil && !t.lost(err) {

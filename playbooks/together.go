@@ -160,7 +160,7 @@ func (t *taskRun) settle(ctx context.Context) bool {
 			return false
 		}
 		e.run.event.Kind = events.Changed
-		t.h.changed++
+		t.changed()
 		e.run.told()
 	}
 	return true
@@ -177,7 +177,7 @@ func (t *taskRun) beside(ctx context.Context) {
 		t.event.Kind, t.event.Reason = events.Skipped, "done, but not proved: an earlier task failed"
 	default:
 		t.event.Kind = events.Changed
-		t.h.changed++
+		t.changed()
 	}
 }
 

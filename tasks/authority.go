@@ -21,7 +21,8 @@ destroyed when they were made.
 
 Found and taken over: certificates revoked by hand with ` + "`openssl ca -revoke`" + `. Refused: a folder that holds something else, a key or a certificate
 that is missing or does not belong, a subject or type of key that differs from the declared one (declare a new authority instead),
-a certificate that has ended. An intermediate is renewed from its own key when two thirds of its life are gone.`,
+a certificate that has ended. An intermediate is renewed from its own key when two thirds of its life are gone, or with force. A root is not: those who believe it have to
+learn a new one first.`,
 	Example: "authority: {}",
 	New:     func() Task { return &authorityTask{} },
 	Roles:   []string{"root_ca", "intermediate_ca"},
@@ -29,7 +30,11 @@ a certificate that has ended. An intermediate is renewed from its own key when t
 
 // authorityTask is the kind authority.
 type authorityTask struct {
-	Name string `param:"name" doc:"only this authority; none: every one that the inventory places on this host"`
+	Name  string `param:"name" doc:"only this authority; none: every one that the inventory places on this host"`
+	Force bool   `param:"force" doc:"renew the certificates of intermediates now, due or not; the key stays"`
+	Only  string `param:"only" allowed:"renew" doc:"renew: only intermediates' certificates that are there and due, and the chain above them"`
+
+	forced followed
 }
 
 // Needs gives one probe an authority.
@@ -92,7 +97,8 @@ func (t *authorityTask) Check(_ context.Context, h *Host) (*Change, error) {
 			return nil, fmt.Errorf("authorities %s and %s have the same folder %s: %w", other, a.Name, a.DirOrDefault(), ErrRefused)
 		}
 		dirs[a.DirOrDefault()] = a.Name
-		p, err := planAuthority(h, a)
+		above := slices.ContainsFunc(plans, func(p *authorityPlan) bool { return p.a.Name == a.Issuer && p.certificate })
+		p, err := t.plan(h, a, above)
 		if err != nil {
 			return nil, fmt.Errorf("authority %s on %s: %w", a.Name, h.Name, err)
 		}
@@ -103,7 +109,7 @@ func (t *authorityTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if len(plans) == 0 {
 		return nil, nil
 	}
-	return authorityChange(h, plans), nil
+	return t.change(h, plans), nil
 }
 
 // none says why there is nothing to do on a host.
@@ -125,8 +131,8 @@ func (t *authorityTask) none(h *Host) error {
 	return fmt.Errorf("authority %s is on host %s, not on %s: %w", t.Name, a.Host, h.Name, ErrRefused)
 }
 
-// authorityChange is the change of one host for all its plans.
-func authorityChange(h *Host, plans []*authorityPlan) *Change {
+// change is the change of one host for all its plans.
+func (t *authorityTask) change(h *Host, plans []*authorityPlan) *Change {
 	c := &Change{}
 	var summaries, diffs []string
 	for _, p := range plans {
@@ -142,10 +148,15 @@ func authorityChange(h *Host, plans []*authorityPlan) *Change {
 		return closing, err
 	}
 	c.Then = func(results []transport.Result) error {
-		if last == nil || len(results) == 0 {
-			return nil
+		if last != nil && len(results) > 0 {
+			if err := last.read(results[0]); err != nil {
+				return err
+			}
 		}
-		return last.read(results[0])
+		for _, p := range plans {
+			t.forced.add(p.a.Name)
+		}
+		return nil
 	}
 	return c
 }

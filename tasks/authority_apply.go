@@ -201,7 +201,7 @@ func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys,
 		return nil, nil, err
 	}
 	// A certificate from before is asked for again only when it was lost on the way, not when it is due.
-	cert, err := h.Fleet.CA.Issue(ctx, p.a.Issuer, IssueRequest{CSR: made.csr, Template: t, Host: h.Name, Fresh: p.state.Certificate != nil && len(p.state.Chain) > 0})
+	cert, err := h.Fleet.CA.Issue(ctx, p.a.Issuer, IssueRequest{CSR: made.csr, Template: t, Host: h.Name, Fresh: p.due})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -18,8 +18,8 @@ type authorityPlan struct {
 	reasons []string
 	// look: the host has to act or to be asked before something can be signed.
 	look bool
-	// certificate, list: to be made. good, bad: canaries to be made.
-	certificate, list, good, bad bool
+	// certificate, list: to be made. good, bad: canaries to be made. due: the certificate that is there is to be renewed.
+	certificate, list, good, bad, due bool
 }
 
 func (p *authorityPlan) want(reason string, what ...*bool) {
@@ -29,8 +29,9 @@ func (p *authorityPlan) want(reason string, what ...*bool) {
 	}
 }
 
-// planAuthority compares an authority as seen with what it should be; nil: as wanted. The error names what a person has to decide.
-func planAuthority(h *Host, a pki.Authority) (*authorityPlan, error) {
+// plan compares an authority as seen with what it should be; nil: as wanted. above: the same change renews the authority above it. The error names what a
+// person has to decide.
+func (t *authorityTask) plan(h *Host, a pki.Authority, above bool) (*authorityPlan, error) {
 	if err := declarable(h.Fleet.Authorities, a); err != nil {
 		return nil, err
 	}
@@ -42,15 +43,27 @@ func planAuthority(h *Host, a pki.Authority) (*authorityPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", a.DirOrDefault(), err)
 	}
-	return comparePlan(h, a, state)
+	return t.compare(h, a, state, above)
 }
 
-// comparePlan is planAuthority for a state.
-func comparePlan(h *Host, a pki.Authority, state *AuthorityState) (*authorityPlan, error) {
+// compare is plan for a state.
+func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState, above bool) (*authorityPlan, error) {
 	if err := refuseState(a, state, h.Fleet.Now); err != nil {
 		return nil, err
 	}
 	p := &authorityPlan{a: a, state: state}
+	asked := t.Force && !a.IsRoot() && state.Certificate != nil && !t.forced.has(a.Name)
+	if t.Only == "renew" {
+		if a.IsRoot() || state.Certificate == nil {
+			return nil, nil
+		}
+		p.planCertificate(h, asked, above)
+		p.look = p.certificate
+		if !p.certificate {
+			return nil, nil
+		}
+		return p, nil
+	}
 	if state.PublicKey == nil {
 		p.want("make key", &p.look)
 	}
@@ -60,7 +73,7 @@ func comparePlan(h *Host, a pki.Authority, state *AuthorityState) (*authorityPla
 	if len(state.Differs) > 0 {
 		p.want("bring records and index.txt together", &p.look)
 	}
-	p.planCertificate(h)
+	p.planCertificate(h, asked, above)
 	p.planCanaries(h.Fleet.Now)
 	p.planList(h.Fleet.Now)
 	if p.good || p.bad {
@@ -150,15 +163,15 @@ func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 	return nil
 }
 
-// planCertificate: missing, or, for an intermediate, due or below another issuer.
-func (p *authorityPlan) planCertificate(h *Host) {
+// planCertificate: missing, or, for an intermediate, due or below another issuer. above: see plan.
+func (p *authorityPlan) planCertificate(h *Host, asked, above bool) {
 	switch cert := p.state.Certificate; {
 	case cert == nil && p.a.IsRoot():
 		p.want("sign its own certificate", &p.certificate)
 	case cert == nil:
 		p.want("have "+p.a.Issuer+" sign its certificate", &p.certificate)
 	case !p.a.IsRoot():
-		policy := pki.RenewPolicy{}
+		policy := pki.RenewPolicy{Asked: asked}
 		if up, err := h.Fleet.CA.Certificate(p.a.Issuer); err == nil {
 			policy.Issuer = up
 		}
@@ -166,11 +179,17 @@ func (p *authorityPlan) planCertificate(h *Host) {
 			policy.CRL = list
 		}
 		if due, why := pki.Renew(cert, policy, h.Fleet.Now); due {
-			p.want("renew its certificate ("+why+")", &p.certificate)
-		} else if len(p.state.Chain) == 0 {
+			p.want("renew its certificate ("+why+")", &p.certificate, &p.due)
+		} else if above || len(p.state.Chain) == 0 || !p.chainIs(h) {
 			p.want("bring the chain above it", &p.certificate)
 		}
 	}
+}
+
+// chainIs tells whether the chain above an authority is the one that its issuer has now, or that is not known.
+func (p *authorityPlan) chainIs(h *Host) bool {
+	chain, err := h.Fleet.CA.Chain(p.a.Issuer)
+	return err != nil || slices.EqualFunc(chain, p.state.Chain, (*x509.Certificate).Equal)
 }
 
 // planCanaries: each must be there, belong to the authority and not have ended; the bad one must be among the revoked.

@@ -34,7 +34,7 @@ Then after_change of the identity runs, once the certificate has changed; one th
 Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); database users postgres, superusers and replication
 roles unless the identity has allow_privileged; symbolic links and strangers' folders below a client's home directory.`,
 	Example: "certificate: {issuer: servers, profile: server, valid_for: 365d}",
-	New:     func() Task { return &certificateTask{forced: &followed{}} },
+	New:     func() Task { return new(certificateTask) },
 	Roles:   []string{"db_server", "client"},
 })
 
@@ -52,7 +52,7 @@ type certificateTask struct {
 	TLSDir   string        `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet the key); home: copies as client.crt and client.key in a client's ~/.postgresql"`
 	Existing string        `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when a certificate that is not pgfleet's is in force: stop, keep it, or replace it (overlap does the same here: a leaf has no overlap)"`
 
-	forced *followed
+	forced followed
 }
 
 // followed notes where force was followed in this run.

@@ -64,12 +64,32 @@ func (c *Cluster) tlsHost() string {
 func reloadReasons(c *Cluster) []string {
 	reasons := append(servedReasons(c), settingReasons(c)...)
 	for _, f := range c.watchedFiles() {
-		// A time in the future says nothing; a reload would not make it older.
-		if f.ModTime.After(c.LoadTime) && !f.ModTime.After(c.Now.Add(1e9)) {
+		if c.newer(f) {
 			reasons = append(reasons, path.Base(f.Path)+" is newer than the last reload")
 		}
 	}
 	return reasons
+}
+
+// concernsTLS tells whether a reload would change what is served over TLS: files, or the settings that name them.
+func concernsTLS(c *Cluster) bool {
+	if len(servedReasons(c)) > 0 || slices.ContainsFunc(settingReasons(c), func(reason string) bool { return strings.HasPrefix(reason, "ssl") }) {
+		return true
+	}
+	for _, name := range tlsFiles {
+		if f, ok := c.Files[c.upcomingPath(name)]; ok && c.upcomingTLS() && c.newer(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// tlsFiles are the settings that name files.
+var tlsFiles = []string{"ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file"}
+
+// newer tells whether a file was changed after the last reload. A time in the future says nothing; a reload would not make it older.
+func (c *Cluster) newer(f HostFile) bool {
+	return f.ModTime.After(c.LoadTime) && !f.ModTime.After(c.Now.Add(1e9))
 }
 
 // settingReasons compares the settings of the files with those in force.
@@ -120,7 +140,7 @@ func (c *Cluster) watchedFiles() []HostFile {
 		out = append(out, HostFile{Path: c.Dir + "/" + settingsFile, ModTime: c.OursTime})
 	}
 	if c.upcomingTLS() {
-		for _, name := range []string{"ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file"} {
+		for _, name := range tlsFiles {
 			if f, ok := c.Files[c.upcomingPath(name)]; ok {
 				out = append(out, f)
 			}

@@ -225,7 +225,7 @@ func (v *View) Planned(key string) bool {
 	return v.planned[key]
 }
 
-// Proofs collects logins that were seen to work in this run. It is safe for concurrent use.
+// Proofs collects logins that were seen to work in this run, and which hosts it has changed. It is safe for concurrent use.
 type Proofs struct {
 	mu   sync.Mutex
 	seen map[string]bool
@@ -262,6 +262,12 @@ func (p *Proofs) Has(client, server, what string) bool {
 	defer p.mu.Unlock()
 	return p.seen[client+"\x00"+server+"\x00"+what]
 }
+
+// NoteChange notes that a task has changed a host.
+func (p *Proofs) NoteChange(host string) { p.Add(host, "", "changed") }
+
+// Changed tells whether a task has changed a host.
+func (p *Proofs) Changed(host string) bool { return p.Has(host, "", "changed") }
 
 // IssueRequest asks an authority for a leaf or a sub-CA certificate.
 type IssueRequest struct {

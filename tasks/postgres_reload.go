@@ -11,7 +11,8 @@ import (
 
 // postgresReload has servers read their files again where the live server shows that they have not, and proves what they serve.
 type postgresReload struct {
-	WithProof bool `param:"prove" default:"yes" doc:"see the served certificate, the authorities asked for, TLS versions and test certificates from a new connection; files of before come back when that fails"`
+	WithProof bool   `param:"prove" default:"yes" doc:"see the served certificate, the authorities asked for, TLS versions and test certificates from a new connection; files of before come back when that fails"`
+	Only      string `param:"only" allowed:"renew" doc:"renew: reload only for the sake of certificates, authorities and lists, or for changes that nobody has proved; another change of the configuration alone waits"`
 
 	notes []string
 	// reloaded are the clusters that this task has had reloaded already.
@@ -92,6 +93,9 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 // clusterWork gives the steps for one cluster, why in short, and every reason.
 func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Step, title string, reasons []string, err error) {
 	if !c.Running {
+		return nil, "", nil, nil
+	}
+	if t.Only == "renew" && !concernsTLS(c) && len(unproved(c, h.Fleet.Run)) == 0 {
 		return nil, "", nil, nil
 	}
 	if err := t.mayReload(c); err != nil {

@@ -38,7 +38,7 @@ type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers; on clients where they are in use already, or once a server's certificate has been revoked"`
-	Only        string   `param:"only" allowed:"repair" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; nobody else is believed for it"`
+	Only        string   `param:"only" allowed:"repair renew" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either"`
 	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
 	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
 	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
@@ -55,7 +55,7 @@ func (t *trustTask) Validate() []*ParamError {
 	if len(t.Authorities) == 0 {
 		errs = append(errs, &ParamError{"authorities", "names none: without one nobody is believed"})
 	}
-	if t.Only != "" && t.Profile == "client" {
+	if t.Only == "repair" && t.Profile == "client" {
 		errs = append(errs, &ParamError{"only", "repair is for servers"})
 	}
 	return append(errs, t.validatePlace()...)

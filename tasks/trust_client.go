@@ -43,6 +43,15 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 		if err != nil {
 			return nil, err
 		}
+		t, a := t, a
+		if t.Only == "renew" {
+			if t, a, err = t.renewedFor(h, st, a); err != nil {
+				return nil, err
+			}
+			if t == nil {
+				continue
+			}
+		}
 		w, err := t.clientWork(h, st, a)
 		if err != nil {
 			return nil, err
@@ -195,7 +204,7 @@ func (t *trustTask) clientChange(work []*trustWork) *Change {
 		c.Touches = append(c.Touches, identityKey(w.st.ID))
 		c.Diff += title + ": " + strings.Join(w.repair, ", ") + "\n" + w.diff()
 	}
-	c.Summary = "let " + strings.Join(titles, ", ") + " trust " + strings.Join(t.Authorities, ", ")
+	c.Summary = "let " + strings.Join(titles, ", ") + " trust " + t.what()
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		return t.clientClosing(work), nil
 	}

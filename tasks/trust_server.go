@@ -73,8 +73,15 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 
 // serverTrust compares one cluster with what is wanted; nil: it is left alone.
 func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serverTrust, error) {
-	if t.Only != "" && !t.believesAlready(c, l, a) {
-		return nil, nil
+	switch t.Only {
+	case "repair":
+		if !t.believesAlready(c, l, a) {
+			return nil, nil
+		}
+	case "renew":
+		if t = t.renewedOn(c, l, a); t == nil {
+			return nil, nil
+		}
 	}
 	now, leave, err := t.believedBy(h, c, l)
 	if leave || err != nil {
@@ -246,7 +253,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 			c.Notes = append(c.Notes, "authorities and lists in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
 		}
 	}
-	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + strings.Join(t.Authorities, ", ")
+	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + t.what()
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		var steps []transport.Step
 		for _, w := range work {

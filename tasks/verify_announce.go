@@ -25,8 +25,11 @@ func (v *verify) Announce(hosts []*Host) string {
 			continue
 		}
 		for _, s := range services {
+			if !v.concerns(h, s) {
+				continue
+			}
 			key := s.Server + "/" + s.Cluster
-			if v.Only == "" && v.Enforce == "" && v.permissive(h, s) && !slices.Contains(open, s.Server) {
+			if !v.tlsOnly() && v.Enforce == "" && v.permissive(h, s) && !slices.Contains(open, s.Server) {
 				open = append(open, s.Server)
 			}
 			n := v.connections(h, s, !servers[key])
@@ -67,7 +70,7 @@ func (v *verify) connections(h *Host, s Service, first bool) int {
 		return 0
 	}
 	n := len(c.logins(v))
-	if v.Only != "" || c.stage == "permissive" {
+	if v.tlsOnly() || c.stage == "permissive" {
 		return n
 	}
 	if v.Level == "full" || first {

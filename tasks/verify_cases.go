@@ -89,6 +89,9 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 		return nil, nil, err
 	}
 	for _, s := range rotate(services, h.Name) {
+		if !v.concerns(h, s) {
+			continue
+		}
 		c, err := v.pair(h, s)
 		if errors.Is(err, ErrPending) {
 			cell := verifyCase{client: h.Name, check: "login", service: s, want: []outcome{connects}}.blank()
@@ -102,7 +105,7 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 		if err := c.readPassword(ctx, h, v); err != nil {
 			return nil, nil, err
 		}
-		if v.Only == "" && c.stage == postgres.Altered {
+		if !v.tlsOnly() && c.stage == postgres.Altered {
 			wrong = append(wrong, c.altered())
 			continue
 		}
@@ -110,7 +113,7 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 			continue
 		}
 		list = append(list, c.logins(v)...)
-		if v.Only != "" || c.stage == "permissive" {
+		if v.tlsOnly() || c.stage == "permissive" {
 			continue
 		}
 		for _, r := range c.refusals() {
@@ -149,7 +152,7 @@ type pairContext struct {
 }
 
 // settled: the server asks of this identity already what it is to prove before it is asked.
-func (c *pairContext) settled(v *verify) bool { return v.Only != "" && c.now == v.Enforce }
+func (c *pairContext) settled(v *verify) bool { return v.tlsOnly() && c.now == v.Enforce }
 
 // pair gathers what is known of one service, but for the password.
 func (v *verify) pair(h *Host, s Service) (*pairContext, error) {
@@ -174,7 +177,7 @@ func (v *verify) pair(h *Host, s Service) (*pairContext, error) {
 // readPassword follows the identity's reference where a login is going to be asked for a password.
 func (c *pairContext) readPassword(ctx context.Context, h *Host, v *verify) error {
 	ref := c.identity(h).Password
-	if ref == nil || v.Only != "" || c.stage == "permissive" || c.stage == "cert" {
+	if ref == nil || v.tlsOnly() || c.stage == "permissive" || c.stage == "cert" {
 		return nil
 	}
 	secret, err := readSecret(ctx, ref)

@@ -2,7 +2,7 @@ package tasks
 
 // logins are the tests that must connect.
 func (c *pairContext) logins(v *verify) []verifyCase {
-	if v.Only != "" || c.stage == "permissive" {
+	if v.tlsOnly() || c.stage == "permissive" {
 		t := c.test("verify-full", afterTLS)
 		t.tlsOnly = true
 		return []verifyCase{t}
