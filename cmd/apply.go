@@ -25,6 +25,8 @@ type applyOptions struct {
 	diff           bool
 	detailed       bool
 	acceptRefusals bool
+	// quiet: changes and what went wrong are all that is printed as text, unless more is asked for.
+	quiet bool
 }
 
 // flags that every command that runs a plan has.
@@ -133,6 +135,9 @@ func (o *applyOptions) printer(sys *System, screen *printers.Screen, plan *playb
 		return printers.NewJSON(opt)
 	case o.out.jsonLine:
 		return printers.NewJSONL(opt)
+	}
+	if o.quiet && !o.out.verbose {
+		return printers.NewQuiet(opt)
 	}
 	return printers.NewText(opt)
 }

@@ -26,6 +26,7 @@ func commands(sys *System) []*command {
 		newPlan(sys),
 		newRun(sys),
 		newVerify(sys),
+		newRotate(sys),
 		newTask(sys),
 		newExec(sys),
 		newRevoke(sys),

@@ -31,6 +31,15 @@ func ShippedSource(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
+// LoadShipped reads a playbook that is part of pgfleet, whatever files there are.
+func LoadShipped(name string) (*Playbook, error) {
+	source, ok := ShippedSource(name)
+	if !ok {
+		return nil, fmt.Errorf("pgfleet brings no playbook %s", name)
+	}
+	return Parse("playbooks/"+name+".yaml", source)
+}
+
 // Load reads a playbook: a file, or, when there is no such file, a shipped one. Mistakes in it are inventory.Problems.
 func Load(nameOrPath string) (*Playbook, error) {
 	data, err := os.ReadFile(nameOrPath)

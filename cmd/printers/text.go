@@ -186,7 +186,10 @@ func (o *Options) hint(text string) string {
 }
 
 // notice prints something that belongs to no task, on Err.
-func (t *text) notice(e events.Event) {
+func (t *text) notice(e events.Event) { t.display.print(t.opt.Err, t.opt.notice(e)) }
+
+// notice is the line of something that belongs to no task.
+func (o *Options) notice(e events.Event) string {
 	said := oneLine(e.Summary)
 	if e.Reason != "" && e.Reason != e.Summary {
 		said = strings.TrimPrefix(said+": "+oneLine(e.Reason), ": ")
@@ -194,11 +197,11 @@ func (t *text) notice(e events.Event) {
 	if e.Host != "" && !strings.Contains(said, e.Host) {
 		said = Clean(e.Host) + ": " + said
 	}
-	line := t.opt.ErrStyle.paint(yellow, "notice:") + " " + said + "\n"
+	line := o.ErrStyle.paint(yellow, "notice:") + " " + said + "\n"
 	if e.Hint != "" {
-		line += t.opt.ErrStyle.paint(cyan, "hint:") + " " + oneLine(e.Hint) + "\n"
+		line += o.ErrStyle.paint(cyan, "hint:") + " " + oneLine(e.Hint) + "\n"
 	}
-	t.display.print(t.opt.Err, line)
+	return line
 }
 
 // print writes a part; what is printed first needs no empty line before it.
