@@ -197,3 +197,38 @@ func TestAdHoc(t *testing.T) {
 		}
 	}
 }
+
+// A list of sizes begins with the first, and goes on with the last; it may come from a variable or the command line.
+func TestSerialList(t *testing.T) {
+	w := newWorld(t)
+	nine, err := inventory.Parse("inventory.yaml", []byte("hosts: {\"db[1:9]\": {roles: [db_server]}}"), inventory.Options{SSHConfig: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.inv = nine
+	for _, c := range []struct {
+		playbook string
+		vars     map[string]any
+		want     string
+	}{
+		{"plays: [{hosts: db_server, serial: [1, 25%], tasks: [tried: ]}]", nil, "1 2 2 2 2"},
+		{"plays: [{hosts: db_server, serial: [1, 3], tasks: [tried: ]}]", nil, "1 3 3 2"},
+		{"vars: {s: [2, 4, 1]}\nplays: [{hosts: db_server, serial: '{{ s }}', tasks: [tried: ]}]", nil, "2 4 1 1 1"},
+		{"vars: {s: [1, 25%]}\nplays: [{hosts: db_server, serial: '{{ s }}', tasks: [tried: ]}]", map[string]any{"s": "1,50%"}, "1 4 4"},
+		{"plays: [{hosts: db_server, serial: [20], tasks: [tried: ]}]", nil, "9"},
+	} {
+		plan := w.plan(c.playbook, PlanOptions{Vars: c.vars})
+		var sizes []string
+		for _, batch := range plan.Plays[0].Batches {
+			sizes = append(sizes, fmt.Sprint(len(batch)))
+		}
+		if got := strings.Join(sizes, " "); got != c.want {
+			t.Errorf("%s: batches of %s, want %s", c.playbook, got, c.want)
+		}
+	}
+	for _, serial := range []string{"[1, 0]", "[]", "[1, x%]"} {
+		if _, err := parse("test.yaml", []byte("plays: [{hosts: all, serial: "+serial+", tasks: [tried: ]}]"), w.kinds); err == nil {
+			t.Errorf("serial %s is accepted", serial)
+		}
+	}
+}

@@ -61,6 +61,9 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := t.noRenewal(h, by, w.plan); err != nil {
+			return nil, err
+		}
 		if w.plan.Why != "" || len(w.repair) > 0 {
 			work = append(work, w)
 		}

@@ -77,7 +77,7 @@ func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certif
 		plan.Gen, plan.Why = v.Gen, plan.Why+"; a certificate issued before is put in force"
 		return plan
 	}
-	plan.Issue, plan.Keep = true, plan.Why == otherChain
+	plan.Issue, plan.Keep = true, plan.Why == otherChain || plan.Why == renewedAbove
 	plan.chooseKey(t, by)
 	if plan.Gen == "" {
 		plan.Gen = generation(now, o.Versions)
@@ -85,8 +85,11 @@ func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certif
 	return plan
 }
 
-// otherChain is the reason of a version whose certificate may stay.
-const otherChain = "the file does not hold exactly the certificate and the authorities between it and its root"
+// otherChain and renewedAbove are the reasons of a version whose certificate may stay.
+const (
+	otherChain   = "the file does not hold exactly the certificate and the authorities between it and its root"
+	renewedAbove = "an authority above it has a new certificate"
+)
 
 // due gives why a version cannot stay in force, "" when it can.
 func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time, asked bool) string {
@@ -106,10 +109,13 @@ func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time,
 	if due, why := pki.Renew(v.leaf(), policy, now); due {
 		return why
 	}
-	if !bytes.Equal(v.Crt.PEM, by.served(v.leaf())) {
-		return otherChain
+	switch {
+	case bytes.Equal(v.Crt.PEM, by.served(v.leaf())):
+		return ""
+	case (&anchors{certs: by.servedChain(v.leaf())}).renewed(v.Chain):
+		return renewedAbove
 	}
-	return ""
+	return otherChain
 }
 
 // finished gives a version newer than the one in force that a stopped run left complete.

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"strings"
@@ -35,11 +36,15 @@ func (t *certificateTask) inDataDir(c *Cluster) bool {
 	return parseSettings(c.Ours)["ssl_cert_file"] == c.DataDir+"/server.crt"
 }
 
-// takesNames refuses, with only: renew, a certificate that has fewer names than the one in force: somebody connects by them.
-func (t *certificateTask) takesNames(h *Host, p *certificatePlan) error {
+// noRenewal refuses, with only: renew, a certificate that some who accept the one in force would not accept: it leads to another root, or has fewer names.
+func (t *certificateTask) noRenewal(h *Host, by *issuing, p *certificatePlan) error {
 	leaf := p.Current.leaf()
 	if t.Only == "" || p.Why == "" || leaf == nil {
 		return nil
+	}
+	if !by.under(p.Current.Chain) {
+		return fmt.Errorf("%w: %s of %s would lead to another root, %s, which nobody may believe yet (%s): the playbook that made the certificate makes it believed first (pgfleet run mtls)",
+			ErrRefused, p.Title, h.Name, pki.CertTitle(by.chain[len(by.chain)-1]), p.Why)
 	}
 	lost := pki.NamesLost(leaf, p.Template)
 	if len(lost) == 0 {
@@ -47,6 +52,13 @@ func (t *certificateTask) takesNames(h *Host, p *certificatePlan) error {
 	}
 	return fmt.Errorf("%w: %s of %s would lose the names %s, which clients may connect by (%s): give them to %s in the inventory (names), or take them away with the playbook that made the certificate (pgfleet run mtls)",
 		ErrRefused, p.Title, h.Name, strings.Join(lost, ", "), p.Why, h.Name)
+}
+
+// under tells whether a chain, leaf first, leads to an authority of this one.
+func (i *issuing) under(chain []*x509.Certificate) bool {
+	return slices.ContainsFunc(chain, func(c *x509.Certificate) bool {
+		return slices.ContainsFunc(i.chain, func(ca *x509.Certificate) bool { return c.CheckSignatureFrom(ca) == nil })
+	})
 }
 
 // renewedIdentities leaves out, with only: renew, the identities whose services name no certificate.

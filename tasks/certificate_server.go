@@ -112,7 +112,7 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
-		if err := t.takesNames(h, w.plan); err != nil {
+		if err := t.noRenewal(h, by, w.plan); err != nil {
 			return nil, err
 		}
 		if w.plan.Why != "" || len(w.repair) > 0 {

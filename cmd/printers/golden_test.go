@@ -29,6 +29,7 @@ var forms = []struct {
 	{"color", NewText, func(o *Options) {
 		o.Style.Color, o.ErrStyle.Color, o.Diff, o.Width = true, true, true, 72
 	}},
+	{"quiet", NewQuiet, func(*Options) {}},
 	{"json", NewJSON, func(*Options) {}},
 	{"jsonl", NewJSONL, func(*Options) {}},
 }

@@ -2,6 +2,7 @@ package printers
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,7 +18,12 @@ type quiet struct {
 	mu      sync.Mutex
 	recap   recap
 	changes int
+	// waiting are lines of the batch that is on, with their hosts: those of a server that is rolled back are not so any more at its end.
+	waiting []hostChange
 }
+
+// hostChange is the line of one change.
+type hostChange struct{ host, line string }
 
 // NewQuiet is the printer for runs that nobody watches.
 func NewQuiet(opt Options) Printer {
@@ -34,13 +40,25 @@ func (l *quiet) Event(e events.Event) {
 	l.display.event(e)
 	l.recap.event(e)
 	switch {
+	case e.Type == events.PlayStarted:
+		l.flush()
+	case e.Type == events.Task && e.Kind == events.RolledBack:
+		l.waiting = slices.DeleteFunc(l.waiting, func(c hostChange) bool { return c.host == e.Host })
 	case e.Type == events.Task && (e.Kind == events.Changed || e.Kind == events.WouldChange):
-		l.changes++
-		l.display.print(l.opt.Out, l.change(e))
+		l.waiting = append(l.waiting, hostChange{e.Host, l.change(e)})
 	case e.Type == events.Notice && (e.Play == "" || e.Host != ""), e.Type == events.Lock && e.Reason != "":
 		// How much a play is going to test is for those who watch.
 		l.display.print(l.opt.Err, l.opt.notice(e))
 	}
+}
+
+// flush prints the changes of a batch.
+func (l *quiet) flush() {
+	for _, c := range l.waiting {
+		l.display.print(l.opt.Out, c.line)
+	}
+	l.changes += len(l.waiting)
+	l.waiting = nil
 }
 
 // change is the line of one change, with what differs below it if that is asked for.
@@ -58,6 +76,7 @@ func (l *quiet) change(e events.Event) string {
 func (l *quiet) Finish(end Ending) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.flush()
 	l.display.close()
 	var b strings.Builder
 	opt := l.opt

@@ -1,0 +1,274 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/lab"
+)
+
+// reconnect is an application that connects anew again and again, verifies the server's name, shows its certificate, and says which one the server saw. It ends when
+// its file is gone.
+const reconnect = `while [ -e "$1" ]; do
+	"$2" -XAtw -d "service=dbuser1@$3 dbname=postgres connect_timeout=10" -c 'select client_serial from pg_stat_ssl where pid = pg_backend_pid()' 2>&1 | tr '\n' ' '
+	echo
+done`
+
+// load is such applications: from each client to each server.
+type load struct {
+	f       *fleet
+	stop    string
+	waiting sync.WaitGroup
+	mu      sync.Mutex
+	// tries by client and server, in order.
+	tries map[string][]string
+}
+
+// begin starts them; their clients are told to stop when the test ends.
+func (f *fleet) begin(t *testing.T, clients, servers []string) *load {
+	t.Helper()
+	l := &load{f: f, stop: "/tmp/go-on", tries: map[string][]string{}}
+	for _, client := range clients {
+		f.sh(t, client, "touch "+l.stop)
+		for _, server := range servers {
+			l.waiting.Go(func() {
+				out, err := f.try(context.WithoutCancel(t.Context()), client, "postgres", "env", "-i", "HOME="+home, "LC_ALL=C", "PATH=/usr/bin:/bin", "sh", "-c", reconnect, "sh", l.stop, psqlPath, server)
+				if err != nil {
+					out += "\n" + err.Error()
+				}
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.tries[client+" to "+server] = strings.Split(strings.TrimSpace(out), "\n")
+			})
+		}
+	}
+	t.Cleanup(func() { l.end(t, clients) })
+	return l
+}
+
+// end stops them and gives all tries, and those that failed.
+func (l *load) end(t *testing.T, clients []string) (tries, failed []string) {
+	t.Helper()
+	for _, client := range clients {
+		_, _ = l.f.lab.Exec(context.WithoutCancel(t.Context()), client, []string{"rm", "-f", l.stop}, strings.NewReader(""))
+	}
+	l.waiting.Wait()
+	for who, lines := range l.tries {
+		for _, line := range lines {
+			line = strings.TrimSpace(line)
+			tries = append(tries, line)
+			if line == "" || strings.Trim(line, "0123456789") != "" {
+				failed = append(failed, who+": "+line)
+			}
+		}
+	}
+	return tries, failed
+}
+
+// serverPair and clientPair give serial number and public key of the certificate in force.
+func (f *fleet) serverPair(t *testing.T, host string) (serial, key string) {
+	t.Helper()
+	path := f.sh(t, host, `sed -n "s/^ssl_cert_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf`)
+	served := f.sh(t, host, "openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>/dev/null | openssl x509 -noout -serial")
+	serial = f.sh(t, host, "openssl x509 -noout -serial -in "+path)
+	if serial != served {
+		t.Errorf("%s serves %s, its file has %s", host, served, serial)
+	}
+	return serial, f.sh(t, host, "openssl x509 -noout -pubkey -in "+path)
+}
+
+func (f *fleet) clientPair(t *testing.T, host string) (serial, key string) {
+	t.Helper()
+	path := f.sh(t, host, "sed -n 's/^sslcert=//p' "+home+"/.pg_service.conf | head -n 1")
+	return f.sh(t, host, "openssl x509 -noout -serial -in "+path), f.sh(t, host, "openssl x509 -noout -pubkey -in "+path)
+}
+
+// TestRotate renews certificates of a fleet whose applications never stop connecting.
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 2, Client: 2})
+	f.want(t, 0, nil, "run", shipped)
+	silent := func(t *testing.T, f *fleet, args ...string) {
+		t.Helper()
+		if out := f.want(t, 0, nil, append([]string{"rotate"}, args...)...); out != "" {
+			t.Errorf("nothing is due, and it says:\n%s", out)
+		}
+	}
+	t.Run("nothing is due", func(t *testing.T) {
+		silent(t, f)
+		silent(t, f, "--check", "--detailed-exitcode")
+		f.sh(t, "db1", "echo '# an edit that waits for its hour' >>/etc/postgresql/15/main/pg_hba.conf")
+		loaded := f.sql(t, "db1", "select pg_conf_load_time()")
+		silent(t, f)
+		if f.sql(t, "db1", "select pg_conf_load_time()") != loaded {
+			t.Error("nothing is due, and PostgreSQL was reloaded")
+		}
+		_, out := f.pgfleet(t, "rotate", "-o", "json")
+		if doc := readDocument(t, out); len(doc.Cells) != 0 {
+			t.Errorf("nothing is due, and %d connections were tested", len(doc.Cells))
+		}
+	})
+	t.Run("under load", func(t *testing.T) { f.rotateUnderLoad(t) })
+	t.Run("names", func(t *testing.T) {
+		db1, _ := f.serverPair(t, "db1")
+		db2, _ := f.serverPair(t, "db2")
+		app1, _ := f.clientPair(t, "app1")
+		named := f.with(t, "    roles: [db_server]", "    roles: [db_server]\n    names: [more.example.net]")
+		named.want(t, 7, []string{"would change db1.example.net: renew certificate of cluster 15/main (its names are"}, "rotate", "--check", "--detailed-exitcode")
+		out := named.want(t, 0, []string{"changed db1.example.net: renew certificate of cluster 15/main (its names are"}, "rotate")
+		if n := strings.Count(out, "\n"); n != 2 {
+			t.Errorf("a renewal and a reload are not two lines:\n%s", out)
+		}
+		after, _ := f.serverPair(t, "db1")
+		other, _ := f.serverPair(t, "db2")
+		client, _ := f.clientPair(t, "app1")
+		if after == db1 || other != db2 || client != app1 {
+			t.Errorf("db1 %s, then %s; db2 %s, then %s; app1 %s, then %s", db1, after, db2, other, app1, client)
+		}
+		silent(t, named)
+		// Somebody may connect by the name, so it does not go by itself.
+		f.want(t, 2, []string{"would lose the names more.example.net"}, "rotate")
+		f.want(t, 0, nil, "run", shipped, "-t", "offer")
+		silent(t, f)
+	})
+	t.Run("failed proof", func(t *testing.T) { f.rotateUnproved(t) })
+	t.Run("client's certificate refused", func(t *testing.T) {
+		before, _ := f.clientPair(t, "app1")
+		f.want(t, 2, []string{"the new certificate is not accepted where the one in force is, so nothing was switched", "postgres/dbuser1 at db1.example.net:5432: refused: unknown CA"},
+			"task", "certificate", "-l", "app1.example.net", "issuer=servers", "profile=client")
+		if after, _ := f.clientPair(t, "app1"); after != before {
+			t.Errorf("in force was %s, is %s", before, after)
+		}
+		silent(t, f)
+	})
+	t.Run("applications", func(t *testing.T) { f.rotateApplications(t) })
+}
+
+// rotateUnderLoad renews everything in each way that there is. No connection fails meanwhile, and at the end servers see the new certificates.
+func (f *fleet) rotateUnderLoad(t *testing.T) {
+	clients, servers := []string{"app1", "app2"}, []string{"db1", "db2"}
+	steps := []struct {
+		name           string
+		args           []string
+		leaves, newKey bool
+	}{
+		{"intermediate", []string{"rotate", "--force", "-l", "ca3.example.net"}, false, false},
+		{"chain of it", []string{"rotate"}, false, false},
+		{"same key", []string{"rotate", "--force", "-l", "all"}, true, false},
+		{"new key", []string{"rotate", "--force", "--new-key", "-l", "db_server,client"}, true, true},
+	}
+	pairs := func() (serials, keys []string) {
+		for _, host := range servers {
+			serial, key := f.serverPair(t, host)
+			serials, keys = append(serials, serial), append(keys, key)
+		}
+		for _, host := range clients {
+			serial, key := f.clientPair(t, host)
+			serials, keys = append(serials, serial), append(keys, key)
+		}
+		return serials, keys
+	}
+	total, chains := 0, `cat $(sed -n "s/^ssl_cert_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf) | sed 1,/END/d`
+	for _, step := range steps {
+		serials, keys := pairs()
+		chain := f.sh(t, "db1", chains)
+		l := f.begin(t, clients, servers)
+		out := f.want(t, 0, nil, step.args...)
+		tries, failed := l.end(t, clients)
+		total += len(tries)
+		t.Logf("%s: %d connections, %d failed; it says\n%s", step.name, len(tries), len(failed), out)
+		if len(failed) > 0 || len(tries) < len(clients)*len(servers) {
+			t.Errorf("%s: %d connections, of which failed:\n%s", step.name, len(tries), strings.Join(failed, "\n"))
+		}
+		nextSerials, nextKeys := pairs()
+		for i := range serials {
+			if renewed, newKey := serials[i] != nextSerials[i], keys[i] != nextKeys[i]; renewed != step.leaves || newKey != step.newKey {
+				t.Errorf("%s: %s: another certificate %v, want %v; another key %v, want %v", step.name, slices.Concat(servers, clients)[i], renewed, step.leaves, newKey, step.newKey)
+			}
+		}
+		if changed := f.sh(t, "db1", chains) != chain; changed != (step.name == "chain of it" || step.name == "same key") {
+			t.Errorf("%s: another chain: %v", step.name, changed)
+		}
+	}
+	t.Logf("%d connections in all", total)
+	f.want(t, 0, nil, "verify", "--quick")
+}
+
+// rotateUnproved has the proof of the first server fail. Its files of before come back, the second server is not touched, and no connection fails.
+func (f *fleet) rotateUnproved(t *testing.T) {
+	db1, _ := f.serverPair(t, "db1")
+	db2, _ := f.serverPair(t, "db2")
+	now := f.sh(t, "db1", `sed -n "s/^ssl_cert_file = .*\/v\/\(.*\)\/server.crt'/\1/p" /etc/pgfleet/15-main/pgfleet.conf`)
+	f.sh(t, "db1", strings.Replace(portGuard, "if grep", "if ! grep", 1), now)
+	l := f.begin(t, []string{"app1"}, []string{"db1", "db2"})
+	out := f.want(t, 2, []string{"rolled back   db1.example.net", "the files of before are back and proved", "not gone on with: db1.example.net rolled back"}, "rotate", "--force", "-l", "db_server,app1.example.net")
+	tries, failed := l.end(t, []string{"app1"})
+	t.Logf("%d connections, %d failed; it says\n%s", len(tries), len(failed), out)
+	if len(failed) > 0 {
+		t.Errorf("failed connections:\n%s", strings.Join(failed, "\n"))
+	}
+	f.sh(t, "db1", "kill $(cat /run/guard.pid)")
+	after1, _ := f.serverPair(t, "db1")
+	after2, _ := f.serverPair(t, "db2")
+	if after1 != db1 || after2 != db2 || strings.Contains(out, "changed") {
+		t.Errorf("db1 %s, then %s; db2 %s, then %s:\n%s", db1, after1, db2, after2, out)
+	}
+	if out := f.want(t, 0, nil, "rotate"); out != "" {
+		t.Errorf("nothing is due, and it says:\n%s", out)
+	}
+}
+
+// rotateApplications has one application told of its new certificate, which it also wants as PKCS#12.
+func (f *fleet) rotateApplications(t *testing.T) {
+	identity := func(command string) *fleet {
+		return f.with(t, "{postgres: [dbuser1]}", "{postgres: [{user: dbuser1, formats: [pem, p12], after_change: {argv: ["+command+"], user: postgres}}]}")
+	}
+	told := func() string { return f.sh(t, "app1", "cat /tmp/told 2>/dev/null | wc -l") }
+	p12 := func(args string) string {
+		return f.sh(t, "app1", "cd "+home+"/.postgresql/pgfleet/dbuser1; openssl pkcs12 -in client.p12 -passin file:client.p12.password "+args)
+	}
+	works := identity(`sh, -c, "id -un >>/tmp/told"`)
+	works.want(t, 0, nil, "run", shipped)
+	if n := told(); n != "0" {
+		t.Errorf("the certificate did not change, and after_change ran %s times", n)
+	}
+	before := p12("-nokeys -clcerts | openssl x509 -noout -serial")
+	works.want(t, 0, []string{"changed app1.example.net: renew certificate of dbuser1 of postgres (asked for)"}, "rotate", "--force", "-l", "app1.example.net")
+	serial, key := f.clientPair(t, "app1")
+	if n := told(); n != "1" || f.sh(t, "app1", "cat /tmp/told") != "postgres" {
+		t.Errorf("after_change ran %s times, want once as postgres", n)
+	}
+	if got := p12("-nokeys -clcerts | openssl x509 -noout -serial"); got != serial || got == before {
+		t.Errorf("client.p12 has %s, was %s, in force is %s", got, before, serial)
+	}
+	if got := p12("-nodes -nocerts | openssl pkey -pubout"); got != key {
+		t.Errorf("client.p12 has another key than the one in force")
+	}
+	if got := p12("-nokeys"); !strings.Contains(got, "friendlyName: user") || strings.Count(got, "BEGIN CERTIFICATE") != 2 {
+		t.Errorf("client.p12 is not named user, or has not the whole chain:\n%s", got)
+	}
+	if got := f.sh(t, "app1", "stat -c '%U %a' "+home+"/.postgresql/pgfleet/dbuser1/client.p12*"); got != "postgres 600\npostgres 600" {
+		t.Errorf("client.p12 and its password are %s", got)
+	}
+	works.want(t, 0, nil, "rotate")
+
+	// A command that fails is told, and tried again by the next run, once.
+	broken := identity(`sh, -c, "echo it is stuck >&2; exit 7"`)
+	broken.want(t, 2, []string{"after_change of dbuser1 of postgres", "it is stuck"}, "rotate", "--force", "-l", "app1.example.net")
+	if after, _ := f.clientPair(t, "app1"); after == serial {
+		t.Error("the new certificate is not in force")
+	}
+	for _, want := range []string{"2", "2"} {
+		out := works.want(t, 0, nil, "rotate")
+		if n := told(); n != want {
+			t.Errorf("after_change ran %s times, want %s:\n%s", n, want, out)
+		}
+	}
+	if err := f.byService(t, "db1", "app1"); err != nil {
+		t.Error(fmt.Errorf("at the end the service does not work: %w", err))
+	}
+}
