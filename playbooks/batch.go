@@ -10,7 +10,11 @@ import (
 // batchSizes reads serial: the sizes of a play's batches in order, separated by commas; the last one holds for all that follow. "" means one batch of all.
 func batchSizes(serial string, hosts int) ([]int, error) {
 	var sizes []int
-	for _, one := range strings.Split(serial, ",") {
+	list := strings.Split(serial, ",")
+	for _, one := range list {
+		if len(list) > 1 && strings.TrimSpace(one) == "" {
+			return nil, fmt.Errorf("%q has an empty place", serial)
+		}
 		size, err := batchSize(one, hosts)
 		if err != nil {
 			return nil, err

@@ -178,6 +178,9 @@ func (p *parser) yesNo(n *yaml.Node, what string) bool {
 }
 
 func (p *parser) serial(n *yaml.Node) string {
+	if n.Kind == yaml.SequenceNode && len(n.Content) == 0 {
+		p.addf(n.Line, "serial: is an empty list; leave it out for one batch of all hosts")
+	}
 	text := strings.Join(p.texts(n, "serial"), ",")
 	if !hasTemplate(text) {
 		if _, err := batchSizes(text, 1); err != nil {

@@ -226,7 +226,7 @@ func TestSerialList(t *testing.T) {
 			t.Errorf("%s: batches of %s, want %s", c.playbook, got, c.want)
 		}
 	}
-	for _, serial := range []string{"[1, 0]", "[]", "[1, x%]"} {
+	for _, serial := range []string{"[1, 0]", "[]", "[1, x%]", "'1,,2'"} {
 		if _, err := parse("test.yaml", []byte("plays: [{hosts: all, serial: "+serial+", tasks: [tried: ]}]"), w.kinds); err == nil {
 			t.Errorf("serial %s is accepted", serial)
 		}
