@@ -95,10 +95,11 @@ func (p *parser) syntax(data []byte, err error) {
 func (p *parser) playbook(n *yaml.Node) *Playbook {
 	pb := &Playbook{File: p.file, Lines: map[string]int{}, kinds: p.kinds}
 	p.keys(n, "playbook", map[string]func(*yaml.Node){
-		"name":         func(v *yaml.Node) { pb.Name = p.text(v, "name") },
-		"vars":         func(v *yaml.Node) { pb.Vars = p.vars(v, pb.Lines) },
-		"max_failures": func(v *yaml.Node) { pb.MaxFailures = p.maxFailures(v) },
-		"best_effort":  func(v *yaml.Node) { pb.BestEffort = p.yesNo(v, "best_effort") },
+		"name":                  func(v *yaml.Node) { pb.Name = p.text(v, "name") },
+		"vars":                  func(v *yaml.Node) { pb.Vars = p.vars(v, pb.Lines) },
+		"max_failures":          func(v *yaml.Node) { pb.MaxFailures = p.maxFailures(v) },
+		"best_effort":           func(v *yaml.Node) { pb.BestEffort = p.yesNo(v, "best_effort") },
+		"leave_out_unreachable": func(v *yaml.Node) { pb.LeaveOutUnreachable = p.yesNo(v, "leave_out_unreachable") },
 		"plays": func(v *yaml.Node) {
 			for _, item := range p.list(v, "plays") {
 				pb.Plays = append(pb.Plays, p.play(item))

@@ -13,7 +13,7 @@ import (
 // is returned at once, as inventory.Problems; nothing is contacted.
 func NewPlan(pb *Playbook, inv *inventory.Inventory, opt PlanOptions) (*Plan, error) {
 	p := &planner{pb: pb, inv: inv, opt: opt, kinds: pb.kinds, said: map[inventory.Problem]*complaint{},
-		plan: &Plan{Playbook: pb.Name, Inventory: inv, BestEffort: pb.BestEffort, vars: map[string]map[string]any{}}}
+		plan: &Plan{Playbook: pb.Name, Inventory: inv, BestEffort: pb.BestEffort, LeaveOutUnreachable: pb.LeaveOutUnreachable, vars: map[string]map[string]any{}}}
 	if p.kinds == nil {
 		p.kinds = allKinds()
 	}

@@ -21,7 +21,9 @@ type Playbook struct {
 	MaxFailures string
 	// BestEffort: what can be done is done. A host that fails keeps none of the others from going on, not those that depend on it either.
 	BestEffort bool
-	Plays      []Play
+	// LeaveOutUnreachable: hosts that cannot be connected to when the run begins are left out of it, and do not count against MaxFailures.
+	LeaveOutUnreachable bool
+	Plays               []Play
 	// Lines of keys and, as "vars.<name>", of variables.
 	Lines map[string]int
 
@@ -63,6 +65,8 @@ type Plan struct {
 	MaxFailures    int
 	// BestEffort: see Playbook.
 	BestEffort bool
+	// LeaveOutUnreachable: see Playbook.
+	LeaveOutUnreachable bool
 	// Notes are what the user should know beforehand, for example a play that has no host here.
 	Notes []string
 

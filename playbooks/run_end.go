@@ -38,7 +38,7 @@ func (r *runner) end(h *hostRun, e *ending) {
 	r.broken[h.inv.Name] = true
 	switch e.kind {
 	case events.Failed, events.Unreachable, events.Unverified, events.RolledBack:
-		if h.support {
+		if h.support || e.kind == events.Unreachable && h.doer == nil && r.plan.LeaveOutUnreachable {
 			return
 		}
 		if e.kind == events.Unverified {

@@ -50,6 +50,8 @@ plays:
 		{name: "a defect", playbook: `plays: [{hosts: db1, tasks: [put: {key: a, value: x, how: panic}]}]`, want: "db1 failed", exit: 1},
 		{name: "an unreachable host stops all before anything is changed", playbook: fmt.Sprintf(two, "on: ''"), prepare: func(w *world) { w.boxes["db3"] = nil },
 			want: "db1 skipped, db2 skipped, db3 unreachable, db4 skipped", exit: 4},
+		{name: "an unreachable host is left out", playbook: "leave_out_unreachable: yes\n" + fmt.Sprintf(two, "on: ''"), prepare: func(w *world) { w.boxes["db3"] = nil },
+			want: "db1 changed, db2 changed, db3 unreachable, db4 changed", exit: 4},
 		{name: "unreachable within the budget", playbook: "max_failures: 1\n" + fmt.Sprintf(two, "on: ''"), prepare: func(w *world) { w.boxes["db3"] = nil },
 			want: "db1 changed, db2 changed, db3 unreachable, db4 changed", exit: 4},
 		{name: "lost in the middle", playbook: "max_failures: 1\n" + fmt.Sprintf(two, "on: ''"), prepare: func(w *world) { w.boxes["db1"].lostAt = 3 },

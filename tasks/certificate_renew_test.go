@@ -125,7 +125,7 @@ func TestRenewClient(t *testing.T) {
 	trust, cert := maps.Clone(clientTrust), maps.Clone(clientCertificate)
 	maps.Copy(trust, home)
 	maps.Copy(cert, home)
-	trust["crl"] = "yes"
+	trust["crl"], cert["valid_for"] = "yes", "2h"
 	w.must(w.client, task(t, "trust", trust), true)
 	w.must(w.client, task(t, "certificate", cert), true)
 	services := w.sb.ReadFile("/home/app/.pg_service.conf")
@@ -153,4 +153,11 @@ func TestRenewClient(t *testing.T) {
 	if !strings.Contains(w.sb.Shell("sed 1,/END/d /home/app/.postgresql/client.crt"), strings.TrimSpace(string(pki.CertificatePEM(w.ca.certs["clients"])))) {
 		t.Error("the client shows the old authority")
 	}
+	w.fleet.Now = w.fleet.Now.Add(80 * time.Minute)
+	c, err := w.check(w.client, only(t, "certificate", clientCertificate))
+	if err != nil || c == nil || !strings.Contains(c.Summary, "two thirds of its life are over") {
+		t.Fatalf("after two thirds of its life: %+v, %v", c, err)
+	}
+	w.must(w.client, only(t, "certificate", clientCertificate), true)
+	w.must(w.client, only(t, "certificate", clientCertificate), false)
 }
