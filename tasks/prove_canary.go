@@ -44,7 +44,9 @@ func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster,
 		if err := p.canary(ctx, good, chain, alertDecryptError); err != nil {
 			return fmt.Errorf("authority %s: its good test certificate should be accepted: %w", name, err)
 		}
-		proved[subjectText(chain[len(chain)-1])] = true
+		for _, ca := range chain {
+			proved[subjectText(ca)] = true
+		}
 		if c.upcoming("ssl_crl_file") == "" && c.upcoming("ssl_crl_dir") == "" {
 			t.notes = append(t.notes, fmt.Sprintf("cluster %s: no list of revoked certificates is in force, so none is refused", c.ID))
 			continue

@@ -132,8 +132,8 @@ func TestKilledChange(t *testing.T) {
 		name string
 		args []string
 	}{
-		{"server's certificate", []string{"task", "certificate", "-l", "db1.example.net", "issuer=servers", "profile=server", "force=yes"}},
-		{"client's certificate", []string{"task", "certificate", "-l", "app1.example.net", "issuer=clients", "profile=client", "force=yes"}},
+		{"new keys", []string{"rotate", "--force", "--new-key", "-l", "db_server,client"}},
+		{"new certificates, also the intermediate's", []string{"rotate", "--force", "-l", "all"}},
 		{"stage password", []string{"run", shipped, "-e", "enforce=password"}},
 		{"stage cert", []string{"run", shipped}},
 	}

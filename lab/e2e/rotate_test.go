@@ -16,6 +16,7 @@ import (
 const reconnect = `while [ -e "$1" ]; do
 	"$2" -XAtw -d "service=dbuser1@$3 dbname=postgres connect_timeout=10" -c 'select client_serial from pg_stat_ssl where pid = pg_backend_pid()' 2>&1 | tr '\n' ' '
 	echo
+	sleep 0.05
 done`
 
 // load is such applications: from each client to each server.
@@ -90,7 +91,8 @@ func (f *fleet) clientPair(t *testing.T, host string) (serial, key string) {
 // TestRotate renews certificates of a fleet whose applications never stop connecting.
 func TestRotate(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, lab.Options{DB: 2, Client: 2})
+	// Both chains have an intermediate.
+	f := newFleet(t, lab.Options{DB: 2, Client: 2}).with(t, "  clients:      {host: ca1.example.net,", "  clients:      {host: ca3.example.net, issuer: clients_root, subject: \"CN=clients.example.net\", valid_for: 1825d}\n  clients_root: {host: ca1.example.net,")
 	f.want(t, 0, nil, "run", shipped)
 	silent := func(t *testing.T, f *fleet, args ...string) {
 		t.Helper()
@@ -156,8 +158,8 @@ func (f *fleet) rotateUnderLoad(t *testing.T) {
 		args           []string
 		leaves, newKey bool
 	}{
-		{"intermediate", []string{"rotate", "--force", "-l", "ca3.example.net"}, false, false},
-		{"chain of it", []string{"rotate"}, false, false},
+		{"intermediates", []string{"rotate", "--force", "-l", "ca3.example.net"}, false, false},
+		{"their chains", []string{"rotate"}, false, false},
 		{"same key", []string{"rotate", "--force", "-l", "all"}, true, false},
 		{"new key", []string{"rotate", "--force", "--new-key", "-l", "db_server,client"}, true, true},
 	}
@@ -190,7 +192,7 @@ func (f *fleet) rotateUnderLoad(t *testing.T) {
 				t.Errorf("%s: %s: another certificate %v, want %v; another key %v, want %v", step.name, slices.Concat(servers, clients)[i], renewed, step.leaves, newKey, step.newKey)
 			}
 		}
-		if changed := f.sh(t, "db1", chains) != chain; changed != (step.name == "chain of it" || step.name == "same key") {
+		if changed := f.sh(t, "db1", chains) != chain; changed != (step.name == "their chains" || step.name == "same key") {
 			t.Errorf("%s: another chain: %v", step.name, changed)
 		}
 	}
@@ -248,7 +250,7 @@ func (f *fleet) rotateApplications(t *testing.T) {
 	if got := p12("-nodes -nocerts | openssl pkey -pubout"); got != key {
 		t.Errorf("client.p12 has another key than the one in force")
 	}
-	if got := p12("-nokeys"); !strings.Contains(got, "friendlyName: user") || strings.Count(got, "BEGIN CERTIFICATE") != 2 {
+	if got := p12("-nokeys"); !strings.Contains(got, "friendlyName: user") || strings.Count(got, "BEGIN CERTIFICATE") != 3 {
 		t.Errorf("client.p12 is not named user, or has not the whole chain:\n%s", got)
 	}
 	if got := f.sh(t, "app1", "stat -c '%U %a' "+home+"/.postgresql/pgfleet/dbuser1/client.p12*"); got != "postgres 600\npostgres 600" {
