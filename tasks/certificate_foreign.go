@@ -3,6 +3,9 @@ package tasks
 import (
 	"fmt"
 	"path"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // inTheWay refuses a certificate that is not ours: one in force, or one in the place of a copy. kept: the cluster is to keep its own.
@@ -40,4 +43,20 @@ func (t *certificateTask) copyMode(c *Cluster, l *look) string {
 		return "copy"
 	}
 	return "refuse"
+}
+
+// foreign gives the path of a certificate in force that is not ours, "" when there is none, or when it has been decided before to replace it. Debian's
+// self-made snakeoil counts as none.
+func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
+	if c.Settings["ssl"].Value != "on" {
+		return ""
+	}
+	p := c.path(c.Settings["ssl_cert_file"].Value)
+	if p == "" || parseSettings(c.Ours)["ssl_cert_file"] != "" || strings.HasPrefix(p, c.Dir+"/") || path.Base(p) == "ssl-cert-snakeoil.pem" {
+		return ""
+	}
+	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && by != nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
+		return ""
+	}
+	return p
 }

@@ -125,22 +125,6 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 	return t.serverChange(h, by, work), nil
 }
 
-// foreign gives the path of a certificate in force that is not ours, "" when there is none, or when it has been decided before to replace it. Debian's
-// self-made snakeoil counts as none.
-func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
-	if c.Settings["ssl"].Value != "on" {
-		return ""
-	}
-	p := c.path(c.Settings["ssl_cert_file"].Value)
-	if p == "" || parseSettings(c.Ours)["ssl_cert_file"] != "" || strings.HasPrefix(p, c.Dir+"/") || path.Base(p) == "ssl-cert-snakeoil.pem" {
-		return ""
-	}
-	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && by != nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
-		return ""
-	}
-	return p
-}
-
 // path makes a file name in a setting absolute: relative ones start at the data directory.
 func (c *Cluster) path(name string) string {
 	if name == "" || path.IsAbs(name) {

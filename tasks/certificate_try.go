@@ -80,7 +80,8 @@ func (w *clientWork) trials(ctx context.Context, h *Host, leaf *x509.Certificate
 	return out, nil
 }
 
-// tryAll makes the logins with the new certificates, and where one fails the same with the certificate in force.
+// tryAll makes the logins with the new certificates. Where one fails, the same is tried with the certificate in force, and once more with the new one: a server
+// may just have been restarting.
 func tryAll(ctx context.Context, do Doer, h *Host, trials []trial) error {
 	via, ok := do.(Prober)
 	if !ok {
@@ -113,9 +114,13 @@ func tryAll(ctx context.Context, do Doer, h *Host, trials []trial) error {
 	if err != nil {
 		return err
 	}
+	again, err := runCases(ctx, cases(doubtful, func(t trial) verifyCase { return t.next }), via)
+	if err != nil {
+		return err
+	}
 	var worse []string
 	for i, c := range before {
-		if c.OK {
+		if c.OK && !again[i].OK {
 			worse = append(worse, fmt.Sprintf("%s at %s: %s", wrong[i].Identity, wrong[i].Target, strings.TrimSuffix(wrong[i].Got+" ("+wrong[i].Detail+")", " ()")))
 		}
 	}

@@ -118,3 +118,9 @@ func union(certs []*x509.Certificate, lists []*x509.RevocationList, places ...be
 	}
 	return pki.CRLPEM(all...)
 }
+
+// trustFile and listsFile name files of authorities and of lists by their content.
+func trustFile(c *Cluster, roots []byte) string {
+	return c.Dir + "/trust-" + contentName(roots) + ".pem"
+}
+func listsFile(c *Cluster, lists []byte) string { return c.Dir + "/crl-" + contentName(lists) + ".pem" }

@@ -167,12 +167,6 @@ func (t *trustTask) believesAlready(c *Cluster, l *look, a *anchors) bool {
 	return named == trustFile(c, wanted)
 }
 
-// trustFile and listsFile name files of authorities and of lists by their content.
-func trustFile(c *Cluster, roots []byte) string {
-	return c.Dir + "/trust-" + contentName(roots) + ".pem"
-}
-func listsFile(c *Cluster, lists []byte) string { return c.Dir + "/crl-" + contentName(lists) + ".pem" }
-
 // overlap adds the authorities in force and their lists to ours.
 func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certificate, []*x509.RevocationList, error) {
 	certs, crls := slices.Clone(a.certs), slices.Clone(a.lists)
