@@ -125,8 +125,8 @@ func checkLevel(level string) error {
 	return usagef("--verify %s: is not one of none, quick, full", level)
 }
 
-// setLevel has a playbook's verify tasks test at another level, or not at all. Those that only test what a later play builds on (they say so with
-// only) stay as they are: without them nothing would be enforced.
+// setLevel has a playbook's verify tasks test at another level, or not at all. Those that only test what a later play builds on (only:
+// verify-full) stay as they are: without them nothing would be enforced.
 func setLevel(pb *playbooks.Playbook, level string) {
 	if level == "" {
 		return
@@ -134,7 +134,7 @@ func setLevel(pb *playbooks.Playbook, level string) {
 	for i := range pb.Plays {
 		for j := range pb.Plays[i].Tasks {
 			task := &pb.Plays[i].Tasks[j]
-			if task.Kind != "verify" || task.Values["only"] != nil {
+			if task.Kind != "verify" || task.Values["only"] == "verify-full" {
 				continue
 			}
 			task.Values = maps.Clone(task.Values)
