@@ -27,6 +27,7 @@ func TestOtherShells(t *testing.T) {
 				flowStep{onClient, "directory", map[string]any{"path": "/srv/y/z"}},
 				flowStep{onClient, "command", map[string]any{"argv": []any{"mkdir", "/srv/q"}, "creates": "/srv/q"}})
 			w.server.Address = "10.1.2.3"
+			w.client.Identities[0].P12 = true
 			for i, f := range flow {
 				if changed, err := w.follow(flow[i : i+1]); err != nil || !changed {
 					t.Fatalf("%s %v: changed %v, %v", f.kind, f.values, changed, err)
@@ -36,6 +37,10 @@ func TestOtherShells(t *testing.T) {
 				}
 			}
 			w.clientWhole(shell)
+			if out := w.sb.Shell("cd /home/app/.postgresql/pgfleet/dbuser1; openssl pkcs12 -in client.p12 -passin file:client.p12.password -nokeys; stat -c '%U %a %n' client.p12*"); strings.Count(out, "BEGIN CERTIFICATE") != 3 ||
+				!strings.Contains(out, "friendlyName: user\n") || !strings.HasSuffix(out, "app 600 client.p12\napp 600 client.p12.password") {
+				t.Error(out)
+			}
 		})
 	}
 }
