@@ -76,6 +76,8 @@ func words(c *command) []string {
 		return out
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
+	case "certs":
+		return []string{"show"}
 	}
 	return nil
 }

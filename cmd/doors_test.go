@@ -20,6 +20,7 @@ var doors = map[string][]string{
 	"tasks":                   {"transport", "tasks"},
 	"tasks/pki":               {},
 	"tasks/postgres":          {},
+	"tasks/survey":            {"tasks/pki", "tasks/postgres"},
 	"inventory":               {"transport", "tasks/pki"},
 	"playbooks":               {"playbooks", "inventory", "tasks", "transport"},
 	"playbooks/events":        {},

@@ -23,6 +23,7 @@ const (
 	exitUsage       = playbooks.ExitUsage
 	exitLocked      = playbooks.ExitLocked
 	exitPending     = playbooks.ExitPending
+	exitExpiring    = playbooks.ExitExpiring
 	exitInterrupted = playbooks.ExitInterrupted
 )
 

@@ -67,6 +67,8 @@ type Cluster struct {
 	Undo []string
 	// Copies: every copy of files from before a run that is kept, oldest first.
 	Copies []Copy
+	// Rules is what was noted of pgfleet's block of pg_hba.conf when it was written last.
+	Rules RulesNote
 	// Stranger: it belongs to an OS user that no package makes for PostgreSQL, and the inventory names no clusters, so it was not asked. Any local
 	// user can run such a server; it gets nothing from pgfleet.
 	Stranger bool
@@ -131,3 +133,6 @@ type Copy struct {
 	// Run that changed the files. State: unproved, proved or undone. Proving: the run that is about to prove it, "" when none is.
 	Run, State, Proving string
 }
+
+// RulesNote says what pgfleet wrote into pg_hba.conf last: the stage, a digest of the block (survey.Digest) and the run. Stage "": nothing is noted.
+type RulesNote struct{ Stage, Digest, Run string }

@@ -53,8 +53,8 @@ func clipText(text string) string {
 	return text
 }
 
-// survey is the state of reading one probe's records.
-type survey struct {
+// probed is the state of reading one probe's records.
+type probed struct {
 	now      time.Time
 	clusters []*Cluster
 	resolved map[string][]string
@@ -66,7 +66,7 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &survey{resolved: map[string][]string{}}
+	s := &probed{resolved: map[string][]string{}}
 	var later []record
 	for _, r := range records {
 		switch r.name {
@@ -74,7 +74,7 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 			s.now = unixTime(keyValues(r.body)["now"])
 		case "cluster":
 			s.clusters = append(s.clusters, newCluster(keyValues(r.body)))
-		case "ours", "undo":
+		case "ours", "undo", "rules":
 			later = append(later, r)
 		case "address":
 			name, lines, _ := strings.Cut(string(r.body), "\n")
@@ -278,6 +278,8 @@ func (c *Cluster) readOurs(r record) {
 	case dir != c.Dir:
 	case r.name == "undo":
 		c.readCopy(strings.Split(rest, " "))
+	case r.name == "rules":
+		c.readRules(strings.Split(rest, " "))
 	default:
 		c.Ours, c.OursTime = []byte(content), unixTime(rest)
 	}
@@ -292,5 +294,12 @@ func (c *Cluster) readCopy(words []string) {
 	c.Copies = append(c.Copies, Copy{Run: run, State: words[1], Proving: words[2]})
 	if words[1] == "unproved" && indexOf(c.Undo, run) < 0 {
 		c.Undo = append(c.Undo, run)
+	}
+}
+
+// readRules takes stage, digest and run of the note that postgres_hba has left.
+func (c *Cluster) readRules(words []string) {
+	if len(words) == 3 {
+		c.Rules = RulesNote{Stage: words[0], Digest: words[1], Run: words[2]}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
+	"github.com/pgfleet/pgfleet/tasks/survey"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -117,7 +118,7 @@ func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
 			continue
 		}
 		work = append(work, w)
-		steps = append(steps, w.steps()...)
+		steps = append(steps, w.steps(t.Enforce)...)
 		titles = append(titles, w.summary(t))
 		change.Diff += w.diff()
 	}
@@ -240,9 +241,12 @@ func (t *postgresHBA) method(c *Cluster, role string) string {
 	return password
 }
 
-// steps keep the old file and write the new one.
-func (w *hbaWork) steps() []transport.Step {
-	return hbaSteps(w.h, w.c, "hba", w.c.HBAFile, w.before, w.after)
+// steps keep the old file, write the new one, and note what was written, so that it can be told from what somebody else has made of it.
+func (w *hbaWork) steps(stage string) []transport.Step {
+	steps := hbaSteps(w.h, w.c, "hba", w.c.HBAFile, w.before, w.after)
+	last := &steps[len(steps)-1]
+	last.Argv = append(last.Argv, w.c.Dir+"/rules", stage+" "+survey.Digest(w.lines)+" "+w.h.Fleet.Run)
+	return steps
 }
 
 // hbaSteps replace pg_hba.conf or pg_ident.conf, if nobody has changed it since it was looked at.

@@ -1,9 +1,9 @@
 # Replaces pg_hba.conf or pg_ident.conf, keeping it as it was before. stdin: the new file. When the server runs, its own view of the file decides whether it stays.
 # $1 the file, $2 sha256 of the bytes that were looked at, $3 the cluster's folder, $4 run, $5 hba or ident, $6 running or stopped, $7 binaries, $8 socket folder, $9 port,
-# then major version.
+# then major version; and, where given: a file of root's, and what is noted there once the new file stays.
 path=$1 seen=$2 dir=$3 run=$4 kind=$5 state=$6 bin=$7 socket=$8 port=$9
 shift 9
-major=$1
+major=$1 note=${2-} noted=${3-}
 keep_before "$run" "$path"
 actor "$path" || exit 1
 before=$(as "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" && cat -- "$1" && echo .' sh "$path") || fail "cannot read $path as $who"
@@ -25,3 +25,4 @@ if ! wrong=$(printf '%s;\n' "$query" | ask "$bin" "$socket" "$port" 2>&1) || [ -
   printf '%s' "$before" | replace "$path" "$1" "$2" "$3" || fail "cannot put $path back as it was: $wrong"
   fail "the server does not accept the new $path, it was put back: $wrong"
 fi
+[ -z "$note" ] || printf '%s\n' "$noted" >"$note" || fail "cannot write $note"

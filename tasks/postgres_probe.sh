@@ -163,7 +163,7 @@ for dir in $places /var/lib/pgsql/data /var/lib/pgsql/*/data /var/lib/postgresql
 done
 unset IFS
 
-# What pgfleet keeps for each cluster: its settings file and the manifests of runs that were not proved.
+# What pgfleet keeps for each cluster: its settings file, what it noted of the rules, and the manifests of runs that were not proved.
 for dir in /etc/pgfleet/*/; do
   dir=${dir%/}
   [ -e "$dir/pgfleet.conf" ] || [ -d "$dir/.undo" ] || continue
@@ -172,6 +172,7 @@ for dir in /etc/pgfleet/*/; do
     put ours "$dir $(stat -c '%.9Y' "$dir/pgfleet.conf")
 ${ours%.}"
   fi
+  if [ -e "$dir/rules" ] && read -r rules <"$dir/rules"; then put rules "$dir $rules"; fi
   for undo in "$dir"/.undo/*/; do
     undo=${undo%/} state=unproved proving=
     [ -e "$undo/manifest" ] || continue

@@ -1,0 +1,135 @@
+package tasks
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/tasks/survey"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// SurveyProbes looks at all certificates, keys and lists of a host, by its roles: its authorities with their records, its clusters with what they serve and what pgfleet keeps for
+// them, its identities. One round trip takes them all.
+func SurveyProbes(h *Host) []transport.Step {
+	var out []transport.Step
+	for _, a := range authoritiesOn(h) {
+		out = append(out, recordsProbe(a))
+	}
+	if h.HasRole("db_server") {
+		out = append(out, PostgresProbe(h), serverProbe())
+	}
+	if h.HasRole("client") {
+		out = append(out, identityProbes(h)...)
+	}
+	return out
+}
+
+// authoritiesOn gives the authorities whose key a host holds, by name.
+func authoritiesOn(h *Host) []pki.Authority {
+	var out []pki.Authority
+	for _, name := range slices.Sorted(maps.Keys(h.Fleet.Authorities)) {
+		if a := h.Fleet.Authorities[name]; a.Host == h.Name && a.Ours() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// recordsProbe is AuthorityProbe that also reads the records of everything issued.
+func recordsProbe(a pki.Authority) transport.Step {
+	step := caStep(a, time.Time{}, newCARequest("records"), newCARequest("status"))
+	step.Key, step.Probe = KeyAuthority(a.Name), true
+	return step
+}
+
+// SurveyFacts gives what SurveyProbes saw of some hosts of a fleet, for package survey. Hosts of the fleet that are not named were not looked at.
+func SurveyFacts(f *Fleet, looked []string) *survey.Fleet {
+	s := &surveyor{fleet: f, out: &survey.Fleet{Now: f.Now, Hosts: map[string]bool{}}}
+	for name := range f.Hosts {
+		s.out.Hosts[name] = false
+	}
+	for _, name := range looked {
+		s.out.Hosts[name] = true
+	}
+	s.authorities()
+	for _, name := range looked {
+		h := f.Hosts[name]
+		if h.HasRole("db_server") {
+			s.servers(h)
+		}
+		if h.HasRole("client") {
+			s.clients(h)
+		}
+	}
+	return s.out
+}
+
+// surveyor gathers facts.
+type surveyor struct {
+	fleet *Fleet
+	out   *survey.Fleet
+}
+
+// unseen notes a part of a host that could not be looked at.
+func (s *surveyor) unseen(host, role, holder, path string, err error) {
+	s.out.Hosts[host] = false
+	u := survey.Unseen{Host: host, Role: role, Holder: holder, Path: path, Reason: err.Error()}
+	var hinter interface{ Hint() string }
+	if errors.As(err, &hinter) {
+		u.Hint = hinter.Hint()
+	}
+	s.out.Unseen = append(s.out.Unseen, u)
+}
+
+// authorities gathers those of the inventory, also those whose host was not looked at: their names tell that something may be theirs.
+func (s *surveyor) authorities() {
+	for _, name := range slices.Sorted(maps.Keys(s.fleet.Authorities)) {
+		a := s.fleet.Authorities[name]
+		fact := survey.Authority{Name: name, Host: a.Host, Dir: a.DirOrDefault(), Subject: a.Subject, Root: a.IsRoot(), External: a.External != ""}
+		switch {
+		case a.External != "":
+			if chain, lists, err := readExternal(a); err == nil {
+				fact.Cert, fact.Chain = chain[0], chain[1:]
+				if len(lists) > 0 {
+					fact.List = lists[0]
+				}
+			}
+		case a.Ours() && s.out.Hosts[a.Host]:
+			if err := s.authority(&fact, a); err != nil {
+				s.unseen(a.Host, authorityRole(a), name, a.DirOrDefault(), err)
+			}
+		}
+		s.out.Authorities = append(s.out.Authorities, fact)
+	}
+}
+
+func authorityRole(a pki.Authority) string {
+	if a.IsRoot() {
+		return "root_ca"
+	}
+	return "intermediate_ca"
+}
+
+func (s *surveyor) authority(fact *survey.Authority, a pki.Authority) error {
+	r, err := s.fleet.Hosts[a.Host].View.Get(KeyAuthority(a.Name))
+	if err != nil {
+		return err
+	}
+	state, err := ParseAuthority(r)
+	if err != nil {
+		return err
+	}
+	if state.Folder == "foreign" || state.Folder == "ours" && state.Owner != a.Name {
+		return fmt.Errorf("%w: %s is not the folder of authority %s", ErrRefused, a.DirOrDefault(), a.Name)
+	}
+	if fact.Records, err = parseRecords(r); err != nil {
+		return err
+	}
+	fact.Seen, fact.Cert, fact.Chain, fact.List, fact.Public = true, state.Certificate, state.Chain, state.CRL, state.PublicKey
+	fact.KeyProblem, fact.Open, fact.Differs, fact.Revoked = state.KeyProblem, state.Open, state.Differs, state.Revoked
+	return nil
+}

@@ -1,0 +1,144 @@
+package survey
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// pair adds the rows of a certificate and its key. more, if not nil, finds what is a server's or a client's own; it gets the leaf. keyMode and fileMode say what is wrong with an
+// owner or mode, "" when nothing is.
+func (j *judge) pair(base Row, p *Pair, names []string, keyMode, fileMode func(*File) string, more func(*Row, *x509.Certificate)) {
+	r := base
+	r.Kind, r.Path = KindCertificate, p.Cert.Path
+	if readable(&r, &p.Cert, again(r.Host)) {
+		leaf := p.Cert.Certs[0]
+		j.describe(&r, leaf)
+		if r.InForce {
+			j.leaf(&r, p, names)
+			if more != nil {
+				more(&r, leaf)
+			}
+		}
+		if wrong := fileMode(&p.Cert); wrong != "" {
+			r.find(WrongMode, wrong, again(r.Host))
+		}
+	}
+	// A run that was stopped leaves a key that waits for its certificate.
+	if r.InForce || !p.Cert.Absent {
+		j.add(r)
+	}
+	j.key(base, &p.Key, keyMode)
+}
+
+// key adds the row of a private key's file.
+func (j *judge) key(base Row, k *Key, mode func(*File) string) {
+	if k.Path == "" {
+		return
+	}
+	r := base
+	r.Kind, r.Path = KindKey, k.Path
+	switch wrong := mode(&k.File); {
+	case k.Absent:
+		r.find(Missing, k.Path+" is not there", again(r.Host))
+	case wrong != "":
+		r.find(WrongMode, wrong, again(r.Host))
+		fallthrough
+	default:
+		switch {
+		case k.Passphrase:
+			r.find(Unreadable, "it has a passphrase, without which nothing starts unattended", again(r.Host))
+		case k.Problem != "":
+			r.find(Unreadable, k.Problem, again(r.Host))
+		}
+	}
+	if r.InForce || !k.Absent {
+		j.add(r)
+	}
+}
+
+// leaf judges a certificate in force that is a server's or a client's own, and says when it is renewed.
+func (j *judge) leaf(r *Row, p *Pair, names []string) {
+	leaf := p.Cert.Certs[0]
+	j.valid(r, leaf, again(r.Host))
+	if p.Key.Public != nil && !pki.SameKey(leaf.PublicKey, p.Key.Public) {
+		r.find(KeyMismatch, p.Key.Path+" is another key: a server that is restarted does not start with it, a client does not connect", again(r.Host))
+	}
+	a, ca, unsure := j.signer(leaf)
+	if why := j.revocation(leaf, a); why != "" {
+		r.find(Revoked, why, again(r.Host))
+	}
+	switch {
+	case a == nil && unsure:
+		return
+	case a == nil:
+		r.find(NotOurs, fmt.Sprintf("no authority of the inventory has signed it; its issuer is %s", r.Issuer), "")
+		return
+	}
+	j.whole(r, p.Cert.Certs)
+	if ca != nil {
+		j.recorded(r, leaf, a)
+	}
+	j.renewal(r, p, a, names)
+}
+
+// whole finds authorities missing between a leaf and its root: whoever has the root alone could not verify it.
+func (j *judge) whole(r *Row, certs []*x509.Certificate) {
+	_, err := pki.VerifyChain(certs[0], pki.ChainOptions{Roots: j.roots, Intermediates: certs[1:], Now: j.f.Now})
+	var broken *pki.ChainError
+	if errors.As(err, &broken) && broken.Problem == pki.ChainIncomplete {
+		r.find(Incomplete, fmt.Sprintf("%s does not hold every authority up to the root: %s", r.Path, broken.Text), again(r.Host))
+	}
+}
+
+// recorded compares a certificate with the records of its authority.
+func (j *judge) recorded(r *Row, cert *x509.Certificate, a *Authority) {
+	records, seen := j.records[a.Name]
+	if !seen {
+		return
+	}
+	rec := records[pki.FormatSerial(cert.SerialNumber)]
+	switch {
+	case rec == nil:
+		r.find(RecordsDiffer, fmt.Sprintf("authority %s has no record of it and could not revoke it: was it brought back from an older copy?", a.Name), "have it issued anew: pgfleet task certificate with force=yes")
+	case rec.Host != "" && !strings.EqualFold(rec.Host, r.Host):
+		r.find(RecordsDiffer, fmt.Sprintf("authority %s issued it for %s", a.Name, rec.Host), "have it issued anew with a key of its own: pgfleet task certificate with force=yes new_key=yes")
+	}
+}
+
+// renewal says when a certificate of ours is replaced.
+func (j *judge) renewal(r *Row, p *Pair, a *Authority, names []string) {
+	leaf := p.Cert.Certs[0]
+	policy := pki.RenewPolicy{Issuer: a.Cert, Key: p.Key.Public, CRL: a.List}
+	due, why := pki.Renew(leaf, policy, j.f.Now)
+	if lacks := lacking(leaf, names); !due && len(lacks) > 0 {
+		due, why = true, "its names lack "+strings.Join(lacks, ", ")
+	}
+	if due {
+		r.Renewal = &Renewal{Due: true, At: j.f.Now.UTC(), Reason: why}
+		if !r.has(Expired) && !r.has(Revoked) && !r.has(KeyMismatch) { // they have said it
+			r.find(RenewSoon, why, again(r.Host))
+		}
+		return
+	}
+	at := pki.RenewAt(leaf).UTC()
+	r.Renewal = &Renewal{At: at, Reason: "two thirds of its life are over then"}
+}
+
+// lacking gives the names that a certificate should carry and does not.
+func lacking(cert *x509.Certificate, names []string) []string {
+	has := map[string]bool{}
+	for _, n := range pki.Names(cert) {
+		has[strings.ToLower(n)] = true
+	}
+	var out []string
+	for _, n := range names {
+		if !has[strings.ToLower(n)] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
