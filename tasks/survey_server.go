@@ -51,7 +51,7 @@ func surveyClusters(h *Host) ([]*Cluster, error) {
 }
 
 func surveyServer(h *Host, c *Cluster, l *look) survey.Server {
-	out := survey.Server{Host: h.Name, Cluster: c.ID, Dir: c.Dir, Names: serverNames(h, nil), OSUser: c.OSUser, OSGroup: c.OSGroup, TLS: c.upcomingTLS(),
+	out := survey.Server{Host: h.Name, Cluster: c.ID, Dir: c.Dir, Names: serverNames(h, nil), OSUser: c.OSUser, OSGroup: c.OSGroup, TLS: c.upcomingTLS() && !c.dropped("ssl"),
 		Passphrase: c.upcoming("ssl_passphrase_command") != "", ListFolder: c.upcoming("ssl_crl_dir") != "",
 		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.Managed != "", HBAFile: c.HBAFile, HBA: c.HBA, Unserved: c.ServedProblem}
 	out.Cert, out.Trust, out.Lists = c.fact("ssl_cert_file"), c.fact("ssl_ca_file"), c.fact("ssl_crl_file")
@@ -83,9 +83,17 @@ func surveyServer(h *Host, c *Cluster, l *look) survey.Server {
 	return out
 }
 
+// dropped tells whether a setting that is in force from a file is in no file any more: a reload takes it away.
+func (c *Cluster) dropped(name string) bool {
+	return c.Running && c.Settings[name].SourceFile != "" && !hasLine(c, name)
+}
+
 // fact is the file of a setting, as the server's OS user saw it.
 func (c *Cluster) fact(name string) survey.File {
 	p := c.upcomingPath(name)
+	if c.dropped(name) {
+		p = ""
+	}
 	if p == "" {
 		return survey.File{}
 	}

@@ -262,7 +262,7 @@ func certCount(out io.Writer, opt CertsOptions, rows []survey.Row) {
 	for i, s := range states {
 		parts[i] = opt.Style.paint(levelColor(s), fmt.Sprintf("%d %s", number[s], s.Word()))
 	}
-	text := fmt.Sprintf("%d on %s", len(rows), count(len(hosts), "host"))
+	text := fmt.Sprintf("%d certificates, keys and lists on %s", len(rows), count(len(hosts), "host"))
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}

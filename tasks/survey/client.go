@@ -24,7 +24,7 @@ func (j *judge) client(c *Client) {
 	}
 	switch r := base; {
 	case c.Named && c.Cert.Path != "":
-		j.pair(base, &c.Pair, nil, c.keyMode, c.fileMode, func(r *Row, _ *x509.Certificate) { j.acceptedByServers(r, c) })
+		j.pair(base, &c.Pair, nil, c.modes(), func(r *Row, _ *x509.Certificate) { j.acceptedByServers(r, c) })
 	case c.Named, len(c.Versions) == 0:
 		r.Kind, r.Path = KindCertificate, c.Cert.Path
 		r.find(Missing, "it has no certificate", again(c.Host))
@@ -34,31 +34,32 @@ func (j *judge) client(c *Client) {
 		r.find(ServicesLost, "pgfleet's services are not there, though certificates are", again(c.Host))
 		j.add(r)
 	}
-	j.believes(base, user{trust: &c.Trust, lists: &c.Lists, mode: c.fileMode, everybody: "every connection to a server is refused"})
-	j.notInForce(base, c.Versions, c.Others, c.keyMode, c.fileMode)
+	j.believes(base, user{trust: &c.Trust, lists: &c.Lists, mode: c.modes().file, everybody: "every connection to a server is refused"})
+	j.notInForce(base, c.Versions, c.Others, c.modes())
 }
 
-// keyMode is libpq's rule, but for a key of root's, which pgfleet does not make.
-func (c *Client) keyMode(k *File) string {
-	switch {
-	case k.Path == "" || k.Absent || k.Owner == "":
-	case k.Owner != c.OSUser:
-		return fmt.Sprintf("it belongs to %s, not to %s", k.Owner, c.OSUser)
-	case k.Mode&0o077 != 0:
-		return fmt.Sprintf("it has mode %04o: libpq uses no key that others may read, at most 0600", k.Mode)
+// modes are libpq's rule for keys, but for a key of root's, which pgfleet does not make; and that nobody else may change a public file.
+func (c *Client) modes() modes {
+	return modes{
+		key: func(k *File) (string, string) {
+			switch {
+			case k.Owner != c.OSUser:
+				return fmt.Sprintf("it belongs to %s, not to %s", k.Owner, c.OSUser), onHost(c.Host, "chown "+c.OSUser, k)
+			case k.Mode&0o077 != 0:
+				return fmt.Sprintf("it has mode %04o: libpq uses no key that others may read, at most 0600", k.Mode), onHost(c.Host, "chmod 600", k)
+			}
+			return "", ""
+		},
+		file: func(f *File) (string, string) {
+			switch {
+			case f.Owner != c.OSUser && f.Owner != "root":
+				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), onHost(c.Host, "chown "+c.OSUser, f)
+			case f.Mode&0o022 != 0:
+				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), onHost(c.Host, "chmod go-w", f)
+			}
+			return "", ""
+		},
 	}
-	return ""
-}
-
-func (c *Client) fileMode(f *File) string {
-	switch {
-	case f.Path == "" || f.Absent || f.Owner == "":
-	case f.Owner != c.OSUser && f.Owner != "root":
-		return fmt.Sprintf("it belongs to %s, who can change it", f.Owner)
-	case f.Mode&0o022 != 0:
-		return fmt.Sprintf("it has mode %04o: others can change it", f.Mode)
-	}
-	return ""
 }
 
 // acceptedByServers finds servers that do not believe what a client presents.

@@ -9,9 +9,23 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// pair adds the rows of a certificate and its key. more, if not nil, finds what is a server's or a client's own; it gets the leaf. keyMode and fileMode say what is wrong with an
-// owner or mode, "" when nothing is.
-func (j *judge) pair(base Row, p *Pair, names []string, keyMode, fileMode func(*File) string, more func(*Row, *x509.Certificate)) {
+// modes say what is wrong with the owner or mode of a file and what to do, "" when nothing is.
+type modes struct {
+	key, file func(*File) (wrong, hint string)
+}
+
+// wrongMode finds that a file's owner or mode is wrong.
+func wrongMode(r *Row, judge func(*File) (wrong, hint string), f *File) {
+	if f.Path == "" || f.Absent || f.Owner == "" {
+		return
+	}
+	if wrong, hint := judge(f); wrong != "" {
+		r.find(WrongMode, wrong, hint)
+	}
+}
+
+// pair adds the rows of a certificate and its key. more, if not nil, finds what is a server's or a client's own; it gets the leaf.
+func (j *judge) pair(base Row, p *Pair, names []string, m modes, more func(*Row, *x509.Certificate)) {
 	r := base
 	r.Kind, r.Path = KindCertificate, p.Cert.Path
 	if readable(&r, &p.Cert, again(r.Host)) {
@@ -23,41 +37,32 @@ func (j *judge) pair(base Row, p *Pair, names []string, keyMode, fileMode func(*
 				more(&r, leaf)
 			}
 		}
-		if wrong := fileMode(&p.Cert); wrong != "" {
-			r.find(WrongMode, wrong, again(r.Host))
-		}
+		wrongMode(&r, m.file, &p.Cert)
 	}
 	// A run that was stopped leaves a key that waits for its certificate.
 	if r.InForce || !p.Cert.Absent {
 		j.add(r)
 	}
-	j.key(base, &p.Key, keyMode)
+	j.key(base, &p.Key, m)
 }
 
 // key adds the row of a private key's file.
-func (j *judge) key(base Row, k *Key, mode func(*File) string) {
-	if k.Path == "" {
+func (j *judge) key(base Row, k *Key, m modes) {
+	if k.Path == "" || k.Absent && !base.InForce {
 		return
 	}
 	r := base
 	r.Kind, r.Path = KindKey, k.Path
-	switch wrong := mode(&k.File); {
+	wrongMode(&r, m.key, &k.File)
+	switch {
 	case k.Absent:
 		r.find(Missing, k.Path+" is not there", again(r.Host))
-	case wrong != "":
-		r.find(WrongMode, wrong, again(r.Host))
-		fallthrough
-	default:
-		switch {
-		case k.Passphrase:
-			r.find(Unreadable, "it has a passphrase, without which nothing starts unattended", again(r.Host))
-		case k.Problem != "":
-			r.find(Unreadable, k.Problem, again(r.Host))
-		}
+	case k.Passphrase:
+		r.find(Unreadable, "it has a passphrase, without which nothing starts unattended", again(r.Host))
+	case k.Problem != "":
+		r.find(Unreadable, k.Problem, again(r.Host))
 	}
-	if r.InForce || !k.Absent {
-		j.add(r)
-	}
+	j.add(r)
 }
 
 // leaf judges a certificate in force that is a server's or a client's own, and says when it is renewed.
@@ -65,7 +70,11 @@ func (j *judge) leaf(r *Row, p *Pair, names []string) {
 	leaf := p.Cert.Certs[0]
 	j.valid(r, leaf, again(r.Host))
 	if p.Key.Public != nil && !pki.SameKey(leaf.PublicKey, p.Key.Public) {
-		r.find(KeyMismatch, p.Key.Path+" is another key: a server that is restarted does not start with it, a client does not connect", again(r.Host))
+		breaks := "no connection can be made with it"
+		if r.Role == "db_server" {
+			breaks = "PostgreSQL does not start with it"
+		}
+		r.find(KeyMismatch, p.Key.Path+" is another key: "+breaks, again(r.Host))
 	}
 	a, ca, unsure := j.signer(leaf)
 	if why := j.revocation(leaf, a); why != "" {

@@ -23,7 +23,7 @@ func Digest(lines []string) string {
 // server adds the rows of one cluster.
 func (j *judge) server(s *Server) {
 	base := Row{Host: s.Host, Role: "db_server", Holder: s.Cluster, InForce: true}
-	j.settings(base, s)
+	lost := j.settings(base, s)
 	j.rules(base, s)
 	if !s.TLS {
 		r := base
@@ -31,21 +31,21 @@ func (j *judge) server(s *Server) {
 		r.find(Missing, "TLS is off", again(s.Host))
 		j.add(r)
 	} else {
-		j.pair(base, &s.Pair, s.Names, s.keyMode, s.fileMode, func(r *Row, leaf *x509.Certificate) {
-			j.served(r, s, leaf)
+		j.pair(base, &s.Pair, s.Names, s.modes(), func(r *Row, leaf *x509.Certificate) {
+			j.served(r, s, leaf, lost)
 			j.acceptedByClients(r, s)
 		})
-		j.believes(base, user{trust: &s.Trust, lists: &s.Lists, wants: true, folder: s.ListFolder, mode: s.fileMode,
+		j.believes(base, user{trust: &s.Trust, lists: &s.Lists, wants: true, folder: s.ListFolder, mode: s.modes().file,
 			everybody: "every client that shows a certificate is refused", ca: s.asks, list: s.loaded})
 	}
-	j.notInForce(base, s.Versions, s.Others, s.keyMode, s.fileMode)
+	j.notInForce(base, s.Versions, s.Others, s.modes())
 }
 
 // notInForce adds the rows of what is kept or lies about.
-func (j *judge) notInForce(base Row, versions []Pair, others []File, keyMode, fileMode func(*File) string) {
+func (j *judge) notInForce(base Row, versions []Pair, others []File, m modes) {
 	base.InForce = false
 	for i := range versions {
-		j.pair(base, &versions[i], nil, keyMode, func(*File) string { return "" }, nil)
+		j.pair(base, &versions[i], nil, m, nil)
 	}
 	for i := range others {
 		for _, c := range others[i].Certs {
@@ -69,36 +69,44 @@ func (j *judge) notInForce(base Row, versions []Pair, others []File, keyMode, fi
 	}
 }
 
-// keyMode is PostgreSQL's own rule: at most 0600 when the server's user owns the key, 0640 when root does.
-func (s *Server) keyMode(k *File) string {
-	switch {
-	case k.Path == "" || k.Absent || k.Owner == "":
-		return ""
-	case k.Owner == s.OSUser && k.Mode&0o077 == 0, k.Owner == "root" && k.Mode&0o037 == 0:
-		return ""
-	case k.Owner == s.OSUser || k.Owner == "root":
-		return fmt.Sprintf("it has mode %04o: at most 0600 when %s owns it, 0640 when root does; PostgreSQL does not start with it", k.Mode, s.OSUser)
+// modes are PostgreSQL's own rule for keys (at most 0600 when the server's user owns the key, 0640 when root does), and that nobody else may change a public file.
+func (s *Server) modes() modes {
+	return modes{
+		key: func(k *File) (string, string) {
+			switch {
+			case k.Owner == s.OSUser && k.Mode&0o077 == 0, k.Owner == "root" && k.Mode&0o037 == 0:
+				return "", ""
+			case k.Owner == s.OSUser:
+				return fmt.Sprintf("it has mode %04o: at most 0600 when %s owns it, and PostgreSQL does not start with more", k.Mode, s.OSUser), onHost(s.Host, "chmod 600", k)
+			case k.Owner == "root":
+				return fmt.Sprintf("it has mode %04o: at most 0640 when root owns it, and PostgreSQL does not start with more", k.Mode), onHost(s.Host, "chmod 640", k)
+			}
+			return fmt.Sprintf("it belongs to %s: PostgreSQL wants %s or root, and does not start with it", k.Owner, s.OSUser), onHost(s.Host, "chown root:"+s.OSGroup, k)
+		},
+		file: func(f *File) (string, string) {
+			ours := strings.HasPrefix(f.Path, s.Dir+"/")
+			switch {
+			case f.Owner != "root" && (ours || f.Owner != s.OSUser):
+				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), onHost(s.Host, "chown root", f)
+			case f.Mode&0o022 != 0:
+				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), onHost(s.Host, "chmod go-w", f)
+			}
+			return "", ""
+		},
 	}
-	return fmt.Sprintf("it belongs to %s: PostgreSQL wants %s or root, and does not start with it", k.Owner, s.OSUser)
 }
 
-// fileMode finds that others may change a public file.
-func (s *Server) fileMode(f *File) string {
-	ours := strings.HasPrefix(f.Path, s.Dir+"/")
-	switch {
-	case f.Path == "" || f.Absent || f.Owner == "":
-		return ""
-	case f.Owner != "root" && (ours || f.Owner != s.OSUser):
-		return fmt.Sprintf("it belongs to %s, who can change it", f.Owner)
-	case f.Mode&0o022 != 0:
-		return fmt.Sprintf("it has mode %04o: others can change it", f.Mode)
-	}
-	return ""
+// onHost is a command for one file.
+func onHost(host, command string, f *File) string {
+	return fmt.Sprintf("pgfleet exec -l %s -- %s %s", host, command, f.Path)
 }
 
-// served compares what a new connection saw with the certificate of the file.
-func (j *judge) served(r *Row, s *Server, leaf *x509.Certificate) {
+// served compares what a new connection saw with the certificate of the file. lost: the file is named because pgfleet's settings are lost; a reload would put it in force.
+func (j *judge) served(r *Row, s *Server, leaf *x509.Certificate, lost bool) {
 	reload := "reload it and see whether it takes the file: pgfleet task postgres_reload -l " + s.Host
+	if lost {
+		reload = again(s.Host)
+	}
 	switch {
 	case !s.Seen:
 	case len(s.Served) == 0:
@@ -162,25 +170,26 @@ func (j *judge) acceptedByClients(r *Row, s *Server) {
 	}
 }
 
-// settings finds that the server does not read pgfleet's settings file, or that something after it may say otherwise.
-func (j *judge) settings(base Row, s *Server) {
+// settings finds that the server does not read pgfleet's settings file, or that something after it says otherwise.
+func (j *judge) settings(base Row, s *Server) (lost bool) {
 	base.Kind, base.Path = KindSettings, s.ConfigFile
 	included, after := postgres.Includes(s.Config, s.Settings)
 	switch {
 	case s.Managed:
-		return
+		return false
 	case included && s.OurSettings == nil:
 		base.find(Missing, fmt.Sprintf("it includes %s, which is not there: PostgreSQL does not start", s.Settings), again(s.Host))
 	case len(s.OurSettings) == 0:
-		return
+		return false
 	case !included:
 		base.find(IncludeLost, fmt.Sprintf("it does not include %s any more: what pgfleet has set ends with the next reload", s.Settings), again(s.Host))
 	case slices.ContainsFunc(after, func(a postgres.Assignment) bool { return postgres.IsInclude(a.Name) || s.OurSettings[a.Name] != "" }):
 		base.find(IncludeLost, fmt.Sprintf("it has settings or includes after the line that includes %s, and they win", s.Settings), again(s.Host))
 	default:
-		return
+		return false
 	}
 	j.add(base)
+	return true
 }
 
 // rules finds that pgfleet's block of pg_hba.conf is not as pgfleet has written it.

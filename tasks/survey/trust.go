@@ -16,7 +16,7 @@ type user struct {
 	// was not read.
 	wants, folder bool
 	everybody     string
-	mode          func(*File) string
+	mode          func(*File) (wrong, hint string)
 	// ca and list find what is a server's own.
 	ca   func(*Row, *x509.Certificate)
 	list func(*Row)
@@ -39,9 +39,7 @@ func (j *judge) believes(base Row, u user) {
 		if u.ca != nil {
 			u.ca(&r, ca)
 		}
-		if wrong := u.mode(u.trust); wrong != "" {
-			r.find(WrongMode, wrong, again(r.Host))
-		}
+		wrongMode(&r, u.mode, u.trust)
 		j.add(r)
 	}
 	if u.lists.Path == "" {
@@ -49,7 +47,11 @@ func (j *judge) believes(base Row, u user) {
 	}
 	if r := base; len(u.lists.Lists) == 0 {
 		r.Kind, r.Path = KindList, u.lists.Path
-		readable(&r, u.lists, again(r.Host))
+		if u.lists.Absent {
+			r.find(ListMissing, u.lists.Path+" is not there: "+u.everybody, again(r.Host))
+		} else {
+			readable(&r, u.lists, again(r.Host))
+		}
 		j.add(r)
 	}
 	for _, l := range u.lists.Lists {
@@ -59,9 +61,7 @@ func (j *judge) believes(base Row, u user) {
 		if u.list != nil {
 			u.list(&r)
 		}
-		if wrong := u.mode(u.lists); wrong != "" {
-			r.find(WrongMode, wrong, again(r.Host))
-		}
+		wrongMode(&r, u.mode, u.lists)
 		j.add(r)
 	}
 }
