@@ -90,7 +90,7 @@ func (t *offboardTask) checkServer(h *Host) (*Change, error) {
 		if w == nil {
 			continue
 		}
-		steps = append(steps, w.steps()...)
+		steps = append(steps, w.steps(c.Rules.Stage)...)
 		titles = append(titles, "cluster "+c.ID+": take the rules of "+strings.Join(t.Identities, ", ")+" away")
 		change.Diff += w.diff()
 	}

@@ -241,9 +241,13 @@ func (t *postgresHBA) method(c *Cluster, role string) string {
 	return password
 }
 
-// steps keep the old file, write the new one, and note what was written, so that it can be told from what somebody else has made of it.
+// steps keep the old file, write the new one, and note what was written, so that it can be told from what somebody else has made of it. Stage "": nothing
+// was noted of the rules before, and is not now.
 func (w *hbaWork) steps(stage string) []transport.Step {
 	steps := hbaSteps(w.h, w.c, "hba", w.c.HBAFile, w.before, w.after)
+	if stage == "" {
+		return steps
+	}
 	last := &steps[len(steps)-1]
 	last.Argv = append(last.Argv, w.c.Dir+"/rules", stage+" "+survey.Digest(w.lines)+" "+w.h.Fleet.Run)
 	return steps

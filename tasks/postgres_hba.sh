@@ -14,14 +14,13 @@ before=${before%.}
 sum=$(printf '%s' "$before" | sha256sum)
 [ "${sum%% *}" = "$seen" ] || fail "$path was changed by somebody else since it was looked at; nothing was written, run again"
 replace "$path" "$1" "$2" "$3" || fail "cannot write $path as $who"
-[ "$state" = running ] || exit 0
-case $kind$major in
-hba*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
+case $state:$kind$major in
+running:hba*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
   where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'" ;;
-ident12 | ident13 | ident14) exit 0 ;;
-ident*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || error from pg_ident_file_mappings r where error is not null" ;;
+running:ident1[234] | stopped:*) query='' ;;
+*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || error from pg_ident_file_mappings r where error is not null" ;;
 esac
-if ! wrong=$(printf '%s;\n' "$query" | ask "$bin" "$socket" "$port" 2>&1) || [ -n "$wrong" ]; then
+if [ -n "$query" ] && { ! wrong=$(printf '%s;\n' "$query" | ask "$bin" "$socket" "$port" 2>&1) || [ -n "$wrong" ]; }; then
   printf '%s' "$before" | replace "$path" "$1" "$2" "$3" || fail "cannot put $path back as it was: $wrong"
   fail "the server does not accept the new $path, it was put back: $wrong"
 fi

@@ -3,6 +3,9 @@ package tasks
 import (
 	"strings"
 	"testing"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
+	"github.com/pgfleet/pgfleet/tasks/survey"
 )
 
 // withTLS makes the server offer TLS and believe an authority, and adds a client with an identity.
@@ -39,6 +42,10 @@ func TestHBAStages(t *testing.T) {
 		if !strings.HasSuffix(text, user) {
 			t.Fatal("the user's part was changed")
 		}
+		block, _, err := postgres.SplitBlock([]byte(text))
+		if noted := p.cluster("15/main").Rules; err != nil || noted != (RulesNote{stage, survey.Digest(block), "run-1"}) {
+			t.Errorf("noted is %+v (%v)", noted, err)
+		}
 		if got := p.sql("select count(*) from pg_hba_file_rules where error is not null or type is null"); got != "0" {
 			t.Fatal(got)
 		}
@@ -48,6 +55,9 @@ func TestHBAStages(t *testing.T) {
 	p.must(true, hbaTask("permissive"))
 	if p.ReadFile(path) != user {
 		t.Error("permissive does not give the user's bytes back")
+	}
+	if noted := p.cluster("15/main").Rules.Stage; noted != "permissive" {
+		t.Errorf("noted is %q", noted)
 	}
 	p.must(true, &postgresReload{WithProof: true})
 	if owner := p.Exec("stat", "-c", "%U:%G %a", path); owner != "postgres:postgres 640" {

@@ -48,7 +48,7 @@ func recordsProbe(a pki.Authority) transport.Step {
 
 // SurveyFacts gives what SurveyProbes saw of some hosts of a fleet, for package survey. Hosts of the fleet that are not named were not looked at.
 func SurveyFacts(f *Fleet, looked []string) *survey.Fleet {
-	s := &surveyor{fleet: f, out: &survey.Fleet{Now: f.Now, Hosts: map[string]bool{}}}
+	s := &surveyor{fleet: f, looked: looked, out: &survey.Fleet{Now: f.Now, Hosts: map[string]bool{}}}
 	for name := range f.Hosts {
 		s.out.Hosts[name] = false
 	}
@@ -70,8 +70,9 @@ func SurveyFacts(f *Fleet, looked []string) *survey.Fleet {
 
 // surveyor gathers facts.
 type surveyor struct {
-	fleet *Fleet
-	out   *survey.Fleet
+	fleet  *Fleet
+	looked []string
+	out    *survey.Fleet
 }
 
 // unseen notes a part of a host that could not be looked at.
@@ -98,7 +99,7 @@ func (s *surveyor) authorities() {
 					fact.List = lists[0]
 				}
 			}
-		case a.Ours() && s.out.Hosts[a.Host]:
+		case a.Ours() && slices.Contains(s.looked, a.Host):
 			if err := s.authority(&fact, a); err != nil {
 				s.unseen(a.Host, authorityRole(a), name, a.DirOrDefault(), err)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks/survey"
 )
 
@@ -50,9 +51,10 @@ var certColumns = []struct {
 	{"serial", 6, func(r survey.Row) cell { return plain(r.Serial) }},
 }
 
-// pathColumn is shortened where leaving columns out is not enough, but never below leastPath columns.
+// pathColumn is shortened, to fairPath columns before another one is left out, and to leastPath when none is left.
 const (
 	pathColumn = "path"
+	fairPath   = 36
 	leastPath  = 16
 )
 
@@ -138,16 +140,15 @@ func certTable(opt CertsOptions, rows []survey.Row) *table {
 			}
 			t.add(row...)
 		}
-		over := t.width() - opt.Width
-		if opt.Width == 0 || over <= 0 {
+		room := t.widths()[at] - max(t.width()-opt.Width, 0)
+		switch {
+		case opt.Width == 0:
 			return t
-		}
-		if drop > 0 {
+		case room < fairPath && room < t.widths()[at] && drop > 0:
 			continue
 		}
-		room := max(t.widths()[at]-over, leastPath)
 		for _, row := range t.rows {
-			row[at].text = cutLeft(row[at].text, room)
+			row[at].text = cutLeft(row[at].text, max(room, leastPath))
 		}
 		return t
 	}
@@ -235,7 +236,7 @@ func certUnseen(out io.Writer, opt CertsOptions, rows []survey.Row) {
 		}
 		f := r.Findings[0]
 		fmt.Fprintf(out, "\n%s\n", opt.Style.paint(red, "not seen: "+where))
-		opt.paragraph(out, "", oneLine(f.Reason))
+		opt.paragraph(out, "", because(events.Unreachable, ofHost(r.Host, oneLine(f.Reason))))
 		if f.Hint != "" {
 			opt.paragraph(out, "hint: ", oneLine(f.Hint))
 		}

@@ -59,11 +59,11 @@ func certShow(out io.Writer, opt CertsOptions, r survey.Row) {
 	}
 	line("state", opt.Style.paint(levelColor(r.State), r.State.Word()))
 	if r.Renewal != nil {
-		when := "on " + r.Renewal.At.Format("2006-01-02")
+		when := r.Renewal.At.Format("2006-01-02") + ", when "
 		if r.Renewal.Due {
-			when = "now"
+			when = "now: "
 		}
-		line("renewal", when+": "+r.Renewal.Reason)
+		line("renewal", when+r.Renewal.Reason)
 	}
 	for _, f := range r.Findings {
 		fmt.Fprintf(out, "\n%s\n", opt.Style.paint(levelColor(f.State), f.State.Word()))

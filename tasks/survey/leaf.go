@@ -134,7 +134,7 @@ func (j *judge) renewal(r *Row, p *Pair, a *Authority, names []string) {
 		return
 	}
 	at := pki.RenewAt(leaf).UTC()
-	r.Renewal = &Renewal{At: at, Reason: "two thirds of its life are over then"}
+	r.Renewal = &Renewal{At: at, Reason: "two thirds of its life are over"}
 }
 
 // lacking gives the names that a certificate should carry and does not.

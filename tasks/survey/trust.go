@@ -86,7 +86,7 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 			r.find(RenewSoon, why, "plan its successor: an authority with a new subject, believed everywhere before it signs")
 		}
 	} else {
-		r.Renewal = &Renewal{At: pki.RenewAt(c).UTC(), Reason: "two thirds of its life are over then; pgfleet does not replace an authority by itself"}
+		r.Renewal = &Renewal{At: pki.RenewAt(c).UTC(), Reason: "two thirds of its life are over; pgfleet does not replace an authority by itself"}
 	}
 }
 
@@ -112,7 +112,7 @@ func (j *judge) list(r *Row, l *x509.RevocationList, everybody string) {
 	j.describeList(r, l)
 	now, begin, end := j.f.Now, l.ThisUpdate, l.NextUpdate
 	at := begin.Add(end.Sub(begin) / 3 * 2).UTC()
-	r.Renewal = &Renewal{Due: !now.Before(at), At: at, Reason: "two thirds of its life are over then"}
+	r.Renewal = &Renewal{Due: !now.Before(at), At: at, Reason: "two thirds of its life are over"}
 	switch {
 	case !now.Before(end):
 		r.find(Expired, fmt.Sprintf("it ended on %s: %s", day(end), everybody), again(r.Host))
@@ -120,9 +120,6 @@ func (j *judge) list(r *Row, l *x509.RevocationList, everybody string) {
 		r.find(NotYet, fmt.Sprintf("it begins on %s: %s", begin.UTC().Format(time.RFC3339), everybody), "is a clock wrong?")
 	case r.Renewal.Due:
 		r.find(ListEnding, fmt.Sprintf("two thirds of its life are over; on %s it ends, and then %s", day(end), everybody), "have its authority make a new one, and bring it to the servers")
-	}
-	if r.Renewal.Due {
-		r.Renewal.Reason = "two thirds of its life are over"
 	}
 	a := j.listOwner(l)
 	switch {
