@@ -22,7 +22,27 @@ func (s *surveyor) clients(h *Host) {
 			c.Refused = strings.TrimPrefix(err.Error(), ErrRefused.Error()+": ")
 		}
 		s.out.Clients = append(s.out.Clients, c)
+		if id.Default {
+			s.out.Clients = append(s.out.Clients, st.defaults(h))
+		}
 	}
+}
+
+// defaults are the files of libpq's default names, which an identity uses besides those of its services.
+func (st *identityState) defaults(h *Host) survey.Client {
+	d := st.Home + "/.postgresql/"
+	out := survey.Client{Host: h.Name, OSUser: st.ID.OSUser, DBUser: st.ID.DBUser, Servers: h.Servers, Home: st.Home, ServiceFile: st.ServiceFile, Named: true}
+	out.Pair = st.pairFact(d + "postgresql")
+	out.Trust = st.fileFact(d+"root.crt", "cert")
+	if e := st.entry(d + "root.crl"); e.Kind != "absent" {
+		out.Lists = e.fact("ssl_crl_file")
+	}
+	return out
+}
+
+// pairFact is NAME.crt and NAME.key.
+func (st *identityState) pairFact(name string) survey.Pair {
+	return survey.Pair{Cert: st.entry(name + ".crt").fact("cert"), Key: st.entry(name + ".key").keyFact()}
 }
 
 // facts of an identity; told are paths in ~/.postgresql that another identity has given already.
@@ -45,6 +65,16 @@ func (st *identityState) facts(h *Host, told map[string]bool) survey.Client {
 		}
 	}
 	named := []string{now.Cert, now.Root, now.CRL}
+	if d := st.Home + "/.postgresql/"; st.ID.Default {
+		named = append(named, d+"postgresql.crt", d+"root.crt", d+"root.crl")
+	}
+	for _, name := range []string{"postgresql", "client"} {
+		pair := st.Home + "/.postgresql/" + name
+		if e := st.entry(pair + ".key"); e.Kind == "file" && !slices.Contains(named, pair+".crt") && !told[pair+".crt"] {
+			told[pair+".crt"] = true
+			out.Versions = append(out.Versions, st.pairFact(pair))
+		}
+	}
 	for _, name := range st.below(st.Home + "/.postgresql") {
 		p := st.Home + "/.postgresql/" + name
 		e := st.entry(p)

@@ -77,11 +77,11 @@ func (c certs) finds(t *testing.T, what string, want ...string) []survey.Row {
 // TestCerts breaks one thing after the other on a fleet that is as it should be, and sees each of them, and nothing else, in pgfleet certs.
 func TestCerts(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, lab.Options{DB: 2, Client: 2})
+	f := newFleet(t, lab.Options{DB: 2, Client: 2}).with(t, "[dbuser1]", "[{user: dbuser1, default: true}]") // app1's has libpq's default files too
 	c := certs{fleet: f}
 	f.want(t, 0, nil, "run", shipped, "--verify", "none")
 	rows := c.finds(t, "as it should be")
-	if n := len(rows); n != 25 { // a server and a client: pair, what they believe, lists; an authority: pair and list
+	if n := len(rows); n != 29 { // a server: pair, authority, list; a client: pair and two authorities, app1 twice; an authority: pair and list
 		t.Errorf("%d rows", n)
 	}
 	t.Run("later", func(t *testing.T) { certsLater(t, f) })
@@ -98,6 +98,7 @@ func TestCerts(t *testing.T) {
 		f.want(t, 0, nil, "task", "certificate", "-l", "db1.example.net", "issuer=servers", "profile=server", "force=yes")
 	})
 	breaks("a key that others may read", []string{"app1 key wrong_mode"}, func() { f.sh(t, "app1", "chmod 644 "+own+"/*/client.key") })
+	breaks("a copy is gone", []string{"app1 key missing"}, func() { f.sh(t, "app1", "rm /var/lib/postgresql/.postgresql/postgresql.key") })
 	breaks("the rules are gone", []string{"db1 rules rules_lost"}, func() { f.sh(t, "db1", "sed -i '/^# BEGIN pgfleet/,/^# END pgfleet/d' "+hba) })
 	breaks("another key", []string{"app2 certificate key_mismatch"}, func() {
 		f.sh(t, "app2", "cd "+own+"/*; openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 2>/dev/null | runuser -u postgres -- tee client.key >/dev/null")
@@ -105,7 +106,7 @@ func TestCerts(t *testing.T) {
 	breaks("revoked by hand", []string{"ca1 authority records_differ"}, func() {
 		f.sh(t, "ca1", "cd /etc/pgfleet/ca/clients; openssl ca -config openssl.cnf -revoke $(grep -l '^host app1.example.net' issued/*) 2>/dev/null")
 	})
-	breaks("and taken over by its authority", []string{"app1 certificate revoked", "db1 list records_differ", "db2 list records_differ"}, func() {
+	breaks("and taken over by its authority", []string{"app1 certificate revoked", "app1 certificate revoked", "db1 list records_differ", "db2 list records_differ"}, func() {
 		f.want(t, 0, nil, "task", "authority", "-l", "ca1.example.net")
 		wrong = slices.DeleteFunc(wrong, func(s string) bool { return s == "ca1 authority records_differ" })
 	})
@@ -113,11 +114,11 @@ func TestCerts(t *testing.T) {
 		f.sh(t, "db2", "sed -i /pgfleet/d /etc/postgresql/15/main/postgresql.conf")
 		wrong = slices.DeleteFunc(wrong, func(s string) bool { return s == "db2 list records_differ" }) // what it had is nothing that it will have
 	})
-	breaks("no list", []string{"db1 list list_missing", "app1 certificate not_trusted", "app2 certificate not_trusted"}, func() {
+	breaks("no list", []string{"db1 list list_missing", "app1 certificate not_trusted", "app1 certificate not_trusted", "app2 certificate not_trusted"}, func() {
 		f.sh(t, "db1", "rm /etc/pgfleet/15-main/crl-*")
 		wrong = slices.DeleteFunc(wrong, func(s string) bool { return s == "db1 list records_differ" })
 	})
-	if code, out, _ := c.run(t, "--fail-within", "1d"); code != 8 || !strings.Contains(out, ": 1 revoked, 1 key does not match, ") {
+	if code, out, _ := c.run(t, "--fail-within", "1d"); code != 8 || !strings.Contains(out, ": 2 revoked, 1 key does not match, ") {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 
@@ -137,7 +138,7 @@ func TestCerts(t *testing.T) {
 // certsLater looks at the same fleet from months and years later.
 func certsLater(t *testing.T, f *fleet) {
 	day := 24 * time.Hour
-	due := []string{"app1 certificate renew_soon", "app2 certificate renew_soon", "db1 certificate renew_soon", "db2 certificate renew_soon"}
+	due := []string{"app1 certificate renew_soon", "app1 certificate renew_soon", "app2 certificate renew_soon", "db1 certificate renew_soon", "db2 certificate renew_soon"}
 	certs{f, 300 * day}.finds(t, "300 days later", due...)
 	for i, s := range due {
 		due[i] = strings.Replace(s, "renew_soon", "expired", 1)

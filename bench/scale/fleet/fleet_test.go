@@ -76,6 +76,9 @@ func TestWholeJob(t *testing.T) {
 	pgfleet(t, f, 0, "run", "--check", "--detailed-exitcode", "mtls")
 	pgfleet(t, f, 0, "exec", "-l", "all", "--", "true")
 	pgfleet(t, f, 0, "verify")
+	if out := pgfleet(t, f, 0, "certs", "--fail-within", "30d"); !strings.Contains(out, " on 8 hosts: ") || !strings.HasSuffix(out, " ok\n") {
+		t.Errorf("certs: %s", out)
+	}
 	f.withRole("client")[0].disk.remove("/home/app/.postgresql/pgfleet")
 	if out := pgfleet(t, f, 0, "run", "mtls"); !strings.Contains(out, "8 hosts: 7 ok, 1 changed") && !strings.Contains(out, "8 hosts: 1 changed, 7 ok") {
 		t.Errorf("after a client lost its files: %s", out)
