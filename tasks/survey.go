@@ -93,11 +93,11 @@ func (s *surveyor) authorities() {
 		fact := survey.Authority{Name: name, Host: a.Host, Dir: a.DirOrDefault(), Subject: a.Subject, Root: a.IsRoot(), External: a.External != ""}
 		switch {
 		case a.External != "":
-			if chain, lists, err := readExternal(a); err == nil {
+			if chain, _, err := readExternal(a); err == nil {
 				fact.Cert, fact.Chain = chain[0], chain[1:]
-				if len(lists) > 0 {
-					fact.List = lists[0]
-				}
+			}
+			if list, err := externalCRL(a); err == nil {
+				fact.List = list
 			}
 		case a.Ours() && slices.Contains(s.looked, a.Host):
 			if err := s.authority(&fact, a); err != nil {

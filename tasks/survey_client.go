@@ -19,7 +19,12 @@ func (s *surveyor) clients(h *Host) {
 		}
 		c := st.facts(h, told)
 		if err != nil {
-			c.Refused = strings.TrimPrefix(err.Error(), ErrRefused.Error()+": ")
+			text := strings.TrimPrefix(err.Error(), ErrRefused.Error()+": ")
+			if st.Markers == "" || st.Markers == "be" {
+				c.Refused = text
+			} else {
+				c.Broken = text
+			}
 		}
 		s.out.Clients = append(s.out.Clients, c)
 		if id.Default {

@@ -31,6 +31,9 @@ func (s *surveyor) servers(h *Host) {
 			continue
 		}
 		s.out.Servers = append(s.out.Servers, surveyServer(h, c, l))
+		if c.Running && c.ServedProblem != "" {
+			s.unseen(h.Name, "db_server", c.ID, "", errors.New("what it serves: "+c.ServedProblem))
+		}
 	}
 }
 
@@ -53,9 +56,11 @@ func surveyClusters(h *Host) ([]*Cluster, error) {
 func surveyServer(h *Host, c *Cluster, l *look) survey.Server {
 	out := survey.Server{Host: h.Name, Cluster: c.ID, Dir: c.Dir, Names: serverNames(h, nil), OSUser: c.OSUser, OSGroup: c.OSGroup, TLS: c.upcomingTLS() && !c.dropped("ssl"),
 		Passphrase: c.upcoming("ssl_passphrase_command") != "", ListFolder: c.upcoming("ssl_crl_dir") != "",
-		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.Managed != "", HBAFile: c.HBAFile, HBA: c.HBA, Unserved: c.ServedProblem}
+		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.Managed != "", HBAFile: c.HBAFile, HBA: c.HBA}
 	out.Cert, out.Trust, out.Lists = c.fact("ssl_cert_file"), c.fact("ssl_ca_file"), c.fact("ssl_crl_file")
-	out.Key = c.keyFact(c.upcomingPath("ssl_key_file"))
+	if !c.dropped("ssl_key_file") {
+		out.Key = c.keyFact(c.upcomingPath("ssl_key_file"))
+	}
 	if c.Ours != nil {
 		out.OurSettings = parseSettings(c.Ours)
 	}

@@ -83,8 +83,8 @@ func (j *judge) authorityList(base Row, a *Authority) {
 // a host that could not be looked at is left out.
 func Orphans(f *Fleet) []Row {
 	j := newJudge(f)
-	held := map[string]bool{}
-	f.eachHeld(held)
+	held := map[string]bool{} // by issuer and serial number
+	f.eachCertificate(func(c *x509.Certificate) { held[string(c.RawIssuer)+pki.FormatSerial(c.SerialNumber)] = true })
 	for i := range f.Authorities {
 		a := &f.Authorities[i]
 		if !a.Seen || a.Cert == nil {
@@ -102,11 +102,6 @@ func Orphans(f *Fleet) []Row {
 	}
 	Sort(j.rows)
 	return j.rows
-}
-
-// eachHeld notes every certificate that somebody has.
-func (f *Fleet) eachHeld(held map[string]bool) {
-	f.eachCertificate(func(c *x509.Certificate) { held[string(c.RawIssuer)+pki.FormatSerial(c.SerialNumber)] = true })
 }
 
 func (j *judge) orphan(a *Authority, rec Record) {

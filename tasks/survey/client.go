@@ -22,11 +22,17 @@ func (j *judge) client(c *Client) {
 		r.find(WrongMode, c.Refused, "")
 		j.add(r)
 	}
+	if c.Broken != "" {
+		r := base
+		r.Kind, r.Path = KindServices, c.ServiceFile
+		r.find(ServicesLost, c.Broken, "")
+		j.add(r)
+	}
 	switch r := base; {
-	case c.Named && c.Cert.Path != "":
+	case c.Named:
 		j.pair(base, &c.Pair, nil, c.modes(), func(r *Row, _ *x509.Certificate) { j.acceptedByServers(r, c) })
-	case c.Named, len(c.Versions) == 0:
-		r.Kind, r.Path = KindCertificate, c.Cert.Path
+	case len(c.Versions) == 0:
+		r.Kind = KindCertificate
 		r.find(Missing, "it has no certificate", again(c.Host))
 		j.add(r)
 	default:
@@ -44,18 +50,18 @@ func (c *Client) modes() modes {
 		key: func(k *File) (string, string) {
 			switch {
 			case k.Owner != c.OSUser:
-				return fmt.Sprintf("it belongs to %s, not to %s", k.Owner, c.OSUser), onHost(c.Host, "chown "+c.OSUser, k)
+				return fmt.Sprintf("it belongs to %s, not to %s", k.Owner, c.OSUser), ""
 			case k.Mode&0o077 != 0:
-				return fmt.Sprintf("it has mode %04o: libpq uses no key that others may read, at most 0600", k.Mode), onHost(c.Host, "chmod 600", k)
+				return fmt.Sprintf("it has mode %04o: libpq uses no key that others may read, at most 0600", k.Mode), chmod(c.Host, "", "600", k)
 			}
 			return "", ""
 		},
 		file: func(f *File) (string, string) {
 			switch {
 			case f.Owner != c.OSUser && f.Owner != "root":
-				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), onHost(c.Host, "chown "+c.OSUser, f)
+				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), ""
 			case f.Mode&0o022 != 0:
-				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), onHost(c.Host, "chmod go-w", f)
+				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), chmod(c.Host, "", "go-w", f)
 			}
 			return "", ""
 		},

@@ -37,7 +37,8 @@ func Judge(f *Fleet) []Row {
 type judge struct {
 	f    *Fleet
 	rows []Row
-	// cas are all certificates of CAs seen anywhere, and lists all lists, by subject; each once. roots are those of cas that signed themselves.
+	// cas are all certificates of CAs seen anywhere, and lists all lists, by subject; each once: whoever owns a host's files can add to them. roots are the
+	// inventory's own.
 	cas   map[string][]*x509.Certificate
 	roots []*x509.Certificate
 	lists map[string][]*x509.RevocationList
@@ -55,9 +56,6 @@ func newJudge(f *Fleet) *judge {
 	f.eachCertificate(func(c *x509.Certificate) {
 		if key := string(c.RawSubject); c.IsCA && !slices.ContainsFunc(j.cas[key], c.Equal) {
 			j.cas[key] = append(j.cas[key], c)
-			if pki.SelfSigned(c) {
-				j.roots = append(j.roots, c)
-			}
 		}
 	})
 	f.eachList(func(l *x509.RevocationList) {
@@ -68,6 +66,11 @@ func newJudge(f *Fleet) *judge {
 	})
 	for i := range f.Authorities {
 		a := &f.Authorities[i]
+		for _, c := range append([]*x509.Certificate{a.Cert}, a.Chain...) {
+			if c != nil && pki.SelfSigned(c) {
+				j.roots = append(j.roots, c)
+			}
+		}
 		if !a.Seen {
 			continue
 		}
@@ -200,7 +203,7 @@ func (j *judge) revocation(cert *x509.Certificate, a *Authority) string {
 	}
 	for _, l := range j.lists[string(cert.RawIssuer)] {
 		for _, e := range l.RevokedCertificateEntries {
-			if e.SerialNumber.Cmp(cert.SerialNumber) == 0 && j.genuine(l) {
+			if e.SerialNumber.Cmp(cert.SerialNumber) == 0 && j.speaks(l, cert) {
 				return revokedText(e.RevocationTime, e.ReasonCode)
 			}
 		}
@@ -212,9 +215,11 @@ func revokedText(at time.Time, reason int) string {
 	return fmt.Sprintf("revoked on %s (%s)", day(at), pki.ReasonName(reason))
 }
 
-// genuine tells whether a list was signed by a CA that was seen.
-func (j *judge) genuine(l *x509.RevocationList) bool {
-	return slices.ContainsFunc(j.cas[string(l.RawIssuer)], func(ca *x509.Certificate) bool { return pki.BelongsTo(l, ca) == nil })
+// speaks tells whether a list was signed by the CA that signed a certificate.
+func (j *judge) speaks(l *x509.RevocationList, cert *x509.Certificate) bool {
+	return slices.ContainsFunc(j.cas[string(l.RawIssuer)], func(ca *x509.Certificate) bool {
+		return pki.BelongsTo(l, ca) == nil && cert.CheckSignatureFrom(ca) == nil
+	})
 }
 
 // describe fills what a row says of a certificate.

@@ -52,10 +52,10 @@ func TestJudge(t *testing.T) {
 			w.db().Lists.Lists = []*x509.RevocationList{w.clients.list(w.t, 2, 0, now, w.clientLeaf)}
 			*w.ca(0) = Authority{Name: "clients", Host: "ca1", Subject: "CN=clients"}
 		}, []string{"app1 certificate revoked: revoked on 2026-06-01 (keyCompromise)"}},
-		{"a list that nobody signed says revoked", func(w *world) {
+		{"a list of somebody of the same name says revoked", func(w *world) {
 			forged := newAuthority(w.t, nil, "clients", year, now)
-			w.app().Others = []File{{Path: "/x.crl", Lists: []*x509.RevocationList{forged.list(w.t, 9, 0, now, w.clientLeaf)}}}
-		}, nil},
+			w.app().Others = []File{{Path: "/x.crt", Certs: []*x509.Certificate{forged.cert}}, {Path: "/x.crl", Lists: []*x509.RevocationList{forged.list(w.t, 9, 0, now, w.clientLeaf)}}}
+		}, []string{"app1 authority not_ours"}},
 		{"signed by nobody of ours", func(w *world) {
 			other := newAuthority(w.t, nil, "other", 10*year, now)
 			leaf := issue(w.t, other, serverTemplate(), w.serverKey, now)
@@ -194,10 +194,13 @@ func TestJudge(t *testing.T) {
 			w.db().HBA, w.db().Noted = []byte("local all all peer\n"), Rules{"permissive", Digest(nil)}
 		}, nil},
 		{"nothing was noted", func(w *world) { w.db().HBA, w.db().Noted = []byte("local all all peer\n"), Rules{} }, nil},
+		{"the marks of the services are broken", func(w *world) { w.app().Broken = "it has no end mark" }, []string{"app1 services services_lost: it has no end mark"}},
 		{"the services are gone", func(w *world) {
 			c := w.app()
 			c.Versions, c.Pair, c.Named = []Pair{c.Pair}, Pair{}, false
 		}, []string{"app1 services services_lost"}},
+		{"services that name no certificate", func(w *world) { w.app().Pair = Pair{} }, []string{"app1 certificate missing: no certificate is named"}},
+		{"a configuration that names no certificate", func(w *world) { w.db().Pair = Pair{} }, []string{"db1 certificate missing: no certificate is named"}},
 		{"a client without a certificate", func(w *world) { w.app().Pair, w.app().Named = Pair{}, false }, []string{"app1 certificate missing: it has no certificate"}},
 
 		// What nobody uses.
@@ -327,5 +330,30 @@ func TestOrphans(t *testing.T) {
 		case c.want != "" && (len(rows) != 1 || rows[0].State != Orphan || !strings.HasPrefix(rows[0].Findings[0].Reason, c.want) || rows[0].Path != "/ca/clients/issued/"+pki.FormatSerial(w.clientLeaf.SerialNumber)):
 			t.Errorf("%s: %+v, want %q", c.name, rows, c.want)
 		}
+	}
+}
+
+// What a hint says can be pasted into a shell, whatever a path is called, and acts as the file's owner where root must not follow links.
+func TestHintsAreSafe(t *testing.T) {
+	w := newWorld(t)
+	w.app().Key.Mode, w.app().Key.Path = 0o604, "/v/$(reboot)/it's.key"
+	w.db().Key.Mode = 0o644
+	w.db().Trust.Owner, w.db().Trust.Mode, w.db().Trust.Path = "root", 0o666, "/srv/ca.pem"
+	want := map[string]string{"/v/$(reboot)/it's.key": `pgfleet exec -l app1 -u app -- chmod 600 '/v/$(reboot)/it'\''s.key'`,
+		serverDir + "/v/2/server.key": "pgfleet exec -l db1 -- chmod 640 " + serverDir + "/v/2/server.key", "/srv/ca.pem": "on db1: chmod go-w"}
+	for _, r := range Judge(w.fleet) {
+		for _, f := range r.Findings {
+			if f.State == WrongMode && f.Hint != want[r.Path] {
+				t.Errorf("%s: %q, want %q", r.Path, f.Hint, want[r.Path])
+			}
+		}
+	}
+}
+
+// Facts with nothing in them are no reason to end the program.
+func TestEmptyFacts(t *testing.T) {
+	rows := Judge(&Fleet{Servers: []Server{{}, {TLS: true}}, Clients: []Client{{}, {Named: true}}, Authorities: []Authority{{}, {Seen: true}, {External: true}}, Unseen: []Unseen{{}}})
+	if len(rows) == 0 || len(Orphans(&Fleet{Authorities: []Authority{{}, {Seen: true, Records: []Record{{}}}}})) != 0 {
+		t.Errorf("%+v", rows)
 	}
 }

@@ -24,11 +24,30 @@ func wrongMode(r *Row, judge func(*File) (wrong, hint string), f *File) {
 	}
 }
 
+// chmod is what to type for the mode of one file. Root follows no links in other people's folders: the owner acts, and root only below a folder that is its own.
+func chmod(host, roots, mode string, f *File) string {
+	who := " -u " + f.Owner
+	switch {
+	case f.Owner != "root":
+	case roots != "" && strings.HasPrefix(f.Path, roots+"/"):
+		who = ""
+	default:
+		return "on " + host + ": chmod " + mode
+	}
+	path := f.Path
+	if strings.Trim(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-") != "" {
+		path = "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return "pgfleet exec -l " + host + who + " -- chmod " + mode + " " + path
+}
+
 // pair adds the rows of a certificate and its key. more, if not nil, finds what is a server's or a client's own; it gets the leaf.
 func (j *judge) pair(base Row, p *Pair, names []string, m modes, more func(*Row, *x509.Certificate)) {
 	r := base
 	r.Kind, r.Path = KindCertificate, p.Cert.Path
-	if readable(&r, &p.Cert, again(r.Host)) {
+	if p.Cert.Path == "" {
+		r.find(Missing, "no certificate is named", again(r.Host))
+	} else if readable(&r, &p.Cert, again(r.Host)) {
 		leaf := p.Cert.Certs[0]
 		j.describe(&r, leaf)
 		if r.InForce {
@@ -133,8 +152,7 @@ func (j *judge) renewal(r *Row, p *Pair, a *Authority, names []string) {
 		}
 		return
 	}
-	at := pki.RenewAt(leaf).UTC()
-	r.Renewal = &Renewal{At: at, Reason: "two thirds of its life are over"}
+	r.Renewal = &Renewal{At: pki.RenewAt(leaf).UTC(), Reason: "two thirds of its life are over"}
 }
 
 // lacking gives the names that a certificate should carry and does not.

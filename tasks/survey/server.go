@@ -77,28 +77,23 @@ func (s *Server) modes() modes {
 			case k.Owner == s.OSUser && k.Mode&0o077 == 0, k.Owner == "root" && k.Mode&0o037 == 0:
 				return "", ""
 			case k.Owner == s.OSUser:
-				return fmt.Sprintf("it has mode %04o: at most 0600 when %s owns it, and PostgreSQL does not start with more", k.Mode, s.OSUser), onHost(s.Host, "chmod 600", k)
+				return fmt.Sprintf("it has mode %04o: at most 0600 when %s owns it, and PostgreSQL does not start with more", k.Mode, s.OSUser), chmod(s.Host, s.Dir, "600", k)
 			case k.Owner == "root":
-				return fmt.Sprintf("it has mode %04o: at most 0640 when root owns it, and PostgreSQL does not start with more", k.Mode), onHost(s.Host, "chmod 640", k)
+				return fmt.Sprintf("it has mode %04o: at most 0640 when root owns it, and PostgreSQL does not start with more", k.Mode), chmod(s.Host, s.Dir, "640", k)
 			}
-			return fmt.Sprintf("it belongs to %s: PostgreSQL wants %s or root, and does not start with it", k.Owner, s.OSUser), onHost(s.Host, "chown root:"+s.OSGroup, k)
+			return fmt.Sprintf("it belongs to %s: PostgreSQL wants %s or root, and does not start with it", k.Owner, s.OSUser), again(s.Host)
 		},
 		file: func(f *File) (string, string) {
 			ours := strings.HasPrefix(f.Path, s.Dir+"/")
 			switch {
 			case f.Owner != "root" && (ours || f.Owner != s.OSUser):
-				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), onHost(s.Host, "chown root", f)
+				return fmt.Sprintf("it belongs to %s, who can change it", f.Owner), again(s.Host)
 			case f.Mode&0o022 != 0:
-				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), onHost(s.Host, "chmod go-w", f)
+				return fmt.Sprintf("it has mode %04o: others can change it", f.Mode), chmod(s.Host, s.Dir, "go-w", f)
 			}
 			return "", ""
 		},
 	}
-}
-
-// onHost is a command for one file.
-func onHost(host, command string, f *File) string {
-	return fmt.Sprintf("pgfleet exec -l %s -- %s %s", host, command, f.Path)
 }
 
 // served compares what a new connection saw with the certificate of the file. lost: the file is named because pgfleet's settings are lost; a reload would put it in force.

@@ -71,12 +71,11 @@ type Server struct {
 	Pair
 	Trust, Lists File
 	ListFolder   bool
-	// Seen: a new TLS connection was made. Served is what it presented, leaf first, none without TLS; Asks are the authorities whose certificates it
-	// asks for, as pkix.RDNSequence.String writes them. Unserved says why there was no connection, "" when none was to be expected.
-	Seen     bool
-	Served   []*x509.Certificate
-	Asks     []string
-	Unserved string
+	// Seen: a new TLS connection was tried. Served is what it presented, leaf first, none without TLS; Asks are the authorities whose certificates it
+	// asks for, as pkix.RDNSequence.String writes them.
+	Seen   bool
+	Served []*x509.Certificate
+	Asks   []string
 	// Loaded is the time of the last reload; InForce are the paths that the running server has for Trust and Lists.
 	Loaded  time.Time
 	InForce map[string]string
@@ -102,10 +101,10 @@ type Client struct {
 	Host, OSUser, DBUser string
 	// Servers that it uses, names of hosts.
 	Servers []string
-	// Home, and the ServiceFile with pgfleet's services. Named: they are there. Refused: why nothing may be written below Home, "" when it may.
+	// Home, and the ServiceFile with pgfleet's services. Named: they are there. Broken: why its marks cannot be used; Refused: why nothing may be written below Home; "" when all is well.
 	Home, ServiceFile string
 	Named             bool
-	Refused           string
+	Broken, Refused   string
 	// Pair, Trust and Lists are the files that the services name.
 	Pair
 	Trust, Lists File
