@@ -118,7 +118,7 @@ func (o *certsOptions) run(ctx context.Context, sys *System) error {
 		return err
 	}
 	if path != "" && !slices.ContainsFunc(rows, func(r survey.Row) bool { return r.Path == path }) && end.ExitCode() == exitOK {
-		fmt.Fprintf(sys.Err, "error: certs show: nothing that pgfleet looks at is at %s\nhint: pgfleet certs -l %s lists what there is\n", printers.Clean(o.show), chosen[0].Name)
+		fmt.Fprintf(sys.Err, "error: certs show: no certificate, key or list is known at %s\nhint: pgfleet certs -l %s lists what there is\n", printers.Clean(o.show), chosen[0].Name)
 		return exitStatus(exitFailed)
 	}
 	now := fleet.Now

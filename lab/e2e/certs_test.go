@@ -173,7 +173,7 @@ func certsOne(t *testing.T, c certs, all []survey.Row) {
 	if rows := nobody.rows(t, 2, "-l", "app1.example.net"); len(rows) != 1 || rows[0].State != survey.Unlooked || !strings.Contains(rows[0].Findings[0].Reason, "does that user exist there?") {
 		t.Errorf("an OS user who is not there: %+v", rows)
 	}
-	if code, _, errs := c.run(t, "show", "db1.example.net:/etc/motd"); code != 2 || !strings.Contains(errs, "nothing that pgfleet looks at is at db1.example.net:/etc/motd") {
+	if code, _, errs := c.run(t, "show", "db1.example.net:/etc/motd"); code != 2 || !strings.Contains(errs, "no certificate, key or list is known at db1.example.net:/etc/motd") {
 		t.Errorf("show of nothing: exit %d: %s", code, errs)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
@@ -146,14 +147,19 @@ func (j *judge) renewal(r *Row, p *Pair, a *Authority, names []string) {
 		due, why = true, "its names lack "+strings.Join(lacks, ", ")
 	}
 	if due {
-		r.Renewal = &Renewal{Due: true, At: j.f.Now.UTC(), Reason: why}
+		r.Renewal = &Renewal{Due: true, At: j.now(), Reason: why}
 		if !r.has(Expired) && !r.has(Revoked) && !r.has(KeyMismatch) { // they have said it
 			r.find(RenewSoon, why, again(r.Host))
 		}
 		return
 	}
-	r.Renewal = &Renewal{At: pki.RenewAt(leaf).UTC(), Reason: "two thirds of its life are over"}
+	r.Renewal = &Renewal{At: renewAt(leaf), Reason: "two thirds of its life are over"}
 }
+
+// now and renewAt are times as they are told: in UTC, in whole seconds.
+func (j *judge) now() time.Time { return j.f.Now.UTC().Truncate(time.Second) }
+
+func renewAt(c *x509.Certificate) time.Time { return pki.RenewAt(c).UTC().Truncate(time.Second) }
 
 // lacking gives the names that a certificate should carry and does not.
 func lacking(cert *x509.Certificate, names []string) []string {

@@ -81,12 +81,12 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 		return
 	}
 	if due, why := pki.Renew(c, pki.RenewPolicy{}, j.f.Now); due {
-		r.Renewal = &Renewal{Due: true, At: j.f.Now.UTC(), Reason: why}
+		r.Renewal = &Renewal{Due: true, At: j.now(), Reason: why}
 		if !r.has(Expired) {
 			r.find(RenewSoon, why, "plan its successor: an authority with a new subject, believed everywhere before it signs")
 		}
 	} else {
-		r.Renewal = &Renewal{At: pki.RenewAt(c).UTC(), Reason: "two thirds of its life are over; pgfleet does not replace an authority by itself"}
+		r.Renewal = &Renewal{At: renewAt(c), Reason: "two thirds of its life are over; pgfleet does not replace an authority by itself"}
 	}
 }
 
@@ -111,7 +111,7 @@ func (j *judge) listed(r *Row, ca *x509.Certificate, u user) {
 func (j *judge) list(r *Row, l *x509.RevocationList, everybody string) {
 	j.describeList(r, l)
 	now, begin, end := j.f.Now, l.ThisUpdate, l.NextUpdate
-	at := begin.Add(end.Sub(begin) / 3 * 2).UTC()
+	at := begin.Add(end.Sub(begin) / 3 * 2).UTC().Truncate(time.Second)
 	r.Renewal = &Renewal{Due: !now.Before(at), At: at, Reason: "two thirds of its life are over"}
 	switch {
 	case !now.Before(end):
