@@ -760,23 +760,6 @@ do_list() {
 	printf 'end\n'
 }
 
-# records: every certificate that was issued, one "issued SERIAL PROFILE HOST END SUBJECT" a line; "-" is not known. Changes nothing.
-do_records() {
-	[ "$state" = ours ] && [ -d issued ] || { printf 'answer %s ok\nend\n' "$verb" && return; }
-	[ -n "$locked" ] || hold_still
-	printf 'answer %s ok\n' "$verb"
-	find issued -type f ! -name '*.new' -exec awk '
-		function show() { if (serial != "") print "issued", serial, profile ? profile : "-", host ? host : "-", expires ? expires : "-", subject }
-		FNR == 1 { show(); serial = profile = host = expires = subject = "" }
-		$1 == "serial" { serial = $2 }
-		$1 == "profile" { profile = $2 }
-		$1 == "host" { host = $2 }
-		$1 == "expires" { expires = $2 }
-		$1 == "subject" { subject = substr($0, 9) }
-		END { show() }' {} + </dev/null
-	printf 'end\n'
-}
-
 # status: all that there is to see. Changes nothing.
 do_status() {
 	printf 'answer %s ok\ndirectory %s %s\nuid %s\n' "$verb" "$state" "$others" "$uid"
@@ -886,7 +869,6 @@ while read_request; do
 	crl) do_crl ;;
 	fetch) do_fetch ;;
 	list) do_list ;;
-	records) do_records ;;
 	status) do_status ;;
 	*) die "this ca.sh does not know the request that was sent" ;;
 	esac

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/tasks/survey"
@@ -41,8 +40,8 @@ func authoritiesOn(h *Host) []pki.Authority {
 
 // recordsProbe is AuthorityProbe that also reads the records of everything issued.
 func recordsProbe(a pki.Authority) transport.Step {
-	step := caStep(a, time.Time{}, newCARequest("records"), newCARequest("status"))
-	step.Key, step.Probe = KeyAuthority(a.Name), true
+	step := IssuedProbe(a)
+	step.Key = KeyAuthority(a.Name)
 	return step
 }
 

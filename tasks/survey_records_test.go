@@ -72,14 +72,17 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-func FuzzParseRecord(f *testing.F) {
-	for _, line := range []string{"0A client e 270101000000Z /CN=u", "0A - - - ", "x", "0A client - 27 /CN=u"} {
+func FuzzParseIssued(f *testing.F) {
+	for _, line := range []string{"0A 270101000000Z client e /CN=u", "0A 270101000000Z - - ", "x", "0A 27 client - /CN=u"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		rec, err := parseRecord(line)
-		if err == nil && (rec.Serial == "" || len(rec.Serial)%2 != 0) {
-			t.Errorf("%q became %+v", line, rec)
+		i, err := parseIssued(line)
+		if err != nil {
+			return
+		}
+		if serial := pki.FormatSerial(i.Serial); serial == "" || len(serial)%2 != 0 {
+			t.Errorf("%q became %+v", line, i)
 		}
 	})
 }
