@@ -19,6 +19,8 @@ import (
 //go:embed programs/loop.sh
 var loopSource string
 
+var loopProgram = stripped(loopSource)
+
 //go:embed programs/read.sh
 var readSource string
 
@@ -56,6 +58,6 @@ func stripped(source string) string {
 
 // preamble is everything that goes to Bootstrap before the first batch.
 func preamble(nonce, token string) []byte {
-	program := stripped(loopSource) + "# " + token + "\n"
+	program := loopProgram + "# " + token + "\n"
 	return []byte(firstLine(nonce, token, len(program)) + program)
 }
