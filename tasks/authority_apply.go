@@ -259,7 +259,11 @@ func nobodysKey() (*ecdsa.PublicKey, error) {
 		}
 		point[0] = 2 // compressed, even
 		if x, y := elliptic.UnmarshalCompressed(curve, point); x != nil {
-			return &ecdsa.PublicKey{Curve: curve, X: x, Y: y}, nil
+			whole := make([]byte, 65)
+			whole[0] = 4 // uncompressed
+			x.FillBytes(whole[1:33])
+			y.FillBytes(whole[33:])
+			return ecdsa.ParseUncompressedPublicKey(curve, whole)
 		}
 	}
 }

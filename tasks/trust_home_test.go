@@ -176,7 +176,7 @@ grep -Fxv -f /tmp/w/issuers /tmp/w/cas | sed "s#^#$n: #"; done; true`)
 func TestTrustHomeForeseen(t *testing.T) {
 	w := newWorld(t)
 	w.serverSeen(5432)
-	for _, values := range []map[string]any{inHome("clients", "crl", "yes"), inHome("servers", "crl", "yes"), inHome("servers"), clientTrust} {
+	for _, values := range []map[string]any{inHome("clients", "crl", "yes"), inHome("servers", "crl", "yes"), inHome("servers", "crl", "no"), clientTrust} {
 		trust := w.trust(values)
 		change, err := w.check(w.client, trust)
 		if err != nil || change == nil {
