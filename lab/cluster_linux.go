@@ -17,11 +17,8 @@ func makeCluster(root, version string) error {
 		return err
 	}
 	// As on a server: snakeoil files must be there, else pg_createcluster leaves ssl off.
-	for _, argv := range [][]string{
-		{"pg_createcluster", "--port", "5432", "--start-conf", "auto", "--locale", "C.UTF-8", "--encoding", "UTF8", version, "main", "--", "--no-sync"},
-		{"pg_conftool", version, "main", "set", "listen_addresses", "*"},
-	} {
-		cmd := exec.Command("/usr/bin/"+argv[0], argv[1:]...)
+	for _, argv := range clusterCommands(version) {
+		cmd := exec.Command(argv[0], argv[1:]...)
 		cmd.Env = cleanEnvironment()
 		cmd.Dir = "/"
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
@@ -30,6 +27,13 @@ func makeCluster(root, version string) error {
 		}
 	}
 	return appendHBA(filepath.Join(root, "/etc/postgresql", version, "main/pg_hba.conf"))
+}
+
+func clusterCommands(version string) [][]string {
+	return [][]string{
+		{"/usr/bin/pg_createcluster", "--port", "5432", "--start-conf", "auto", "--locale", "C.UTF-8", "--encoding", "UTF8", version, "main", "--", "--no-sync"},
+		{"/usr/bin/pg_conftool", version, "main", "set", "listen_addresses", "*"},
+	}
 }
 
 func appendHBA(path string) error {

@@ -3,10 +3,10 @@ package lab
 import "path/filepath"
 
 // startCluster starts PostgreSQL. Debian's pg_ctlcluster knows what users may have configured, and waits in steps of half a second; on the
-// first boot, where nothing is configured, what it would call is enough.
+// first boot of Debian's own, where nothing is configured, what it would call is enough.
 func startCluster(order bootOrder, r *reaper) error {
-	version := order.State.Version
-	if !order.First {
+	version := order.Host.Version
+	if !order.First || order.Host.Installation != "" {
 		return r.run("/usr/bin/pg_ctlcluster", version, "main", "start")
 	}
 	return r.run("/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--",

@@ -102,13 +102,16 @@ func enterRoot(order bootOrder) error {
 	l := layers{fs: order.State.path("fs"), trees: order.Trees}
 	root := filepath.Join(l.fs, "root")
 	lowers := []string{baseLayer}
-	if order.Host.Role == DBServer {
+	if order.Host.Role == DBServer && order.Host.Installation == "" {
 		lowers = []string{clusterLayer, baseLayer}
 	}
 	if err := l.mount(root, order.Layer, lowers...); err != nil {
 		return err
 	}
 	if err := mountSystem(root); err != nil {
+		return err
+	}
+	if err := mountInstallation(root, order.Host); err != nil {
 		return err
 	}
 	if err := os.Chdir(root); err != nil {

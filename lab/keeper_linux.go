@@ -142,7 +142,7 @@ func (k *keeper) makeLayers() error {
 	}
 	root := filepath.Join(k.layers.fs, "root")
 	err = k.layers.edit(root, baseLayer, nil, func() error { return writeBase(root, string(publicKey)) })
-	if err != nil || !k.hasRole(DBServer) {
+	if err != nil || !k.hasCluster() {
 		return err
 	}
 	if err := k.layers.create(clusterLayer); err != nil {
@@ -159,9 +159,10 @@ func (l layers) edit(root, layer string, lowers []string, change func() error) e
 	return errors.Join(change(), l.unmount(root))
 }
 
-func (k *keeper) hasRole(role Role) bool {
+// hasCluster tells whether any host has a PostgreSQL of the machine's.
+func (k *keeper) hasCluster() bool {
 	for _, h := range k.state.Hosts {
-		if h.Role == role {
+		if h.Role == DBServer && h.Installation == "" {
 			return true
 		}
 	}

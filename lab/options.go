@@ -31,6 +31,9 @@ type Options struct {
 	DB, Client int
 	// Variants: what differs from a host with passwordless sudo. A later one wins.
 	Variants []Variant
+	// PostgreSQL gives database servers, by short name, another PostgreSQL than the machine's: a folder with bin, lib and share, absolute. On that
+	// host it is /usr/lib/postgresql/VERSION, read-only, and its cluster is VERSION/main. psql is expected in bin too.
+	PostgreSQL map[string]string
 	// RTT is the round-trip time of SSH connections; 0 means what the machine gives.
 	RTT time.Duration
 	// Resolve puts all hosts into each /etc/hosts; without it a host knows only itself.

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,9 @@ type Host struct {
 	Port   int    `json:"port"`
 	Role   Role   `json:"role"`
 	Access Access `json:"access"`
+	// Version of PostgreSQL on a database server, such as "15". Installation is the machine's folder that has it; "": Debian's.
+	Version      string `json:"postgresql,omitempty"`
+	Installation string `json:"installation,omitempty"`
 	// PID of the host's first process, in the machine's numbering; 0: the host is off.
 	PID int `json:"pid"`
 }
@@ -57,6 +61,13 @@ func plan(o Options) ([]Host, error) {
 		if !apply(v, hosts) {
 			return nil, fmt.Errorf("variant %s=%s: this lab has no such host", v.Hosts, v.Access)
 		}
+	}
+	for short, folder := range o.PostgreSQL {
+		i := slices.IndexFunc(hosts, func(h Host) bool { return h.Short == short && h.Role == DBServer })
+		if i < 0 {
+			return nil, fmt.Errorf("PostgreSQL in %s for %s: this lab has no such database server", folder, short)
+		}
+		hosts[i].Installation = folder
 	}
 	return hosts, nil
 }

@@ -52,10 +52,13 @@ func settle(order bootOrder, r *reaper) error {
 	if err := makeSnakeoil(h); err != nil {
 		return err
 	}
-	if h.Role == DBServer {
-		return renameCluster(order, r)
+	switch {
+	case h.Role != DBServer:
+		return nil
+	case h.Installation != "":
+		return newCluster(h, r)
 	}
-	return nil
+	return renameCluster(order, r)
 }
 
 func machineID() string {
@@ -126,7 +129,7 @@ func encodePEM(kind string, der []byte) string {
 // renameCluster gives the host's copy of the fresh cluster a system identifier of its own, as initdb would have: the
 // first 8 bytes of pg_control. pg_resetwal then writes its checksum and a first WAL file that agree.
 func renameCluster(order bootOrder, r *reaper) error {
-	data := filepath.Join("/var/lib/postgresql", order.State.Version, "main")
+	data := filepath.Join("/var/lib/postgresql", order.Host.Version, "main")
 	f, err := os.OpenFile(filepath.Join(data, "global/pg_control"), os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("open pg_control: %w", err)
@@ -139,5 +142,5 @@ func renameCluster(order bootOrder, r *reaper) error {
 		return fmt.Errorf("write pg_control: %w", err)
 	}
 	return r.run("/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--",
-		"/usr/lib/postgresql/"+order.State.Version+"/bin/pg_resetwal", "-f", "-D", data)
+		"/usr/lib/postgresql/"+order.Host.Version+"/bin/pg_resetwal", "-f", "-D", data)
 }

@@ -27,7 +27,7 @@ type state struct {
 	Mask        []string `json:"mask"`
 	Tied        bool     `json:"tied"`
 	Owner       owner    `json:"owner"`
-	// Version of PostgreSQL, such as "15".
+	// Version of the machine's PostgreSQL, such as "15".
 	Version string `json:"postgresql"`
 	Hosts   []Host `json:"hosts"`
 	// Keeper is recorded before it may do anything.

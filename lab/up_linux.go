@@ -40,6 +40,9 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 	if l.state.Version, err = postgresVersion(); err != nil {
 		return nil, err
 	}
+	if err := versions(hosts, l.state.Version); err != nil {
+		return nil, err
+	}
 	lock, err := claim(o.Folder)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,6 +20,7 @@ func up() *cli.Command {
 			&cli.IntFlag{Name: "client", Usage: "`NUMBER` of clients", Value: 1},
 			&cli.DurationFlag{Name: "rtt", Usage: "round-trip `TIME` of SSH connections, such as 20ms"},
 			&cli.StringSliceFlag{Name: "variant", Usage: "`[HOSTS=]ACCESS`: sudo, sudo-password, root or no-sudo, for ca, db, app or one host; repeatable"},
+			&cli.StringSliceFlag{Name: "postgresql", Usage: "`HOST=FOLDER`: another PostgreSQL for a database server, an installation with bin, lib and share; repeatable"},
 			&cli.BoolFlag{Name: "resolve", Usage: "every host knows all names (without: only its own)"},
 			&cli.BoolFlag{Name: "log-sessions", Usage: "every sshd logs the sessions of a connection, too (LogLevel VERBOSE)"},
 			&cli.StringSliceFlag{Name: "mask", Usage: "a further `FOLDER` of this machine that hosts must not see; repeatable"},
@@ -52,6 +54,16 @@ func options(c *cli.Context) (lab.Options, error) {
 			return o, err
 		}
 		o.Variants = append(o.Variants, v)
+	}
+	for _, text := range c.StringSlice("postgresql") {
+		host, path, found := strings.Cut(text, "=")
+		if !found {
+			return o, fmt.Errorf("postgresql %q: use HOST=FOLDER, such as db1=/opt/postgresql-18", text)
+		}
+		if o.PostgreSQL == nil {
+			o.PostgreSQL = map[string]string{}
+		}
+		o.PostgreSQL[host] = path
 	}
 	var err error
 	o.Folder, err = folder(c)

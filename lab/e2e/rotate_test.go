@@ -73,7 +73,7 @@ func (l *load) end(t *testing.T, clients []string) (tries, failed []string) {
 // serverPair and clientPair give serial number and public key of the certificate in force.
 func (f *fleet) serverPair(t *testing.T, host string) (serial, key string) {
 	t.Helper()
-	path := f.sh(t, host, `sed -n "s/^ssl_cert_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf`)
+	path := f.sh(t, host, `sed -n "s/^ssl_cert_file = '\(.*\)'/\1/p" /etc/pgfleet/*-main/pgfleet.conf`)
 	served := f.sh(t, host, "openssl s_client -starttls postgres -connect 127.0.0.1:5432 </dev/null 2>/dev/null | openssl x509 -noout -serial")
 	serial = f.sh(t, host, "openssl x509 -noout -serial -in "+path)
 	if serial != served {
