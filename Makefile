@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 BUILD := go build -trimpath -o bin/
 
-.PHONY: all build setup demo test check fuzz lint vuln cross bench scale clean
+.PHONY: all build setup demo postgresql test check fuzz lint vuln cross bench scale clean
 
 all: build
 
@@ -18,7 +18,10 @@ setup: ## Debian packages that the lab and the tests need (sudo where not root)
 demo: setup build ## five hosts from nothing to verified mutual TLS, twice
 	@$(SUDO) lab/demo.sh
 
-test: setup check ## everything, with the race detector, real sshd and real PostgreSQL
+postgresql: setup ## PostgreSQL 12 to 18 for the test of all versions, in bin/postgresql; what needs them is skipped where they cannot be had (CI=true: fails)
+	-@lab/postgresql.sh bin/postgresql
+
+test: setup postgresql check ## everything, with the race detector, real sshd and real PostgreSQL
 	@mkdir -p bin && rm -f bin/skipped
 	@status=0; PGFLEET_SKIPPED=$(CURDIR)/bin/skipped go test -race -timeout 25m $(if $(SUDO),-exec '$(SUDO)') ./... || status=$$?; \
 	 test ! -s bin/skipped || echo "$$(wc -l <bin/skipped) tests were skipped, for example $$(head -n 1 bin/skipped)"; exit $$status

@@ -22,8 +22,6 @@ func versions(hosts []Host, machine string) error {
 		case h.Installation == "":
 			h.Version = machine
 			continue
-		case !filepath.IsAbs(h.Installation):
-			return fmt.Errorf("PostgreSQL of %s in %s: use an absolute path", h.Short, h.Installation)
 		}
 		out, err := exec.Command(filepath.Join(h.Installation, "bin/postgres"), "--version").Output()
 		if err != nil {

@@ -125,5 +125,10 @@ func (o Options) filled() (Options, error) {
 			return o, fmt.Errorf("mask %q: use an absolute path below /", m)
 		}
 	}
+	for host, folder := range o.PostgreSQL {
+		if !filepath.IsAbs(folder) {
+			return o, fmt.Errorf("PostgreSQL of %s in %q: use an absolute path", host, folder)
+		}
+	}
 	return o, nil
 }

@@ -98,12 +98,17 @@ func TestVariantErrors(t *testing.T) {
 	if _, err := plan(Options{DB: 1, Variants: []Variant{{Hosts: "app1", Access: Sudo}}}); err == nil {
 		t.Error("a variant of a host that is not there is accepted")
 	}
+	for _, host := range []string{"db2", "app1", "db1.example.net"} {
+		if _, err := plan(Options{DB: 1, Client: 1, PostgreSQL: map[string]string{host: "/opt/pg"}}); err == nil {
+			t.Errorf("a PostgreSQL for %s is accepted", host)
+		}
+	}
 }
 
 func TestOptionErrors(t *testing.T) {
 	for _, o := range []Options{
 		{Name: "Lab"}, {Name: "a/b"}, {Name: "-"}, {Folder: "relative"}, {Folder: "/"}, {Folder: "/a,b"}, {Folder: "/a:b"}, {DB: -1}, {Client: 401},
-		{RTT: -1}, {RTT: time.Hour}, {Mask: []string{"/"}}, {Mask: []string{"x"}},
+		{RTT: -1}, {RTT: time.Hour}, {Mask: []string{"/"}}, {Mask: []string{"x"}}, {PostgreSQL: map[string]string{"db1": "x"}},
 	} {
 		if _, err := o.filled(); err == nil {
 			t.Errorf("%+v: accepted", o)

@@ -52,3 +52,32 @@ func TestLogSessions(t *testing.T) {
 		t.Errorf("the log names no session:\n%s", log)
 	}
 }
+
+// Debian's own PostgreSQL as an installation of somebody else's.
+func TestInstallation(t *testing.T) {
+	l := labtest.Up(t, lab.Options{DB: 2, PostgreSQL: map[string]string{"db2": "/usr/lib/postgresql/15"}})
+	identifier := func(host string) string {
+		return sql(t, l, host, "select system_identifier from pg_control_system()")
+	}
+	before := identifier("db2")
+	if before == identifier("db1") {
+		t.Errorf("both servers are %s", before)
+	}
+	if out, err := l.Exec(t.Context(), "db2", []string{"touch", "/usr/lib/postgresql/15/new"}, nil); err != nil || !strings.Contains(out.Stderr, "Read-only file system") {
+		t.Errorf("writing to the installation: %+v, %v", out, err)
+	}
+	want(t, "listens on", sql(t, l, "db2", "show listen_addresses"), "*")
+	if err := l.Stop(t.Context(), "db2"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Start(t.Context(), "db2"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "the cluster after a power cut", identifier("db2"), before)
+	if err := l.Reset(t.Context(), "db2"); err != nil {
+		t.Fatal(err)
+	}
+	if after := identifier("db2"); after == before {
+		t.Errorf("reset, and still %s", after)
+	}
+}

@@ -30,6 +30,7 @@ func TestMisuse(t *testing.T) {
 		{"up --db many", "invalid value"},
 		{"up --variant rot", "use sudo, sudo-password, root or no-sudo"},
 		{"up --name Big", "lab name"},
+		{"up --postgresql /opt/pg", "use HOST=FOLDER"},
 		{"up --nmae lab2", "flag provided but not defined"},
 		{"hosts --state /x,y", "state folder"},
 		{"exec db1", "needs a host and a command"},
