@@ -3,7 +3,7 @@ package lab
 import "path/filepath"
 
 // startCluster starts PostgreSQL. Debian's pg_ctlcluster knows what users may have configured, and waits in steps of half a second; on the
-// first boot of Debian's own, where nothing is configured, what it would call is enough.
+// first boot of the machine's own, where nothing is configured, what it would call is enough.
 func startCluster(order bootOrder, r *reaper) error {
 	version := order.Host.Version
 	if !order.First || order.Host.Installation != "" {
