@@ -9,13 +9,12 @@ nl='
 umask 077
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
-known=$nl # folders of which above has found out, each with who acts in it
+above_dir='' above_was='' # the folder that above has found out about last, and who acts in it
 above() { # above PATH: sets who to "root" when root owns every folder above it and nobody else may write there, else to the owner of the first that is not
-  case $known in *"$nl${1%/*} "*) who=${known#*"$nl${1%/*} "} who=${who%%"$nl"*}; return ;; esac
-  above_path=$1 who=
+  if [ -n "$above_was" ] && [ "$above_dir" = "${1%/*}" ]; then who=$above_was; return; fi
+  above_path=$1 above_dir=${1%/*} who=
   set --
   while above_path=${above_path%/*}; [ -n "$above_path" ]; do set -- "$above_path" "$@"; done
-  for above_last; do :; done
   above_all=$(stat -c '%U %g %a %n' -- / "$@")
   above_loose=
   while read -r above_who above_gid above_mode above_name; do
@@ -31,7 +30,7 @@ ABOVE
   # What is root's in a folder like /tmp stays; the names that are made there next to it are anybody's.
   [ -n "$who" ] || who=${above_loose:+!$above_loose}
   who=${who:-root}
-  known=$known$above_last\ $who$nl
+  above_was=$who
 }
 servers() { # servers PATH: root's file is one of PostgreSQL's, whatever a server says of its places: it could say /etc/passwd
   [ -e "$1" ] || return 0

@@ -63,7 +63,8 @@ func Clusters(h *Host) ([]*Cluster, error) {
 	return clusters.([]*Cluster), nil
 }
 
-func readClusters(h *Host) ([]*Cluster, error) {
+// foundClusters gives what the probe has seen, before anything that is foreseen.
+func foundClusters(h *Host) ([]*Cluster, error) {
 	result, err := h.View.Get(KeyPostgres)
 	if err != nil {
 		return nil, err
@@ -74,6 +75,14 @@ func readClusters(h *Host) ([]*Cluster, error) {
 	found, err := parseClusters(result.Stdout)
 	if err != nil {
 		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
+	}
+	return found, nil
+}
+
+func readClusters(h *Host) ([]*Cluster, error) {
+	found, err := foundClusters(h)
+	if err != nil {
+		return nil, err
 	}
 	h.View.Foreseen(KeyPostgres, found)
 	chosen, err := chooseClusters(h, found)

@@ -39,16 +39,9 @@ func (s *surveyor) servers(h *Host) {
 
 // surveyClusters is Clusters, but gives clusters that have a problem too.
 func surveyClusters(h *Host) ([]*Cluster, error) {
-	result, err := h.View.Get(KeyPostgres)
+	found, err := foundClusters(h)
 	if err != nil {
 		return nil, err
-	}
-	if result.Err != nil {
-		return nil, fmt.Errorf("look for PostgreSQL on %s: %w", h.Name, result.Err)
-	}
-	found, err := parseClusters(result.Stdout)
-	if err != nil {
-		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
 	}
 	return chooseClusters(h, found)
 }

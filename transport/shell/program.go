@@ -35,7 +35,7 @@ var writeProgram = stripped(writeSource)
 // shell (csh and fish too) would touch inside single quotes. It reads one line and runs it.
 const Bootstrap = `/bin/sh -c 'IFS= read -r p && eval "$p"'`
 
-// firstLine is what Bootstrap runs: it reads a program of size bytes, up to its last line "#<token>", and runs it with both outputs behind pipes
+// firstLine is what Bootstrap runs: it reads a program of size bytes, up to its last line "# <token>", and runs it with both outputs behind pipes
 // of their own. Steps of other users must not hold the connection's own descriptors: sshd gives sockets, which can be read back.
 // A head that reads ahead does no harm: nothing is sent before what came before has been answered.
 func firstLine(nonce, token string, size int) string {
