@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -76,7 +77,7 @@ func (t *postgresReload) Undo(h *Host) []transport.Step {
 	return out
 }
 
-// proveCluster compares a new TLS connection with the files, then shows the test certificates.
+// proveCluster compares a new TLS connection with the files, and shows the test certificates and TLS 1.1 on others at the same time.
 func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, via Prober) error {
 	if !c.upcomingTLS() {
 		return nil
@@ -87,32 +88,57 @@ func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, 
 		return nil
 	}
 	p := &tlsProbe{via: via, addr: fmt.Sprintf("%s:%d", at, c.Port)}
-	seen, err := p.connect(ctx, attempt{})
-	if errors.Is(err, transport.ErrForwarding) {
-		return t.proveFromHost(ctx, h, c, via)
-	}
-	if err != nil {
-		return fmt.Errorf("a new TLS connection to %s: %w", p.addr, err)
-	}
-	if err := compareServed(c, seen.chain, seen.authorities); err != nil {
-		return err
-	}
+	shows := []proof{p.servesFiles(c)}
 	// What the same files have shown in this run already, they need not show again.
 	again := "tls " + c.ID + " " + c.tlsState()
-	if h.Fleet.Proofs != nil && h.Fleet.Proofs.Has(h.Name, h.Name, again) {
-		return nil
-	}
+	known := h.Fleet.Proofs != nil && h.Fleet.Proofs.Has(h.Name, h.Name, again)
 	notes := len(t.notes)
-	if err := p.refusesOldTLS(ctx, c); err != nil {
-		return err
+	if !known {
+		canaries, err := t.canaries(h, c, p)
+		if err != nil {
+			return err
+		}
+		shows = append(append(shows, p.refusesOldTLS(c)), canaries...)
 	}
-	if err := t.proveCanaries(ctx, h, c, p); err != nil {
-		return err
+	err := sideBySide(ctx, shows)
+	if errors.Is(err, transport.ErrForwarding) {
+		t.notes = t.notes[:notes]
+		return t.proveFromHost(ctx, h, c, via)
 	}
-	if h.Fleet.Proofs != nil && len(t.notes) == notes {
+	if err == nil && !known && h.Fleet.Proofs != nil && len(t.notes) == notes {
 		h.Fleet.Proofs.Add(h.Name, h.Name, again)
 	}
+	return err
+}
+
+// proof is something that a server has to show on a connection of its own: nil when it does.
+type proof func(context.Context) error
+
+// sideBySide makes all connections at the same time, waits for all, and gives the error of the first in the list that failed.
+func sideBySide(ctx context.Context, shows []proof) error {
+	errs := make([]error, len(shows))
+	var all sync.WaitGroup
+	for i, show := range shows {
+		all.Go(func() { errs[i] = show(ctx) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// servesFiles compares a new TLS connection with the files.
+func (p *tlsProbe) servesFiles(c *Cluster) proof {
+	return func(ctx context.Context) error {
+		seen, err := p.connect(ctx, attempt{})
+		if err != nil {
+			return fmt.Errorf("a new TLS connection to %s: %w", p.addr, err)
+		}
+		return compareServed(c, seen.chain, seen.authorities)
+	}
 }
 
 // tlsState is a digest of all that decides whom the server accepts over TLS: the files and the lowest version.

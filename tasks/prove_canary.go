@@ -13,7 +13,7 @@ import (
 	"slices"
 )
 
-// proveCanaries shows the test certificates of every authority of ours that the server believes. Nobody has their keys, and none is needed: a
+// canaries are the proofs by the test certificates of every authority of ours that the server believes. Nobody has their keys, and none is needed: a
 // server judges the chain and the lists of revoked certificates before the signature that proves possession of the key. So the
 // certificate is shown with a throw-away key of the same type, and the alert tells the judgement. Measured with PostgreSQL 15.18 (OpenSSL 3.0),
 // 12.22 and 18.4 (OpenSSL 1.1.1), EC and RSA, TLS 1.2 and 1.3, all alike:
@@ -25,8 +25,9 @@ import (
 //	an authority has no list  48 unknown_ca
 //
 // A list whose own signature is wrong gives 51 too (OpenSSL's CRL signature failure), for the revoked one as well: only both answers together are a proof.
-func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster, p *tlsProbe) error {
+func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, error) {
 	believed := caFileCertificates(c)
+	var shows []proof
 	proved := map[string]bool{}
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
 		chain, err := h.Fleet.CA.Chain(name)
@@ -39,11 +40,9 @@ func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster,
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("test certificates of authority %s: %w", name, err)
+			return nil, fmt.Errorf("test certificates of authority %s: %w", name, err)
 		}
-		if err := p.canary(ctx, good, chain, alertDecryptError); err != nil {
-			return fmt.Errorf("authority %s: its good test certificate should be accepted: %w", name, err)
-		}
+		shows = append(shows, p.canary(good, chain, alertDecryptError, "authority "+name+": its good test certificate should be accepted"))
 		for _, ca := range chain {
 			proved[subjectText(ca)] = true
 		}
@@ -51,20 +50,28 @@ func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster,
 			t.notes = append(t.notes, fmt.Sprintf("cluster %s: no list of revoked certificates is in force, so none is refused", c.ID))
 			continue
 		}
-		if err := p.canary(ctx, revoked, chain, alertRevoked); err != nil {
-			return fmt.Errorf("authority %s: its revoked test certificate should be refused as revoked: %w", name, err)
-		}
+		shows = append(shows, p.canary(revoked, chain, alertRevoked, "authority "+name+": its revoked test certificate should be refused as revoked"))
 	}
 	for _, ca := range believed {
 		if !proved[subjectText(ca)] {
 			t.notes = append(t.notes, fmt.Sprintf("cluster %s: not proved for authority %q: pgfleet has no test certificates of it", c.ID, subjectText(ca)))
 		}
 	}
-	return nil
+	return shows, nil
 }
 
-// canary shows a certificate and those above it, the root left out, and wants one alert.
-func (p *tlsProbe) canary(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) error {
+// canary is the proof by one test certificate; what it should have shown comes before the error.
+func (p *tlsProbe) canary(cert *x509.Certificate, chain []*x509.Certificate, want int, should string) proof {
+	return func(ctx context.Context) error {
+		if err := p.show(ctx, cert, chain, want); err != nil {
+			return fmt.Errorf("%s: %w", should, err)
+		}
+		return nil
+	}
+}
+
+// show shows a certificate and those above it, the root left out, and wants one alert.
+func (p *tlsProbe) show(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) error {
 	key, err := throwAwayKey(cert.PublicKey)
 	if err != nil {
 		return err

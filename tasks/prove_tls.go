@@ -137,18 +137,21 @@ func asAlert(err error) error {
 }
 
 // refusesOldTLS sees that TLS 1.1 is refused, unless the settings allow it.
-func (p *tlsProbe) refusesOldTLS(ctx context.Context, c *Cluster) error {
-	switch c.upcoming("ssl_min_protocol_version") {
-	case "TLSv1", "TLSv1.1", "":
-		return nil
+func (p *tlsProbe) refusesOldTLS(c *Cluster) proof {
+	return func(ctx context.Context) error {
+		lowest := c.upcoming("ssl_min_protocol_version")
+		switch lowest {
+		case "TLSv1", "TLSv1.1", "":
+			return nil
+		}
+		seen, err := p.connect(ctx, attempt{maxVersion: tls.VersionTLS11})
+		var alert *alertError
+		switch {
+		case err == nil:
+			return fmt.Errorf("%s was accepted, although the lowest version is %s", tls.VersionName(seen.version), lowest)
+		case errors.As(err, &alert) && alert.code == alertProtocolVersion:
+			return nil
+		}
+		return fmt.Errorf("TLS 1.1 was to be refused as a protocol version, but: %w", err)
 	}
-	seen, err := p.connect(ctx, attempt{maxVersion: tls.VersionTLS11})
-	var alert *alertError
-	switch {
-	case err == nil:
-		return fmt.Errorf("%s was accepted, although the lowest version is %s", tls.VersionName(seen.version), c.upcoming("ssl_min_protocol_version"))
-	case errors.As(err, &alert) && alert.code == alertProtocolVersion:
-		return nil
-	}
-	return fmt.Errorf("TLS 1.1 was to be refused as a protocol version, but: %w", err)
 }

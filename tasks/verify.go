@@ -18,7 +18,7 @@ var _ = register(Kind{
 uses. Where psql is not installed the test goes through the client's SSH connection, with the client's key left where it is.
 
 ` + "`quick`" + `: one good login for every client and server in use, each refusal once a server. ` + "`full`" + `: every test for every pair. Nothing
-is changed. At most four clients test a server at the same time; ` + "`application_name`" + ` is pgfleet.`,
+is changed. A client tests up to eight servers at the same time, each with one connection; at most four clients test a server at the same time; ` + "`application_name`" + ` is pgfleet.`,
 	Example: "verify: {level: quick}",
 	New:     func() Task { return &verify{} },
 	Roles:   []string{"client"},
@@ -113,11 +113,36 @@ func runCases(ctx context.Context, cases []verifyCase, via Prober) ([]Cell, erro
 
 func verifyStep(user string, cases []verifyCase, which []int) transport.Step {
 	var in strings.Builder
-	for _, i := range which {
-		fmt.Fprintf(&in, "%d\n%s\n%s\n", i, conninfo(cases[i].params), cases[i].password)
+	for _, wave := range waves(cases, which) {
+		for _, i := range wave {
+			fmt.Fprintf(&in, "%d\n%s\n%s\n", i, conninfo(cases[i].params), cases[i].password)
+		}
+		in.WriteByte('\n')
 	}
 	return transport.Step{Key: "verify:" + user, Shell: verifyProgram, Argv: []string{verifyQuery}, Stdin: []byte(in.String()),
 		User: user, Probe: true, Limit: transport.DefaultLimit + verifyCaseLimit*2*seconds(len(which))}
+}
+
+// waveWidth is how many servers a client tests at the same time.
+const waveWidth = 8
+
+// waves puts tests together that are made at the same time: each of another server.
+func waves(cases []verifyCase, which []int) [][]int {
+	var out [][]int
+	next := map[string]int{}
+	for _, i := range which {
+		server := cases[i].service.Server
+		at := next[server]
+		for at < len(out) && len(out[at]) == waveWidth {
+			at++
+		}
+		if at == len(out) {
+			out = append(out, nil)
+		}
+		out[at] = append(out[at], i)
+		next[server] = at + 1
+	}
+	return out
 }
 
 // readCells turns the program's answer into cells; without psql the same tests are made from here, through the host.
@@ -135,14 +160,16 @@ func readCells(ctx context.Context, cases []verifyCase, which []int, r transport
 	if err != nil {
 		return err
 	}
-	if len(answers) != len(which) {
-		return errors.New("some connection tests gave no answer")
+	byID := map[string]tried{}
+	for _, a := range answers {
+		byID[a.id] = a
 	}
-	for n, i := range which {
-		if answers[n].id != fmt.Sprint(i) {
-			return fmt.Errorf("connection test %s answered out of turn", clip(answers[n].id))
+	for _, i := range which {
+		a, ok := byID[fmt.Sprint(i)]
+		if !ok {
+			return errors.New("some connection tests gave no answer")
 		}
-		cells[i] = cases[i].cell(classify(answers[n].code, answers[n].text), answers[n].text, "psql")
+		cells[i] = cases[i].cell(classify(a.code, a.text), a.text, "psql")
 	}
 	return nil
 }

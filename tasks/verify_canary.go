@@ -12,7 +12,10 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
@@ -20,7 +23,7 @@ import (
 
 const alertUnknownCA = 48
 
-// shown is one certificate shown to a server, without its key, and the alert that must come back (see proveCanaries).
+// shown is one certificate shown to a server, without its key, and the alert that must come back (see postgresReload.canaries).
 type shown struct {
 	check  string
 	cert   *x509.Certificate
@@ -33,28 +36,37 @@ type shown struct {
 // canaries shows the servers' judgement of certificates that no psql can present: nobody has their keys. It is seen from the client's host.
 func (v *verify) canaries(ctx context.Context, h *Host, cases []verifyCase, via Prober) []Cell {
 	show, err := v.toShow(h)
-	var cells []Cell
-	done := map[string]bool{}
+	var servers []verifyCase
 	for _, c := range cases {
-		s := c.service
-		if c.check != "login" || done[s.Server+s.Cluster] {
-			continue
+		same := func(other verifyCase) bool {
+			return other.service.Server == c.service.Server && other.service.Cluster == c.service.Cluster
 		}
-		done[s.Server+s.Cluster] = true
-		cell := c.blank()
-		cell.Via, cell.Identity, cell.Refusal = "probe", "", true
-		if err != nil {
-			cell.Check, cell.Want, cell.NotProven, cell.Detail = "revoked", string(certRevoked), true, err.Error()
-			cells = append(cells, cell)
-			continue
+		if c.check == "login" && !slices.ContainsFunc(servers, same) {
+			servers = append(servers, c)
 		}
-		probe := &tlsProbe{via: via, addr: net.JoinHostPort(c.addr(), fmt.Sprint(s.Port))}
-		for _, one := range show {
-			cells = append(cells, one.try(ctx, cell, probe))
-		}
-		cells = append(cells, oldTLS(ctx, cell, probe))
 	}
-	return cells
+	cells := make([][]Cell, len(servers))
+	var all errgroup.Group
+	all.SetLimit(waveWidth)
+	for i, c := range servers {
+		all.Go(func() error {
+			cell := c.blank()
+			cell.Via, cell.Identity, cell.Refusal = "probe", "", true
+			if err != nil {
+				cell.Check, cell.Want, cell.NotProven, cell.Detail = "revoked", string(certRevoked), true, err.Error()
+				cells[i] = []Cell{cell}
+				return nil
+			}
+			probe := &tlsProbe{via: via, addr: net.JoinHostPort(c.addr(), fmt.Sprint(c.service.Port))}
+			for _, one := range show {
+				cells[i] = append(cells[i], one.try(ctx, cell, probe))
+			}
+			cells[i] = append(cells[i], oldTLS(ctx, cell, probe))
+			return nil
+		})
+	}
+	_ = all.Wait() // what went wrong is in the cells
+	return slices.Concat(cells...)
 }
 
 // addr is where a test connects to: an IP address where the inventory has one, else the name.
@@ -107,7 +119,7 @@ func signsClients(h *Host, name string) bool {
 
 func (s shown) try(ctx context.Context, cell Cell, probe *tlsProbe) Cell {
 	cell.Check, cell.Want, cell.Refusal = s.check, s.want, s.refuse
-	return judged(cell, probe.canary(ctx, s.cert, s.chain, s.alert))
+	return judged(cell, probe.show(ctx, s.cert, s.chain, s.alert))
 }
 
 // oldTLS wants TLS 1.1 refused.

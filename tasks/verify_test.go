@@ -142,3 +142,35 @@ func TestLastLine(t *testing.T) {
 		}
 	}
 }
+
+func TestWaves(t *testing.T) {
+	var cases []verifyCase
+	var which []int
+	for i := range 30 {
+		server := "db" + string(rune('a'+i/3)) // ten servers, three tests each
+		cases = append(cases, verifyCase{service: Service{Server: server}})
+		which = append(which, i)
+	}
+	seen := 0
+	last := map[string]int{}
+	for _, wave := range waves(cases, which) {
+		servers := map[string]bool{}
+		for _, i := range wave {
+			server := cases[i].service.Server
+			if servers[server] {
+				t.Errorf("two tests of %s at the same time: %v", server, wave)
+			}
+			if i < last[server] {
+				t.Errorf("test %d of %s comes after %d", i, server, last[server])
+			}
+			servers[server], last[server] = true, i
+			seen++
+		}
+		if len(wave) > waveWidth {
+			t.Errorf("%d tests at the same time", len(wave))
+		}
+	}
+	if seen != len(cases) {
+		t.Errorf("%d of %d tests are in waves", seen, len(cases))
+	}
+}
