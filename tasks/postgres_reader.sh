@@ -191,6 +191,7 @@ case $addresses, in
 *:*) at="[${listen%%,*}]" ;;
 *) at=${listen%%,*} ;;
 esac
-served=$(timeout 5 openssl s_client -starttls postgres -connect "$at:$port" -showcerts -nameopt oid,dump_all,dump_der,sep_comma_plus </dev/null 2>&1)
+# Whom that chains up to is not asked here: without the system's authorities it takes a third of the time.
+served=$(SSL_CERT_FILE=/dev/null SSL_CERT_DIR=/dev/null timeout 5 openssl s_client -starttls postgres -connect "$at:$port" -showcerts -nameopt oid,dump_all,dump_der,sep_comma_plus </dev/null 2>&1)
 put served "$?
 $served"

@@ -3,8 +3,8 @@ package tasks
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -15,8 +15,8 @@ type postgresReload struct {
 	Only      string `param:"only" allowed:"renew" doc:"renew: reload only for the sake of certificates, authorities and lists, or for changes that nobody has proved; another change of the configuration alone waits"`
 
 	notes []string
-	// reloaded are the clusters that this task has had reloaded already.
-	reloaded map[string]bool
+	// reloaded are the clusters that this task has had reloaded already, with the time of their reload before that.
+	reloaded map[string]time.Time
 	// before are the clusters as they were, or were foreseen, when it was applied: what can be undone where they cannot be asked any more.
 	before []*Cluster
 }
@@ -80,9 +80,9 @@ func (t *postgresReload) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	change.Summary = strings.Join(titles, "; ")
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) {
-		t.reloaded = map[string]bool{}
+		t.reloaded = map[string]time.Time{}
 		for _, c := range work {
-			t.reloaded[c.ID] = true
+			t.reloaded[c.ID] = c.LoadTime
 		}
 		t.before = clusters
 		return steps, nil
@@ -101,7 +101,8 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	if err := t.mayReload(c); err != nil {
 		return nil, "", nil, err
 	}
-	if t.reloaded[c.ID] {
+	before, reloaded := t.reloaded[c.ID]
+	if reloaded {
 		// The check before may have been one of what was foreseen.
 		if err := startProblem(c); err != nil {
 			return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
@@ -111,7 +112,10 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 		if err := startProblem(c); err != nil {
 			return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
 		}
-		if served := servedReasons(c); len(served) == len(reasons) && t.reloaded[c.ID] {
+		if reloaded && c.LoadTime.Equal(before) {
+			return nil, "", nil, fmt.Errorf("cluster %s: the server did not read its files again: postgresql.conf has an error that makes it ignore the whole file; its log says which", c.ID)
+		}
+		if served := servedReasons(c); len(served) == len(reasons) && reloaded {
 			return nil, "", nil, fmt.Errorf("cluster %s: the server read its files, but %s: its log says why (\"SSL configuration was not reloaded\")", c.ID, strings.Join(served, "; "))
 		}
 		steps = append(steps, reloadStep(c))
@@ -119,7 +123,7 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	}
 	if left := unproved(c, h.Fleet.Run); t.WithProof && len(left) > 0 {
 		if len(steps) > 0 {
-			steps[0].Shell, steps[0].Argv = steps[0].Shell+"shift 3\n"+undoProvingProgram, append(steps[0].Argv, c.Dir, h.Fleet.Run)
+			steps[0].Shell, steps[0].Argv = steps[0].Shell+"shift 2\n"+undoProvingProgram, append(steps[0].Argv, c.Dir, h.Fleet.Run)
 		} else {
 			steps = append(steps, clusterStep(c, "note proof of", undoProvingProgram, c.Dir, h.Fleet.Run))
 		}
@@ -172,9 +176,9 @@ func hbaBroken(c *Cluster) error {
 		ErrRefused, c.ID, strings.Join(c.HBAErrors, "; "))
 }
 
-// reloadStep signals and waits until the server has read its files.
+// reloadStep has the server read its files again.
 func reloadStep(c *Cluster) transport.Step {
-	return clusterStep(c, "reload", postgresReloadProgram, c.BinDir, c.SocketDir, strconv.Itoa(c.Port))
+	return clusterStep(c, "reload", postgresReloadProgram, c.BinDir, c.DataDir)
 }
 
 // Notes tells what the last proof could not show, "" when nothing was left out.

@@ -249,7 +249,7 @@ func (h *Host) reload(*step) reply {
 
 func (h *Host) reloadProving(s *step) reply {
 	h.postgres.read()
-	return h.proving(s.arg(5), s.arg(6))
+	return h.proving(s.arg(4), s.arg(5))
 }
 
 var createRole = regexp.MustCompile(`(?m)^(create|alter) role "([^"]+)" login;$`)

@@ -61,7 +61,7 @@ var known = []struct {
 	{(*Host).settings, []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_settings.sh"}},
 	{(*Host).hba, []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_hba.sh"}},
 	{(*Host).reload, []string{as, lib, "tasks/postgres_reload.sh"}},
-	{(*Host).reloadProving, []string{as, lib, "tasks/postgres_reload.sh", "=shift 3\n", "tasks/undo_proving.sh"}},
+	{(*Host).reloadProving, []string{as, lib, "tasks/postgres_reload.sh", "=shift 2\n", "tasks/undo_proving.sh"}},
 	{(*Host).makeRoles, []string{as, lib, "tasks/postgres_role.sh"}},
 	{(*Host).undoProving, []string{as, lib, "tasks/undo_proving.sh"}},
 	{(*Host).undoProved, []string{as, lib, "tasks/undo_proved.sh"}},
