@@ -17,26 +17,41 @@ type door struct {
 	// scan gives the keys that a host presents, without logging in.
 	scan  func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
 	close func()
+	// screen makes way for questions; nil: there is none.
+	screen *printers.Screen
 }
 
-// dialer makes the door to some hosts; it asks for what has to be asked for beforehand. screen, if not nil, makes way for questions.
+// dialer makes the door to some hosts; it asks for what has to be asked for beforehand. screen: see door.
 func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[]*inventory.Host) (*door, error) {
+	if o.kept != nil {
+		o.kept.screen = screen
+		return &door{dial: o.kept.dial, scan: o.kept.scan, close: func() {}}, nil
+	}
+	way := &door{screen: screen}
 	words, err := newPasswords(sys, o.askBecome, lists...)
 	if err != nil {
 		return nil, err
 	}
 	opt := ssh.Options{SudoPassword: words.forSudo(lists...), Getenv: sys.Getenv}
 	if sys.canAsk() {
-		opt.Passphrase = func(file string) ([]byte, error) { return askBeside(sys, screen, "passphrase of "+file+": ") }
+		opt.Passphrase = func(file string) ([]byte, error) { return askBeside(sys, way.screen, "passphrase of "+file+": ") }
 	}
 	pool := ssh.NewPool(opt)
-	return &door{
-		dial: func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) },
-		scan: func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
-			return ssh.ScanHostKeys(ctx, h.Target, pool)
-		},
-		close: func() { _ = pool.Close() },
-	}, nil
+	way.dial = func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) }
+	way.scan = func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
+		return ssh.ScanHostKeys(ctx, h.Target, pool)
+	}
+	way.close = func() { _ = pool.Close() }
+	return way, nil
+}
+
+// keep makes one door for all that the command does until close, for those that work in two runs: nobody is asked twice for a password.
+func (o *connectOptions) keep(sys *System, hosts []*inventory.Host) (closeIt func(), err error) {
+	o.kept, err = o.dialer(sys, nil, hosts)
+	if err != nil {
+		return nil, err
+	}
+	return o.kept.close, nil
 }
 
 // roomFor refuses, before anything is contacted, to work on more hosts than this process may have files open for: all of them at once, or forks of

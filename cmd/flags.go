@@ -29,6 +29,8 @@ func (o *fleetOptions) flags() []cli.Flag {
 type connectOptions struct {
 	forks     int
 	askBecome bool
+	// kept: see keep.
+	kept *door
 }
 
 // defaultForks is how many hosts are worked on at once.

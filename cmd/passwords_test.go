@@ -54,3 +54,27 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("-K where no host needs it: %v", err)
 	}
 }
+
+// A command that works in two runs asks once.
+func TestKeptDoorAsksOnce(t *testing.T) {
+	hosts := []*inventory.Host{{Name: "db1", Target: transport.Target{Become: true}}}
+	var said bytes.Buffer
+	sys := &System{Err: &said, Getenv: func(string) string { return "" }, Size: func(any) (int, int, bool) { return 80, 24, true },
+		ReadSecret: func() ([]byte, error) { return []byte("secret"), nil }}
+	o := &connectOptions{askBecome: true}
+	closeDoor, err := o.keep(sys, hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDoor()
+	for range 2 {
+		way, err := o.dialer(sys, nil, hosts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		way.close()
+	}
+	if n := strings.Count(said.String(), "sudo password"); n != 1 {
+		t.Errorf("asked %d times: %q", n, said.String())
+	}
+}

@@ -111,6 +111,11 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 	if err := o.choice.resolve(inv); err != nil {
 		return err
 	}
+	closeDoor, err := o.apply.connect.keep(sys, inv.Hosts)
+	if err != nil {
+		return err
+	}
+	defer closeDoor()
 	records, missing, err := o.records(ctx, sys, inv)
 	if err != nil {
 		return err

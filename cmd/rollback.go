@@ -68,8 +68,14 @@ func (o *rollbackOptions) do(ctx context.Context, sys *System) error {
 	if !hosts[0].HasRole("db_server") {
 		return &usageError{text: "rollback: " + hosts[0].Name + " is no db_server; copies of files are kept on servers alone", hint: "pgfleet hosts db_server lists them"}
 	}
+	o.apply.diff = true // which files
 	task := &rollbackTask{run: o.run}
 	plan := rollbackPlan(inv, hosts[0], task)
+	closeDoor, err := o.apply.connect.keep(sys, hosts)
+	if err != nil {
+		return err
+	}
+	defer closeDoor()
 	if ask {
 		if done, err := o.foresee(ctx, sys, plan, task); done || err != nil {
 			return err

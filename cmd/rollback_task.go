@@ -19,9 +19,9 @@ type rollbackTask struct {
 	told   []string
 }
 
-// Needs gives the probe that finds clusters and the copies kept of their files.
+// Needs gives the probes that find clusters and the copies kept of their files.
 func (t *rollbackTask) Needs(h *tasks.Host) []transport.Step {
-	return []transport.Step{tasks.PostgresProbe(h)}
+	return []transport.Step{tasks.PostgresProbe(h), tasks.CopiesProbe()}
 }
 
 // Check finds the copies of before the run. That there are none is an error.
@@ -54,9 +54,14 @@ func (t *rollbackTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, e
 	if err != nil {
 		return nil, err
 	}
+	files, err := tasks.CopiedFiles(h, t.run)
+	if err != nil {
+		return nil, err
+	}
 	return &tasks.Change{
+		Diff:    strings.Join(files, "\n") + "\n",
 		Summary: fmt.Sprintf("put back the files of %s as they were before run %s, and reload", strings.Join(ids, ", "), t.run),
-		Touches: []string{tasks.KeyPostgres},
+		Touches: []string{tasks.KeyPostgres, tasks.KeyCopies},
 		Apply:   func(context.Context, tasks.Doer) ([]transport.Step, error) { return steps, nil },
 		Then:    t.listen,
 	}, nil

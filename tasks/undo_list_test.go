@@ -1,0 +1,29 @@
+package tasks
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+func TestCopiedFiles(t *testing.T) {
+	h := &Host{Name: "db1", View: &View{}}
+	answer := "/etc/pgfleet/15-main/.undo/R0\n1 644 postgres postgres /old\n\n" +
+		"/etc/pgfleet/15-main/.undo/R1\n- - - - /etc/pgfleet/15-main/pgfleet.conf\n2 644 postgres postgres /etc/postgresql/15/my main/postgresql.conf\n- - - - /d/ca.crt\n\n" +
+		"/etc/pgfleet/15-main/.undo/R1~2\n1 644 root root /etc/pgfleet/15-main/pgfleet.conf\n2 640 postgres postgres /etc/postgresql/15/my main/pg_hba.conf\n\n"
+	h.View.Put(transport.Result{Key: KeyCopies, Stdout: []byte(answer)})
+	got, err := CopiedFiles(h, "R1")
+	want := []string{"empty /etc/pgfleet/15-main/pgfleet.conf (it was not there)", "put back /etc/postgresql/15/my main/postgresql.conf",
+		"remove /d/ca.crt (it was not there)", "put back /etc/postgresql/15/my main/pg_hba.conf"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := CopiedFiles(h, "R2"); err != nil || len(got) != 0 {
+		t.Errorf("a run without copies: %q, %v", got, err)
+	}
+	h.View.Put(transport.Result{Key: KeyCopies, Stdout: []byte("/etc/pgfleet/15-main/.undo/R1\nwhat\n\n")})
+	if got, err := CopiedFiles(h, "R1"); err == nil {
+		t.Errorf("a broken manifest was read as %q", got)
+	}
+}
