@@ -193,18 +193,10 @@ func (o *rotateCAOptions) next(inv *inventory.Inventory, old []string) (lines []
 				lines = append(lines, fmt.Sprintf("its key and records stay on %s in %s", a.Host, a.DirOrDefault()))
 			}
 			if up, ok := inv.Authorities[a.Issuer]; ok && up.Ours() && pki.Successor(inv.Authorities, a.Issuer) == "" {
-				lines = append(lines, fmt.Sprintf("then have %s revoke it, for those who believe %s without lists: pgfleet revoke --authority %s --name '%s' --reason superseded", a.Issuer, a.Issuer, a.Issuer, commonName(a)))
+				lines = append(lines, fmt.Sprintf("whoever believes %s alone accepts what it has signed until %s revokes it: take it out, fetch %s/certs/ca.crt from %s, then: pgfleet revoke --file ca.crt --reason superseded",
+					a.Issuer, a.Issuer, a.DirOrDefault(), a.Host))
 			}
 		}
 	}
 	return lines
-}
-
-// commonName is an authority's, as its subject has it.
-func commonName(a pki.Authority) string {
-	name, err := pki.ParseSubject(a.Subject)
-	if err != nil {
-		return a.Subject
-	}
-	return name.CommonName
 }
