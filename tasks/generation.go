@@ -63,8 +63,9 @@ func (t *trustTask) follows(h *Host) bool {
 	return slices.ContainsFunc(t.Authorities, func(name string) bool { return len(h.Fleet.Generations(name)) > 1 })
 }
 
-// believing gives the generations of the task's authorities that somebody shall believe who believes some authorities now, and those who are gone then.
+// believing gives the generations of the task's authorities that somebody shall believe who believes some authorities now, older ones first, and those who are gone then.
 func (t *trustTask) believing(h *Host, now []*x509.Certificate) (stay, gone []string, err error) {
+	var byAge [][]string
 	for _, name := range t.Authorities {
 		gens := h.Fleet.Generations(name)
 		if len(gens) == 0 {
@@ -76,12 +77,19 @@ func (t *trustTask) believing(h *Host, now []*x509.Certificate) (stay, gone []st
 				return nil, nil, err
 			}
 		}
-		gens = slices.DeleteFunc(slices.Clone(gens), func(g string) bool { return chains[g] == nil })
-		some := t.chosen(h, gens, chains, now)
-		stay = append(stay, some...)
-		gone = append(gone, slices.DeleteFunc(gens, func(g string) bool { return slices.Contains(some, g) })...)
+		made := slices.DeleteFunc(slices.Clone(gens), func(g string) bool { return chains[g] == nil })
+		some := t.chosen(h, made, chains, now)
+		for age, g := range gens {
+			if age == len(byAge) {
+				byAge = append(byAge, nil)
+			}
+			if slices.Contains(some, g) {
+				byAge[age] = append(byAge[age], g)
+			}
+		}
+		gone = append(gone, slices.DeleteFunc(made, func(g string) bool { return slices.Contains(some, g) })...)
 	}
-	return stay, gone, nil
+	return slices.Concat(byAge...), gone, nil
 }
 
 // lacking tells whether one can go on without the generations that are not known.

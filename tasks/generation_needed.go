@@ -117,7 +117,7 @@ func (f *Fleet) openedWith(by []*x509.Certificate) (out []string) {
 		}
 		var who []string
 		for _, c := range clusters {
-			for _, s := range c.sessionsOf(by) {
+			for _, s := range f.sessionsOf(c, by) {
 				if text := s.User + " from " + s.Address; !slices.Contains(who, text) {
 					who = append(who, text)
 				}
@@ -131,11 +131,35 @@ func (f *Fleet) openedWith(by []*x509.Certificate) (out []string) {
 	return out
 }
 
-// sessionsOf gives a cluster's sessions that were opened with certificates of one of the authorities.
-func (c *Cluster) sessionsOf(by []*x509.Certificate) (out []Session) {
+// sessionsOf gives a cluster's sessions that were opened with certificates of one of the authorities. PostgreSQL cuts the names of issuers, so that two may look alike:
+// a session with the serial number of a certificate that is in force, and not of them, is none of these.
+func (f *Fleet) sessionsOf(c *Cluster, by []*x509.Certificate) (out []Session) {
+	var others []string
 	for _, s := range c.Sessions {
-		if s.Issuer != "" && slices.ContainsFunc(by, func(ca *x509.Certificate) bool { return postgres.IsName(s.Issuer, ca.RawSubject) }) {
+		if s.Issuer == "" || !slices.ContainsFunc(by, func(ca *x509.Certificate) bool { return postgres.IsName(s.Issuer, ca.RawSubject) }) {
+			continue
+		}
+		if others == nil {
+			others = append(f.serialsBeside(by), "")
+		}
+		if !slices.Contains(others, s.Serial) {
 			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// serialsBeside are the serial numbers of clients' certificates in force, in decimal digits, that none of the authorities has signed.
+func (f *Fleet) serialsBeside(by []*x509.Certificate) (out []string) {
+	for _, h := range f.Hosts {
+		for _, id := range h.Identities {
+			st, err := stateOf(h, id)
+			if err != nil {
+				continue
+			}
+			if certs := st.entry(st.filesNow().Cert).certificates(); len(certs) > 0 && !signedBy(certs, by) {
+				out = append(out, certs[0].SerialNumber.String())
+			}
 		}
 	}
 	return out

@@ -119,7 +119,7 @@ func (t *postgresSessions) ofReplaced(h *Host, c *Cluster) ([]Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions := c.sessionsOf(a.gone)
+	sessions := h.Fleet.sessionsOf(c, a.gone)
 	if len(sessions) == 0 {
 		return nil, nil
 	}
