@@ -3,6 +3,8 @@ package tasks
 import (
 	"crypto/x509"
 	"fmt"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // issuing gives an authority as one that signs.
@@ -44,7 +46,7 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 		return nil, missing
 	}
 	if len(gens) == 1 {
-		return newest, nil
+		return newest, t.refuseLeap(h, newest, now)
 	}
 	var is *issuing
 	if leaf := now.leaf(); leaf != nil {
@@ -70,4 +72,19 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 		newest = all[len(all)-1]
 	}
 	return newest, nil
+}
+
+// refuseLeap refuses a server's certificate under a root that clients do not believe, where the one in force is under another: its authority was exchanged in the
+// inventory instead of being replaced. (A client's new certificate is tried at its servers.)
+func (t *certificateTask) refuseLeap(h *Host, by *issuing, now *version) error {
+	leaf := now.leaf()
+	if leaf == nil || t.profile(h) != pki.ProfileServer || signedBy([]*x509.Certificate{leaf}, by.chain[:1]) {
+		return nil
+	}
+	doubt := h.unbelieving(pki.ProfileServer, by.name, by.chain, true)
+	if len(doubt) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: its certificate is of %s, and one of %s would not be accepted by %s: have the inventory declare both, the new one with replaces, and run pgfleet rotate-ca",
+		ErrRefused, pki.FormatSubject(leaf.Issuer), pki.CertTitle(by.chain[0]), inShort(doubt, 3, "; "))
 }

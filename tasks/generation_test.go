@@ -211,6 +211,11 @@ func TestReplaceServers(t *testing.T) {
 	if now := w.sb.ReadFile("/home/app/.pg_service.conf"); now != place {
 		t.Errorf("files have moved: services were\n%s\nand are\n%s", place, now)
 	}
+	// Exchanged instead of replaced, it would be one that nobody believes.
+	w.declare(pki.Authority{Name: "servers_g3", Subject: "CN=servers G3", Replaces: "servers"})
+	w.make("servers_g3")
+	w.takeOut("servers", "servers_root", "servers_g2", "servers_root_g2")
+	w.refused(w.server, task(t, "certificate", serverCertificate), "its certificate is of CN=servers G2", "app1.example.net (dbuser1 of app does not believe servers G3)", "pgfleet rotate-ca")
 }
 
 // TestJoinReplacement: a host that is new in the middle gets a certificate that everybody accepts, and believes whom the others believe.

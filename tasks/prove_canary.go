@@ -33,6 +33,9 @@ func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster,
 		if err != nil || !slices.ContainsFunc(believed, chain[len(chain)-1].Equal) || !believes(believed, chain) && h.inReplacement(name) {
 			continue // of two generations below one root a server may know one
 		}
+		if a := h.Fleet.Authorities[name]; a.External != "" || a.Offline {
+			continue // it has no test certificates, which is told below
+		}
 		good, revoked, err := h.Fleet.CA.Canaries(name)
 		if errors.Is(err, ErrPending) {
 			t.notes = append(t.notes, fmt.Sprintf("cluster %s: not proved for authority %s: it has no test certificates", c.ID, name))

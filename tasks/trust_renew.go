@@ -13,11 +13,12 @@ import (
 
 // what names the authorities in a summary.
 func (t *trustTask) what(h *Host) string {
+	names, more := t.Authorities, ""
 	switch t.Only {
 	case "renew":
-		return strings.Join(t.Authorities, ", ") + " by renewed certificates"
+		more = " by renewed certificates"
 	case "add", "drop":
-		var names []string
+		names, more = nil, map[string]string{"add": " too", "drop": " no more"}[t.Only]
 		for _, name := range t.Authorities {
 			gens := h.Fleet.Generations(name)
 			if last := len(gens) - 1; t.Only == "add" {
@@ -26,9 +27,8 @@ func (t *trustTask) what(h *Host) string {
 				names = append(names, gens[:last]...)
 			}
 		}
-		return strings.Join(names, ", ") + map[string]string{"add": " too", "drop": " no more"}[t.Only]
 	}
-	return strings.Join(t.Authorities, ", ")
+	return strings.Join(names, ", ") + more
 }
 
 // renewed tells whether certificates in force are of the very authorities that are wanted, but not all of them the newest.

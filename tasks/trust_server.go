@@ -254,7 +254,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 			c.Notes = append(c.Notes, "authorities and lists in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
 		}
 	}
-	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + t.what(h)
+	c.Summary = "let " + strings.Join(titles, ", ") + map[bool]string{true: " believe authority ", false: " believe clients of "}[t.inPlace()] + t.what(h)
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		var steps []transport.Step
 		for _, w := range work {
