@@ -27,6 +27,7 @@ func commands(sys *System) []*command {
 		newRun(sys),
 		newVerify(sys),
 		newRotate(sys),
+		newRotateCA(sys),
 		newCerts(sys),
 		newTask(sys),
 		newExec(sys),

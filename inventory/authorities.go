@@ -50,6 +50,7 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 	"external":      (*reader).authorityExternal,
 	"allowed_names": (*reader).authorityNames,
 	"profiles":      (*reader).authorityProfiles,
+	"replaces":      func(r *reader, a *authorityDraft, e entry, what string) { a.Replaces, _ = r.text(e, what) },
 }
 
 func (r *reader) readAuthorities(n *yaml.Node) {

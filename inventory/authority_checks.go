@@ -17,6 +17,7 @@ func (r *reader) checkAuthorities() {
 	places, subjects, held := map[string]string{}, map[string]string{}, map[string]bool{}
 	for _, a := range r.authorities {
 		what := "authorities." + a.Name
+		a.Issuer = r.successorOf(a.Issuer, byName)
 		if a.Issuer != "" && byName[a.Issuer] == nil {
 			r.add(a.at("issuer"), "%s.issuer: unknown authority %q%s", what, short(a.Issuer), suggest(a.Issuer, names))
 		}
@@ -38,6 +39,7 @@ func (r *reader) checkAuthorities() {
 		}
 	}
 	r.checkCycles(byName)
+	r.checkReplacements(byName)
 	r.checkIdleHolders(held)
 	for _, a := range r.authorities {
 		r.checkBelow(a, byName)

@@ -3,6 +3,7 @@ package playbooks
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,25 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	}
 	h.host.View.Put(results...)
 	r.clock(h, results, began)
+}
+
+// lookAgain sees anew what some tasks want to know of a host: what the run did not change may have changed meanwhile.
+func (r *runner) lookAgain(ctx context.Context, h *hostRun, list []PlannedTask) {
+	var steps []transport.Step
+	for _, t := range list {
+		for _, s := range t.Task.Needs(h.host) {
+			if !slices.ContainsFunc(steps, func(other transport.Step) bool { return other.Key == s.Key }) {
+				s.Probe = true
+				steps = append(steps, s)
+			}
+		}
+	}
+	results, err := h.doer.Do(ctx, steps...)
+	if err != nil {
+		r.fail(ctx, h, "look again", err)
+		return
+	}
+	h.host.View.Put(results...)
 }
 
 // gone tells whether the run that holds a lease has certainly ended.

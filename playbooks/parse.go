@@ -127,8 +127,9 @@ func (p *parser) play(n *yaml.Node) Play {
 				p.addf(v.Line, "wait_for: %q is neither all nor related", play.WaitFor)
 			}
 		},
-		"tags": func(v *yaml.Node) { play.Tags = p.texts(v, "tags") },
-		"vars": func(v *yaml.Node) { play.Vars = p.vars(v, play.Lines) },
+		"look_again": func(v *yaml.Node) { play.LookAgain = p.yesNo(v, "look_again") },
+		"tags":       func(v *yaml.Node) { play.Tags = p.texts(v, "tags") },
+		"vars":       func(v *yaml.Node) { play.Vars = p.vars(v, play.Lines) },
 		"tasks": func(v *yaml.Node) {
 			for _, item := range p.list(v, "tasks") {
 				if entry, ok := p.task(item); ok {

@@ -88,7 +88,7 @@ func (p *planner) choose() []chosenPlay {
 // play plans one play: batches and tasks by host.
 func (p *planner) play(c *chosenPlay) {
 	p.parentsFirst(c.hosts)
-	planned := PlannedPlay{Name: c.play.Name, Related: c.play.WaitFor == "related", Tasks: make(map[string][]PlannedTask, len(c.hosts))}
+	planned := PlannedPlay{Name: c.play.Name, Related: c.play.WaitFor == "related", LookAgain: c.play.LookAgain, Tasks: make(map[string][]PlannedTask, len(c.hosts))}
 	sizes := p.serial(c.play, len(c.hosts))
 	if sizes[0] < len(c.hosts) {
 		planned.Sizes = sizes
@@ -174,8 +174,11 @@ func (p *planner) declared(task tasks.Task, entry *TaskEntry, h *inventory.Host)
 		return true
 	}
 	known, all := map[string]bool{}, true
-	for name := range p.inv.Authorities {
+	for name, a := range p.inv.Authorities {
 		known[name] = true
+		if a.Replaces != "" {
+			known[a.Replaces] = true // whoever names the old one means its successor too
+		}
 	}
 	relies := relying.Relies()
 	for _, param := range slices.Sorted(maps.Keys(relies)) {

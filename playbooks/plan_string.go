@@ -33,6 +33,9 @@ func (p *Plan) String() string {
 		if begins := play.Begins(); begins != "" {
 			fmt.Fprintf(&b, "   begins: %s\n", begins)
 		}
+		if play.LookAgain {
+			b.WriteString("   each host is looked at anew\n")
+		}
 		for _, group := range play.groups() {
 			if group.hosts != nil {
 				fmt.Fprintf(&b, "   on %s:\n", strings.Join(group.hosts, " "))

@@ -38,9 +38,11 @@ type Play struct {
 	Serial string
 	// WaitFor: "all" or "": the play begins when the plays before it are through; "related": for each host when those that it has to do with are.
 	WaitFor string
-	Tags    []string
-	Vars    map[string]any
-	Tasks   []TaskEntry
+	// LookAgain: each host is looked at anew when it begins the play.
+	LookAgain bool
+	Tags      []string
+	Vars      map[string]any
+	Tasks     []TaskEntry
 	// Lines of keys and, as "vars.<name>", of variables.
 	Lines map[string]int
 }
@@ -79,6 +81,8 @@ type PlannedPlay struct {
 	Name string
 	// Related: a host begins when those that it has to do with are through the plays before: hosts with authorities, a client's servers, a server's clients.
 	Related bool
+	// LookAgain: see Play.
+	LookAgain bool
 	// Sizes: hosts in a batch, of the first, second, …; the last one holds for all that follow. nil: all at once.
 	Sizes []int
 	// Batches of host names, in order. A related play has one, from which batches are made as hosts become ready.

@@ -165,7 +165,12 @@ func (s *schedule) work(ctx context.Context, p *playRun, h *hostRun) bool {
 	h.at = p
 	go func() {
 		defer func() { s.done <- h }()
-		s.r.inPlace(ctx, place, h, func(ctx context.Context, h *hostRun) { s.r.work(ctx, h, p.Name, p.Tasks[h.inv.Name]) })
+		s.r.inPlace(ctx, place, h, func(ctx context.Context, h *hostRun) {
+			if p.LookAgain {
+				s.r.lookAgain(ctx, h, p.Tasks[h.inv.Name])
+			}
+			s.r.work(ctx, h, p.Name, p.Tasks[h.inv.Name])
+		})
 	}()
 	return true
 }

@@ -48,7 +48,8 @@ type certificateTask struct {
 	KeyType  string        `param:"key_type" allowed:"ecdsa-p256 ecdsa-p384 rsa-2048 rsa-3072 rsa-4096 ed25519" doc:"type of a new key (ecdsa-p256); given, a key of another type is replaced"`
 	NewKey   bool          `param:"new_key" doc:"make a new key when the certificate is renewed"`
 	Force    bool          `param:"force" doc:"renew now, due or not"`
-	Only     string        `param:"only" allowed:"renew" doc:"renew: only what has a certificate of pgfleet's and is due; files stay in the place where they are, nothing is repaired, no name is taken away"`
+	Only     string        `param:"only" allowed:"renew replace" doc:"renew: only what has a certificate of pgfleet's and is due; replace: also what has one of an authority that has a successor (replaces), which signs the new one once everybody who meets it believes it. Files stay in the place where they are, nothing is repaired, no name is taken away"`
+	Until    string        `param:"until" default:"drop" allowed:"trust reissue drop" doc:"how far a replacement is to go; only: replace does nothing when it is trust"`
 	TLSDir   string        `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet the key); home: copies as client.crt and client.key in a client's ~/.postgresql"`
 	Existing string        `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when a certificate that is not pgfleet's is in force: stop, keep it, or replace it (overlap does the same here: a leaf has no overlap)"`
 
@@ -107,7 +108,11 @@ func (t *certificateTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
 	}
-	if _, ok := h.Fleet.Authorities[t.Issuer]; !ok {
+	gens := h.Fleet.Generations(t.Issuer)
+	if t.Only == "replace" && (t.Until == "trust" || len(gens) == 1) {
+		return nil, nil
+	}
+	if len(gens) == 0 {
 		return nil, fmt.Errorf("%w: issuer %s is not an authority of the inventory", ErrRefused, t.Issuer)
 	}
 	if t.profile(h) == pki.ProfileServer {
@@ -122,21 +127,6 @@ type issuing struct {
 	// chain is the authority's certificate first, its root last. crl is its newest list, nil when there is none.
 	chain []*x509.Certificate
 	crl   *x509.RevocationList
-}
-
-func (t *certificateTask) issuing(h *Host) (*issuing, error) {
-	chain, err := h.Fleet.CA.Chain(t.Issuer)
-	if err != nil {
-		return nil, fmt.Errorf("certificate of authority %s: %w", t.Issuer, err)
-	}
-	if len(chain) == 0 {
-		return nil, fmt.Errorf("certificate of authority %s: %w", t.Issuer, ErrPending)
-	}
-	crl, err := h.Fleet.CA.CRL(t.Issuer)
-	if err != nil {
-		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
-	}
-	return &issuing{t.Issuer, chain, crl}, nil
 }
 
 // served is what is presented: the leaf and every authority above it but the root.

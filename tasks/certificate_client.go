@@ -51,17 +51,13 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 	if err != nil || len(states) == 0 {
 		return nil, err
 	}
-	by, err := t.issuing(h)
-	if err != nil {
-		return nil, err
-	}
 	var work []*clientWork
 	for _, st := range states {
-		w, err := t.clientWork(h, st, by)
+		w, err := t.clientWork(h, st)
 		if err != nil {
 			return nil, err
 		}
-		if err := t.noRenewal(h, by, w.plan); err != nil {
+		if err := t.noRenewal(h, w.plan); err != nil {
 			return nil, err
 		}
 		if w.plan.Why != "" || len(w.repair) > 0 {
@@ -71,11 +67,15 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	return t.clientChange(h, by, work), nil
+	return t.clientChange(h, work), nil
 }
 
 // clientWork compares one identity with what is wanted.
-func (t *certificateTask) clientWork(h *Host, st *identityState, by *issuing) (*clientWork, error) {
+func (t *certificateTask) clientWork(h *Host, st *identityState) (*clientWork, error) {
+	by, err := t.issuerFor(h, st.Current)
+	if err != nil {
+		return nil, err
+	}
 	o := &holder{Key: h.Name + " " + identityKey(st.ID), Title: st.ID.DBUser + " of " + st.ID.OSUser, Anchor: st.Home, Below: st.Below, File: "client",
 		User: st.ID.OSUser, FolderMode: "700", Versions: st.Versions, Current: st.Current,
 		Template: pki.Template{Profile: pki.ProfileClient, ValidFor: t.ValidFor}}
@@ -202,7 +202,7 @@ func (t *certificateTask) block(h *Host, w *clientWork) (string, error) {
 }
 
 // clientChange issues for all identities of a host in one round trip of requests and one of closing steps.
-func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork) *Change {
+func (t *certificateTask) clientChange(h *Host, work []*clientWork) *Change {
 	c := &Change{}
 	var titles []string
 	var plans []*certificatePlan
@@ -211,7 +211,7 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 		plans = append(plans, w.plan)
 		if w.plan.Why != "" {
 			titles = append(titles, w.plan.summary())
-			c.Diff += w.plan.diff(by) + w.diffAfter()
+			c.Diff += w.plan.diff() + w.diffAfter()
 			continue
 		}
 		titles = append(titles, "repair files of "+w.plan.Title)
@@ -219,21 +219,21 @@ func (t *certificateTask) clientChange(h *Host, by *issuing, work []*clientWork)
 	}
 	c.Summary = strings.Join(titles, "; ")
 	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
-		certs, err := t.issueAll(ctx, do, h, by, plans)
+		certs, err := t.issueAll(ctx, do, h, plans)
 		if err != nil {
 			return nil, err
 		}
-		if err := t.tryNew(ctx, do, h, by, work, certs); err != nil {
+		if err := t.tryNew(ctx, do, h, work, certs); err != nil {
 			return nil, err
 		}
-		return t.clientClosing(h, by, work, certs)
+		return t.clientClosing(h, work, certs)
 	}
 	c.Then = t.applied(plans)
 	return c
 }
 
 // clientClosing writes every identity's certificate, then checks and switches one after the other; what has to learn of it comes last.
-func (t *certificateTask) clientClosing(h *Host, by *issuing, work []*clientWork, certs []*x509.Certificate) ([]transport.Step, error) {
+func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x509.Certificate) ([]transport.Step, error) {
 	var writes, switches []transport.Step
 	for i, w := range work {
 		block, err := t.block(h, w)
@@ -241,7 +241,7 @@ func (t *certificateTask) clientClosing(h *Host, by *issuing, work []*clientWork
 			return nil, err
 		}
 		if w.plan.Why != "" && !w.written {
-			writes = append(writes, w.plan.writeSteps(by, certs[i], 0o600)...)
+			writes = append(writes, w.plan.writeSteps(certs[i], 0o600)...)
 		}
 		writes = append(writes, w.markStep()...)
 		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))

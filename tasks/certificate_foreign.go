@@ -3,13 +3,14 @@ package tasks
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // inTheWay refuses a certificate that is not ours: one in force, or one in the place of a copy. kept: the cluster is to keep its own.
-func (t *certificateTask) inTheWay(h *Host, c *Cluster, l *look, by *issuing) (kept bool, err error) {
+func (t *certificateTask) inTheWay(h *Host, c *Cluster, l *look, by []*issuing) (kept bool, err error) {
 	if foreign := t.foreign(c, by); foreign != "" {
 		switch t.Existing {
 		case "keep":
@@ -47,7 +48,7 @@ func (t *certificateTask) copyMode(c *Cluster, l *look) string {
 
 // foreign gives the path of a certificate in force that is not ours, "" when there is none, or when it has been decided before to replace it. Debian's
 // self-made snakeoil counts as none.
-func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
+func (t *certificateTask) foreign(c *Cluster, by []*issuing) string {
 	if c.Settings["ssl"].Value != "on" {
 		return ""
 	}
@@ -55,7 +56,7 @@ func (t *certificateTask) foreign(c *Cluster, by *issuing) string {
 	if p == "" || parseSettings(c.Ours)["ssl_cert_file"] != "" || strings.HasPrefix(p, c.Dir+"/") || path.Base(p) == "ssl-cert-snakeoil.pem" {
 		return ""
 	}
-	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && by != nil && certs[0].CheckSignatureFrom(by.chain[0]) == nil {
+	if certs, err := pki.ParseCertificates(c.Files[p].Bytes); err == nil && slices.ContainsFunc(by, func(i *issuing) bool { return certs[0].CheckSignatureFrom(i.chain[0]) == nil }) {
 		return ""
 	}
 	return p

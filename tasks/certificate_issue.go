@@ -30,7 +30,7 @@ func (t *certificateTask) requestStep(p *certificatePlan) transport.Step {
 
 // issueAll gets a certificate for every plan that needs one: one round trip for all keys and requests, then the authority, asked for all at once.
 // The result has one certificate a plan, nil where none was to be made.
-func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, by *issuing, plans []*certificatePlan) ([]*x509.Certificate, error) {
+func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, plans []*certificatePlan) ([]*x509.Certificate, error) {
 	var steps []transport.Step
 	var which []int
 	for i, p := range plans {
@@ -57,14 +57,14 @@ func (t *certificateTask) issueAll(ctx context.Context, do Doer, h *Host, by *is
 			continue
 		}
 		wait.Go(func() {
-			certs[i], errs[n] = t.issueOne(ctx, h, by, plans[i], results[n].Stdout)
+			certs[i], errs[n] = t.issueOne(ctx, h, plans[i], results[n].Stdout)
 		})
 	}
 	wait.Wait()
 	return certs, errors.Join(errs...)
 }
 
-func (t *certificateTask) issueOne(ctx context.Context, h *Host, by *issuing, p *certificatePlan, out []byte) (*x509.Certificate, error) {
+func (t *certificateTask) issueOne(ctx context.Context, h *Host, p *certificatePlan, out []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(out)
 	if block == nil || block.Type != "CERTIFICATE REQUEST" && block.Type != "NEW CERTIFICATE REQUEST" {
 		return nil, fmt.Errorf("request for %s: openssl on %s printed no request", p.Title, h.Name)
@@ -74,25 +74,25 @@ func (t *certificateTask) issueOne(ctx context.Context, h *Host, by *issuing, p 
 		return nil, fmt.Errorf("request for %s from %s: %w", p.Title, h.Name, err)
 	}
 	ask := IssueRequest{CSR: block.Bytes, Template: p.Template, Host: h.Name, Fresh: p.Fresh}
-	cert, err := h.Fleet.CA.Issue(ctx, t.Issuer, ask)
+	cert, err := h.Fleet.CA.Issue(ctx, p.by.name, ask)
 	if err == nil && !ask.Fresh {
 		// What was issued to a run that stopped long ago may be due, or revoked, by now.
-		if due, _ := pki.Renew(cert, pki.RenewPolicy{CRL: by.crl}, h.Fleet.Now); due {
+		if due, _ := pki.Renew(cert, pki.RenewPolicy{CRL: p.by.crl}, h.Fleet.Now); due {
 			ask.Fresh = true
-			cert, err = h.Fleet.CA.Issue(ctx, t.Issuer, ask)
+			cert, err = h.Fleet.CA.Issue(ctx, p.by.name, ask)
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate for %s: %w", p.Title, err)
 	}
 	if !bytes.Equal(cert.RawSubjectPublicKeyInfo, request.RawSubjectPublicKeyInfo) {
-		return nil, fmt.Errorf("certificate for %s: authority %s signed another key than the one that was sent", p.Title, t.Issuer)
+		return nil, fmt.Errorf("certificate for %s: authority %s signed another key than the one that was sent", p.Title, p.by.name)
 	}
 	return cert, nil
 }
 
 // writeSteps puts a new certificate and the chain that it is checked with into the version's folder.
-func (p *certificatePlan) writeSteps(by *issuing, cert *x509.Certificate, mode uint32) []transport.Step {
+func (p *certificatePlan) writeSteps(cert *x509.Certificate, mode uint32) []transport.Step {
 	v := p.base() + "/v/" + p.Gen
 	if cert == nil {
 		old := p.version(p.Gen)
@@ -102,7 +102,7 @@ func (p *certificatePlan) writeSteps(by *issuing, cert *x509.Certificate, mode u
 		cert = old.leaf()
 	}
 	return []transport.Step{
-		writeStep(p.User, v+"/issuer.crt", mode, rootsPEM(by.chain)),
-		writeStep(p.User, v+"/"+p.File+".crt", mode, by.served(cert)),
+		writeStep(p.User, v+"/issuer.crt", mode, rootsPEM(p.by.chain)),
+		writeStep(p.User, v+"/"+p.File+".crt", mode, p.by.served(cert)),
 	}
 }

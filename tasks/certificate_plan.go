@@ -29,6 +29,8 @@ func (o *holder) base() string { return o.Anchor + "/" + o.Below }
 // certificatePlan is what has to be done for one holder.
 type certificatePlan struct {
 	*holder
+	// by is the authority that signs.
+	by *issuing
 	// Why in words; "" when the certificate in force stays.
 	Why string
 	// Issue: Gen has to be made; otherwise it is complete and only has to be put in force. Keep: with the certificate in force and a new chain, none is signed.
@@ -67,7 +69,7 @@ func (p *certificatePlan) surplus() bool {
 
 // planFor compares what a holder has with what it shall have.
 func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certificatePlan {
-	plan := &certificatePlan{holder: o}
+	plan := &certificatePlan{holder: o, by: by}
 	plan.Why = t.due(o, o.Current, by, now, t.wantsForce(o.Key))
 	if plan.Why == "" {
 		plan.Gen = o.Current.Gen
@@ -78,7 +80,7 @@ func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certif
 		return plan
 	}
 	plan.Issue, plan.Keep = true, plan.Why == otherChain || plan.Why == renewedAbove
-	plan.chooseKey(t, by)
+	plan.chooseKey(t)
 	if plan.Gen == "" {
 		plan.Gen = generation(now, o.Versions)
 	}
@@ -133,11 +135,11 @@ func (t *certificateTask) finished(o *holder, by *issuing, now time.Time) *versi
 }
 
 // chooseKey says which key the new certificate is for: one that waits for a certificate, the one in force, or a new one.
-func (p *certificatePlan) chooseKey(t *certificateTask, by *issuing) {
-	current := p.keepable(t, by)
+func (p *certificatePlan) chooseKey(t *certificateTask) {
+	current := p.keepable(t)
 	for i := len(p.Versions) - 1; i >= 0; i-- {
 		v := &p.Versions[i]
-		if !v.pending() || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
+		if !v.pending() || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
 			continue
 		}
 		same := p.Current != nil && bytes.Equal(v.Key.spki(), p.Current.Key.spki())
@@ -154,9 +156,9 @@ func (p *certificatePlan) chooseKey(t *certificateTask, by *issuing) {
 }
 
 // keepable is the version in force when its key may be used again, else nil.
-func (p *certificatePlan) keepable(t *certificateTask, by *issuing) *version {
+func (p *certificatePlan) keepable(t *certificateTask) *version {
 	v := p.Current
-	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
 		return nil
 	}
 	return v
@@ -199,7 +201,7 @@ func revokedFor(crl *x509.RevocationList, serial *big.Int) string {
 }
 
 // diff shows what the certificate is and what it will be. What only the authority can say is known after apply.
-func (p *certificatePlan) diff(by *issuing) string {
+func (p *certificatePlan) diff() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\n", p.Title, p.Why)
 	if leaf := p.Current.leaf(); leaf != nil && p.Gen != p.Current.Gen && !p.Keep {
@@ -212,7 +214,7 @@ func (p *certificatePlan) diff(by *issuing) string {
 		return b.String()
 	}
 	if p.Keep {
-		for _, ca := range by.chain[:len(by.chain)-1] {
+		for _, ca := range p.by.chain[:len(p.by.chain)-1] {
 			b.WriteString(prefixLines("+ ", pki.Describe(ca)))
 		}
 		return b.String()
@@ -227,7 +229,7 @@ func (p *certificatePlan) diff(by *issuing) string {
 	}
 	fmt.Fprintf(&b, "+ use:         %s\n+ %-12s %s\n", p.Template.Profile, "key:", strings.TrimPrefix(p.KeyNote, "key: "))
 	fmt.Fprintf(&b, "+ valid for:   %d days\n", int(p.Template.ValidFor.Hours()/24))
-	fmt.Fprintf(&b, "+ issuer:      %s\n+ serial:      (known after apply)\n", pki.FormatSubject(by.chain[0].Subject))
+	fmt.Fprintf(&b, "+ issuer:      %s\n+ serial:      (known after apply)\n", pki.FormatSubject(p.by.chain[0].Subject))
 	return b.String()
 }
 

@@ -36,15 +36,16 @@ func (t *certificateTask) inDataDir(c *Cluster) bool {
 	return parseSettings(c.Ours)["ssl_cert_file"] == c.DataDir+"/server.crt"
 }
 
-// noRenewal refuses, with only: renew, a certificate that some who accept the one in force would not accept: it leads to another root, or has fewer names.
-func (t *certificateTask) noRenewal(h *Host, by *issuing, p *certificatePlan) error {
+// noRenewal refuses, with only: renew or replace, a certificate that some who accept the one in force would not accept: it has fewer names, or leads to another root
+// of which nobody knows who believes it.
+func (t *certificateTask) noRenewal(h *Host, p *certificatePlan) error {
 	leaf := p.Current.leaf()
 	if t.Only == "" || p.Why == "" || leaf == nil {
 		return nil
 	}
-	if !by.under(p.Current.Chain) {
+	if t.Only == "renew" && !p.by.under(p.Current.Chain) {
 		return fmt.Errorf("%w: %s of %s would lead to another root, %s, which nobody may believe yet (%s): the playbook that made the certificate makes it believed first (pgfleet run mtls)",
-			ErrRefused, p.Title, h.Name, pki.CertTitle(by.chain[len(by.chain)-1]), p.Why)
+			ErrRefused, p.Title, h.Name, pki.CertTitle(p.by.chain[len(p.by.chain)-1]), p.Why)
 	}
 	lost := pki.NamesLost(leaf, p.Template)
 	if len(lost) == 0 {

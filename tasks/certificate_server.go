@@ -89,7 +89,7 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		return nil, fmt.Errorf("%w: certificate of %s: %w", ErrRefused, h.Name, err)
 	}
 	// What is in the way is told also where the authority is not there yet.
-	by, pending := t.issuing(h)
+	by, pending := t.issuers(h)
 	if pending != nil && !errors.Is(pending, ErrPending) {
 		return nil, pending
 	}
@@ -108,11 +108,14 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 	}
 	var work []*serverWork
 	for _, c := range mine {
-		w := t.serverWork(h, c, l, by, tmpl)
+		w, err := t.serverWork(h, c, l, tmpl)
+		if err != nil {
+			return nil, err
+		}
 		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
-		if err := t.noRenewal(h, by, w.plan); err != nil {
+		if err := t.noRenewal(h, w.plan); err != nil {
 			return nil, err
 		}
 		if w.plan.Why != "" || len(w.repair) > 0 {
@@ -122,7 +125,7 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	return t.serverChange(h, by, work), nil
+	return t.serverChange(h, work), nil
 }
 
 // path makes a file name in a setting absolute: relative ones start at the data directory.
@@ -134,12 +137,16 @@ func (c *Cluster) path(name string) string {
 }
 
 // serverWork compares one cluster with what is wanted.
-func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, tmpl pki.Template) *serverWork {
+func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, tmpl pki.Template) (*serverWork, error) {
 	set := parseSettings(c.Ours)
 	versions := l.versionsIn(c.Dir+"/v", "server")
 	current := versionNamed(versions, set["ssl_cert_file"])
 	if current == nil && t.inDataDir(c) {
 		current = versionWith(versions, c.Files[c.path(set["ssl_cert_file"])].Bytes)
+	}
+	by, err := t.issuerFor(h, current)
+	if err != nil {
+		return nil, err
 	}
 	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
 		Versions: versions, Current: current, Template: tmpl}
@@ -147,7 +154,7 @@ func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, 
 	if w.plan.Why == "" && t.Only == "" {
 		w.repair = t.serverRepair(w, l, set)
 	}
-	return w
+	return w, nil
 }
 
 // versionWith gives the newest version whose certificate has these bytes.
@@ -208,7 +215,7 @@ func copiesDiffer(w *serverWork) []string {
 }
 
 // serverChange issues for all clusters of a host in one round trip of requests and one of closing steps.
-func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork) *Change {
+func (t *certificateTask) serverChange(h *Host, work []*serverWork) *Change {
 	c := &Change{Touches: []string{KeyPostgres, keyServer}}
 	var titles []string
 	var plans []*certificatePlan
@@ -216,7 +223,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 		plans = append(plans, w.plan)
 		if w.plan.Why != "" {
 			titles = append(titles, w.plan.summary())
-			c.Diff += w.plan.diff(by)
+			c.Diff += w.plan.diff()
 		} else {
 			titles = append(titles, "repair files of "+w.plan.Title)
 			c.Diff += w.plan.Title + ": not as wanted: " + strings.Join(w.repair, "; ") + "\n"
@@ -228,15 +235,15 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 	c.Summary = strings.Join(titles, "; ")
 	var certs []*x509.Certificate
 	c.Apply = func(ctx context.Context, do Doer) (_ []transport.Step, err error) {
-		if certs, err = t.issueAll(ctx, do, h, by, plans); err != nil {
+		if certs, err = t.issueAll(ctx, do, h, plans); err != nil {
 			return nil, err
 		}
-		return t.serverClosing(h, by, work, certs), nil
+		return t.serverClosing(h, work, certs), nil
 	}
 	c.Foresee = func(v *View) {
 		v.Foresee(keyServer, nil)
 		for i, w := range work {
-			v.foreseeCluster(w.c, func(seen *Cluster) { t.foreseeServer(h, seen, w, by, certs[i]) })
+			v.foreseeCluster(w.c, func(seen *Cluster) { t.foreseeServer(h, seen, w, certs[i]) })
 		}
 	}
 	c.Then = t.applied(plans)
@@ -244,7 +251,7 @@ func (t *certificateTask) serverChange(h *Host, by *issuing, work []*serverWork)
 }
 
 // foreseeServer is the effect of serverClosing on a cluster; cert is nil where none was issued.
-func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, by *issuing, cert *x509.Certificate) {
+func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, cert *x509.Certificate) {
 	set := t.settings(w)
 	c.foreseeSettings(h.Fleet.Run, set)
 	if cert == nil {
@@ -254,19 +261,19 @@ func (t *certificateTask) foreseeServer(h *Host, c *Cluster, w *serverWork, by *
 	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: cert.RawSubjectPublicKeyInfo})
 	if t.inDataDir(w.c) {
-		c.foreseeBeside(set["ssl_cert_file"], by.served(cert))
+		c.foreseeBeside(set["ssl_cert_file"], w.plan.by.served(cert))
 		c.foreseeBeside(set["ssl_key_file"], key)
 		return
 	}
-	c.foreseeFile(set["ssl_cert_file"], 0o644, by.served(cert))
+	c.foreseeFile(set["ssl_cert_file"], 0o644, w.plan.by.served(cert))
 	c.foreseeFile(set["ssl_key_file"], 0o640, key)
 }
 
 // serverClosing writes the certificates of all clusters, then opens, checks and switches one cluster after the other.
-func (t *certificateTask) serverClosing(h *Host, by *issuing, work []*serverWork, certs []*x509.Certificate) []transport.Step {
+func (t *certificateTask) serverClosing(h *Host, work []*serverWork, certs []*x509.Certificate) []transport.Step {
 	var writes, rest []transport.Step
 	for i, w := range work {
-		writes = append(writes, w.plan.writeSteps(by, certs[i], 0o644)...)
+		writes = append(writes, w.plan.writeSteps(certs[i], 0o644)...)
 		v := w.plan.base() + "/v/" + w.plan.Gen
 		rest = append(rest, transport.Step{Key: "open " + w.plan.Title, Shell: certificateCheckProgram + certificateInstallProgram,
 			Argv: []string{w.plan.Anchor, w.plan.Below, w.plan.Gen, w.c.OSGroup}})

@@ -20,7 +20,7 @@ type trial struct{ next, now verifyCase }
 
 // tryNew writes the files of new certificates that replace one, and logs in with them. The error names the servers that accept the certificate in force and not
 // the new one. What fails with both is not the new one's fault, and is left to verification.
-func (t *certificateTask) tryNew(ctx context.Context, do Doer, h *Host, by *issuing, work []*clientWork, certs []*x509.Certificate) error {
+func (t *certificateTask) tryNew(ctx context.Context, do Doer, h *Host, work []*clientWork, certs []*x509.Certificate) error {
 	var writes []transport.Step
 	var trials []trial
 	for i, w := range work {
@@ -31,12 +31,12 @@ func (t *certificateTask) tryNew(ctx context.Context, do Doer, h *Host, by *issu
 		if leaf == nil {
 			leaf = w.plan.version(w.plan.Gen).leaf()
 		}
-		more, err := w.trials(ctx, h, leaf, by)
+		more, err := w.trials(ctx, h, leaf)
 		if err != nil {
 			return err
 		}
 		trials = append(trials, more...)
-		writes = append(writes, w.plan.writeSteps(by, certs[i], 0o600)...)
+		writes = append(writes, w.plan.writeSteps(certs[i], 0o600)...)
 		w.written = true
 	}
 	if len(writes) == 0 {
@@ -53,7 +53,7 @@ func (t *certificateTask) tryNew(ctx context.Context, do Doer, h *Host, by *issu
 }
 
 // trials are the logins of one identity. A server that nothing is known of, or whose rules are nobody's, is left out.
-func (w *clientWork) trials(ctx context.Context, h *Host, leaf *x509.Certificate, by *issuing) ([]trial, error) {
+func (w *clientWork) trials(ctx context.Context, h *Host, leaf *x509.Certificate) ([]trial, error) {
 	now := w.st.filesNow()
 	next := now
 	next.Cert, next.Key = w.plan.base()+"/v/"+w.plan.Gen+"/client.crt", w.plan.base()+"/v/"+w.plan.Gen+"/client.key"
@@ -70,7 +70,7 @@ func (w *clientWork) trials(ctx context.Context, h *Host, leaf *x509.Certificate
 		}
 		_ = c.readPassword(ctx, h, level) // without one, being asked for it is as far as the login has to get
 		old := c.logins(level)
-		c.service.Files, c.chain, c.serial = next, by.servedChain(leaf), leaf.SerialNumber.String()
+		c.service.Files, c.chain, c.serial = next, w.plan.by.servedChain(leaf), leaf.SerialNumber.String()
 		for i, login := range c.logins(level) {
 			out = append(out, trial{login, old[i]})
 		}

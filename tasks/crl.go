@@ -190,7 +190,7 @@ func (t *crlTask) checkClient(h *Host) (*Change, error) {
 	if len(work) == 0 {
 		return nil, nil
 	}
-	change := (&trustTask{Existing: "stop"}).clientChange(work)
+	change := (&trustTask{Existing: "stop"}).clientChange(h, work)
 	var titles []string
 	for _, w := range work {
 		titles = append(titles, w.st.ID.DBUser+" of "+w.st.ID.OSUser)

@@ -229,6 +229,9 @@ func (v *View) Planned(key string) bool {
 type Proofs struct {
 	mu   sync.Mutex
 	seen map[string]bool
+	// changes counts by host. tested has how many there were on a client and a server when they were tested, by both names.
+	changes map[string]int
+	tested  map[string][2]int
 }
 
 // Add notes that client reached server with the given sslmode ("verify-full") or method ("cert").
@@ -264,10 +267,31 @@ func (p *Proofs) Has(client, server, what string) bool {
 }
 
 // NoteChange notes that a task has changed a host.
-func (p *Proofs) NoteChange(host string) { p.Add(host, "", "changed") }
+func (p *Proofs) NoteChange(host string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.changes == nil {
+		p.changes = map[string]int{}
+	}
+	p.changes[host]++
+}
 
-// Changed tells whether a task has changed a host.
-func (p *Proofs) Changed(host string) bool { return p.Has(host, "", "changed") }
+// NoteTest notes that all is as wanted between a client and a server.
+func (p *Proofs) NoteTest(client, server string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tested == nil {
+		p.tested = map[string][2]int{}
+	}
+	p.tested[client+"\x00"+server] = [2]int{p.changes[client], p.changes[server]}
+}
+
+// Changed tells whether a task has changed a client or a server since NoteTest, or, without that, in this run.
+func (p *Proofs) Changed(client, server string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tested[client+"\x00"+server] != [2]int{p.changes[client], p.changes[server]}
+}
 
 // IssueRequest asks an authority for a leaf or a sub-CA certificate.
 type IssueRequest struct {

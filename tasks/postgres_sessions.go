@@ -7,16 +7,20 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
 var _ = register(Kind{
 	Name:    "postgres_sessions",
-	Summary: "end the sessions that were opened with certificates which are revoked",
+	Summary: "end the sessions that were opened with certificates which are revoked, or whose authority is replaced",
 	Doc: `PostgreSQL looks at the lists of revoked certificates when somebody connects, and never again: a session that is open goes on. This ends those that were opened
 with one of the certificates, found by serial number and issuer in pg_stat_ssl, replication included. Put it after the lists are in force (crl, postgres_reload), or they
-come back.`,
+come back.
+
+With replaced, those that were opened with certificates of authorities that have a successor (replaces), once no client has such a certificate in force: its
+application then comes back with the new one. Refused before.`,
 	Example: "postgres_sessions: {certificates: [\"clients:4A3F9C01\"]}",
 	New:     func() Task { return new(postgresSessions) },
 	Roles:   []string{"db_server"},
@@ -25,6 +29,7 @@ come back.`,
 // postgresSessions is the kind postgres_sessions.
 type postgresSessions struct {
 	Certificates []string `param:"certificates,required" doc:"certificates as AUTHORITY:SERIAL, the serial number in hexadecimal digits"`
+	Replaced     []string `param:"replaced" doc:"authorities with a successor, as named in the inventory"`
 
 	named []namedCertificate
 }
@@ -36,7 +41,11 @@ func (t *postgresSessions) Validate() (errs []*ParamError) {
 }
 
 // Relies names the authorities of the certificates.
-func (t *postgresSessions) Relies() map[string][]string { return authoritiesOf(t.Certificates) }
+func (t *postgresSessions) Relies() map[string][]string {
+	relies := authoritiesOf(t.Certificates)
+	relies["replaced"] = t.Replaced
+	return relies
+}
 
 // Needs gives the probe of clusters.
 func (t *postgresSessions) Needs(h *Host) []transport.Step {
@@ -93,7 +102,31 @@ func (t *postgresSessions) sessions(h *Host, c *Cluster) ([]Session, error) {
 			}
 		}
 	}
-	return out, nil
+	more, err := t.ofReplaced(h, c)
+	return append(out, more...), err
+}
+
+// ofReplaced are the sessions of a cluster that were opened with certificates of authorities that have a successor.
+func (t *postgresSessions) ofReplaced(h *Host, c *Cluster) ([]Session, error) {
+	var all []string
+	for _, name := range t.Replaced {
+		all = append(all, h.Fleet.Generations(name)...)
+	}
+	if len(all) == len(t.Replaced) {
+		return nil, nil
+	}
+	a, err := (&trustTask{Authorities: t.Replaced, Only: "drop", CRL: "no", Profile: "server"}).anchorsFor(h, nil)
+	if err != nil {
+		return nil, err
+	}
+	sessions := h.Fleet.sessionsOf(c, a.gone)
+	if len(sessions) == 0 {
+		return nil, nil
+	}
+	if holders := h.Fleet.holders(pki.ProfileClient, a.gone); len(holders) > 0 {
+		return nil, fmt.Errorf("%w: sessions are ended once no client has a certificate of %s in force: %s", ErrRefused, strings.Join(t.Replaced, ", "), inShort(holders, 5, "; "))
+	}
+	return sessions, nil
 }
 
 // endSQL ends sessions and waits until they have ended, three seconds at most: a session notices only between two steps of its query.

@@ -31,8 +31,11 @@ func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, er
 	proved := map[string]bool{}
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
 		chain, err := h.Fleet.CA.Chain(name)
-		if err != nil || !slices.ContainsFunc(believed, chain[len(chain)-1].Equal) {
-			continue
+		if err != nil || !slices.ContainsFunc(believed, chain[len(chain)-1].Equal) || !believes(believed, chain) && h.inReplacement(name) {
+			continue // of two generations below one root a server may know one
+		}
+		if a := h.Fleet.Authorities[name]; a.External != "" || a.Offline {
+			continue // it has no test certificates, which is told below
 		}
 		good, revoked, err := h.Fleet.CA.Canaries(name)
 		if errors.Is(err, ErrPending) {

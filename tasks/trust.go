@@ -38,7 +38,8 @@ type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers; on clients where they are in use already, or once a server's certificate has been revoked"`
-	Only        string   `param:"only" allowed:"repair renew" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either"`
+	Only        string   `param:"only" allowed:"repair renew add drop" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either. add: successors (replaces) of authorities that are believed already; drop: authorities that have a successor, once nobody in the fleet needs them; both in the place where their file is"`
+	Until       string   `param:"until" default:"drop" allowed:"trust reissue drop" doc:"how far a replacement is to go; only: drop does nothing unless it is drop"`
 	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
 	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
 	Existing    string   `param:"existing" default:"stop" allowed:"stop keep overlap replace" doc:"when other authorities are in force: stop, keep them alone, trust both, or ours alone"`
@@ -73,7 +74,7 @@ func (t *trustTask) Needs(h *Host) []transport.Step {
 	return identityProbes(h)
 }
 
-// Check finds where trust is not as wanted.
+// Check finds where trust is not as wanted. Where an authority has a successor, each cluster and identity has its own answer to whom it shall believe.
 func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
@@ -81,12 +82,19 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if err := t.placeFits(h); err != nil {
 		return nil, err
 	}
-	a, err := t.anchors(h)
-	if t.Only != "" && errors.Is(err, ErrPending) {
-		return nil, nil // nobody believes an authority that is not there
+	if t.Only == "drop" && (t.Until != "drop" || !t.follows(h)) || t.Only == "add" && !t.follows(h) {
+		return nil, nil
 	}
-	if err != nil {
-		return nil, err
+	var a *anchors
+	if !t.follows(h) {
+		var err error
+		a, err = t.anchorsFor(h, nil)
+		if t.Only != "" && errors.Is(err, ErrPending) {
+			return nil, nil // nobody believes an authority that is not there
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	if t.server(h) {
 		return t.checkServer(h, a)
@@ -99,16 +107,42 @@ type anchors struct {
 	// certs: root first, then what is below it. lists in the same order, none when lists are off.
 	certs []*x509.Certificate
 	lists []*x509.RevocationList
+	// gone are authorities that have a successor and are to be believed no more.
+	gone []*x509.Certificate
+}
+
+// anchorsFor gathers what somebody shall believe who believes some authorities now: they decide where an authority is being replaced, and nowhere else.
+func (t *trustTask) anchorsFor(h *Host, now []*x509.Certificate) (*anchors, error) {
+	stay, gone, err := t.believing(h, now)
+	if err != nil {
+		return nil, err
+	}
+	a, err := t.anchors(h, stay)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range gone {
+		line, err := h.lineage(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range line {
+			if !a.has(l.cert) {
+				a.gone = append(a.gone, l.cert)
+			}
+		}
+	}
+	return a, nil
 }
 
 // anchors gathers the chains of the named authorities, each certificate once, and a checked list for every one of them.
-func (t *trustTask) anchors(h *Host) (*anchors, error) {
+func (t *trustTask) anchors(h *Host, names []string) (*anchors, error) {
 	a := &anchors{}
 	wantLists, ok := ParseBool(t.CRL)
 	if !ok {
-		wantLists = t.server(h) || h.listsInUse() || h.tells(t.Authorities)
+		wantLists = t.server(h) || h.listsInUse() || h.tells(names)
 	}
-	for _, name := range t.Authorities {
+	for _, name := range names {
 		line, err := h.lineage(name)
 		if err != nil {
 			return nil, err

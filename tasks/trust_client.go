@@ -44,6 +44,14 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 			return nil, err
 		}
 		t, a := t, a
+		if t.follows(h) {
+			if t, a, err = t.generationsFor(h, st); err != nil {
+				return nil, err
+			}
+			if t == nil {
+				continue
+			}
+		}
 		if t.Only == "renew" {
 			if t, a, err = t.renewedFor(h, st, a); err != nil {
 				return nil, err
@@ -67,7 +75,7 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 	if err := t.refuseTwoCopies(h, all); err != nil {
 		return nil, err
 	}
-	return t.clientChange(work), nil
+	return t.clientChange(h, work), nil
 }
 
 // clientWork compares one identity with what is wanted.
@@ -92,7 +100,7 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 	}
 	if t.both() {
 		for _, c := range foreign {
-			if !containsCert(certs, c) {
+			if !containsCert(certs, c) && !containsCert(a.gone, c) {
 				certs = append(slices.Clone(certs), c)
 			}
 		}
@@ -195,7 +203,7 @@ func (t *trustTask) defaults(w *trustWork) {
 }
 
 // clientChange puts the files of all identities in place in one round trip.
-func (t *trustTask) clientChange(work []*trustWork) *Change {
+func (t *trustTask) clientChange(h *Host, work []*trustWork) *Change {
 	c := &Change{}
 	var titles []string
 	for _, w := range work {
@@ -204,7 +212,7 @@ func (t *trustTask) clientChange(work []*trustWork) *Change {
 		c.Touches = append(c.Touches, identityKey(w.st.ID))
 		c.Diff += title + ": " + strings.Join(w.repair, ", ") + "\n" + w.diff()
 	}
-	c.Summary = "let " + strings.Join(titles, ", ") + " trust " + t.what()
+	c.Summary = "let " + strings.Join(titles, ", ") + " trust " + t.what(h)
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		return t.clientClosing(work), nil
 	}

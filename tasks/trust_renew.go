@@ -12,12 +12,23 @@ import (
 // only: renew. An authority's own certificate was renewed, with its key and its name: whoever believes it gets the new one, in the file where the old one is.
 
 // what names the authorities in a summary.
-func (t *trustTask) what() string {
-	text := strings.Join(t.Authorities, ", ")
-	if t.Only == "renew" {
-		text += " by renewed certificates"
+func (t *trustTask) what(h *Host) string {
+	names, more := t.Authorities, ""
+	switch t.Only {
+	case "renew":
+		more = " by renewed certificates"
+	case "add", "drop":
+		names, more = nil, map[string]string{"add": " too", "drop": " no more"}[t.Only]
+		for _, name := range t.Authorities {
+			gens := h.Fleet.Generations(name)
+			if last := len(gens) - 1; t.Only == "add" {
+				names = append(names, gens[last])
+			} else {
+				names = append(names, gens[:last]...)
+			}
+		}
 	}
-	return text
+	return strings.Join(names, ", ") + more
 }
 
 // renewed tells whether certificates in force are of the very authorities that are wanted, but not all of them the newest.
@@ -61,6 +72,6 @@ func (t *trustTask) renewedFor(h *Host, st *identityState, a *anchors) (*trustTa
 		return &own, a, nil
 	}
 	own.CRL = "yes"
-	with, err := own.anchors(h)
+	with, err := own.anchorsFor(h, st.entry(files.Root).certificates())
 	return &own, with, err
 }

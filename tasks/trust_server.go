@@ -73,6 +73,13 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 
 // serverTrust compares one cluster with what is wanted; nil: it is left alone.
 func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serverTrust, error) {
+	if t.follows(h) {
+		own, with, err := t.generationsOn(h, c, l)
+		if own == nil || err != nil {
+			return nil, err
+		}
+		t, a = own, with
+	}
 	switch t.Only {
 	case "repair":
 		if !t.believesAlready(c, l, a) {
@@ -178,7 +185,7 @@ func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certif
 		return nil, nil, fmt.Errorf("%w: the authorities in force of cluster %s cannot be read: %w", ErrRefused, c.ID, err)
 	}
 	for _, cert := range theirs {
-		if containsCert(certs, cert) {
+		if containsCert(certs, cert) || containsCert(a.gone, cert) {
 			continue
 		}
 		certs = append(certs, cert)
@@ -247,7 +254,7 @@ func (t *trustTask) serverChange(h *Host, work []*serverTrust) *Change {
 			c.Notes = append(c.Notes, "authorities and lists in "+w.c.DataDir+" are copied by pg_basebackup, and pg_rewind and some backup tools stop at them")
 		}
 	}
-	c.Summary = "let " + strings.Join(titles, ", ") + " believe clients of " + t.what()
+	c.Summary = "let " + strings.Join(titles, ", ") + map[bool]string{true: " believe authority ", false: " believe clients of "}[t.inPlace()] + t.what(h)
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		var steps []transport.Step
 		for _, w := range work {

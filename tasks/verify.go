@@ -33,7 +33,7 @@ const verifyQuery = "SELECT s.ssl, s.version, coalesce(s.client_serial::text, ''
 
 type verify struct {
 	Level   string `param:"level" default:"full" allowed:"none quick full" doc:"how much to test"`
-	Only    string `param:"only" allowed:"verify-full changed" doc:"verify-full: only that the server's certificate and name are accepted, whatever it says to the login; used before servers enforce anything. changed: only where this run has changed the client or the server"`
+	Only    string `param:"only" allowed:"verify-full changed" doc:"verify-full: only that the server's certificate and name are accepted, whatever it says to the login; used before servers enforce anything. changed: only where this run has changed the client or the server since it last tested them"`
 	Enforce string `param:"enforce" allowed:"permissive password verify-ca verify-full cert" doc:"the stage to expect; without it, the stage that each server's pg_hba.conf is at"`
 }
 
@@ -42,7 +42,7 @@ func (v *verify) tlsOnly() bool { return v.Only == "verify-full" }
 
 // concerns tells whether a service is to be tested.
 func (v *verify) concerns(h *Host, s Service) bool {
-	return v.Only != "changed" || h.Fleet.Proofs.Changed(h.Name) || h.Fleet.Proofs.Changed(s.Server)
+	return v.Only != "changed" || h.Fleet.Proofs.Changed(h.Name, s.Server)
 }
 
 // Needs gives the probes of this client's identities.
@@ -76,9 +76,16 @@ func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error
 	if v.Level == "full" && !v.tlsOnly() {
 		cells = append(cells, v.canaries(ctx, h, cases, via)...)
 	}
+	bad := map[string]bool{}
 	for _, c := range cells {
 		if c.OK && !c.Refusal {
 			h.Fleet.Proofs.Add(h.Name, c.Server, c.Check)
+		}
+		bad[c.Server] = bad[c.Server] || !c.OK
+	}
+	for server, is := range bad {
+		if !is {
+			h.Fleet.Proofs.NoteTest(h.Name, server)
 		}
 	}
 	return append(wrong, cells...), nil

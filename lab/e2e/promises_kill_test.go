@@ -151,3 +151,57 @@ func TestKilledChange(t *testing.T) {
 		}
 	}
 }
+
+// TestKilledReplacement kills replacements of the clients' root and of the servers' at random moments. Each time servers start again with what is on disk, the application is
+// served, and the next run finishes.
+func TestKilledReplacement(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	dice := dice(t)
+	sides := []string{"clients", "servers"}
+	host, generation := map[string]string{"clients": "ca1", "servers": "ca2"}, map[string]int{}
+	name := func(side string, n int) string { return fmt.Sprintf("%s_g%d", side, n) }
+	// in gives the fleet in which a side is being replaced; "": none is.
+	in := func(t *testing.T, replacing string) *fleet {
+		var lines []string
+		for _, side := range sides {
+			n := generation[side]
+			lines = append(lines, root(name(side, n), host[side], side))
+			if side == replacing {
+				lines = append(lines, root(name(side, n+1), host[side], name(side, n)))
+			}
+		}
+		return f.authorities(t, lines...)
+	}
+	f = f.without(t, "ca3")
+	in(t, "").finishes(t)
+	var whole time.Duration
+	for i := range 2 + kills(t, 4) {
+		side := sides[i%2]
+		f := in(t, side)
+		args := []string{"rotate-ca", "--until", "drop", "-y"}
+		if i < 2 {
+			begin := time.Now()
+			f.want(t, 0, nil, args...)
+			whole = max(whole, time.Since(begin))
+		} else {
+			after := time.Duration(dice.Int64N(int64(whole)))
+			p := f.start(t, args...)
+			select {
+			case <-time.After(after):
+			case <-p.ended:
+			}
+			p.kill()
+			f.served(t, "db1", "app1")
+			f.restarts(t, "db1", "app1")
+			t.Logf("%d, %s: killed after %s: %s; it had said:\n%s", i-1, side, after.Round(time.Millisecond), p.ProcessState, p.out.String())
+			f.want(t, 0, []string{"take it out of"}, args...)
+		}
+		generation[side]++
+		if err := f.byService(t, "db1", "app1"); err != nil {
+			t.Fatalf("at the end the service does not work: %v", err)
+		}
+		f.expectIssuer(t, name(side, generation[side]), map[string]string{"clients": "sslcert", "servers": "ssl_cert_file"}[side], map[string]string{"clients": "app1", "servers": "db1"}[side])
+		in(t, "").want(t, 0, nil, "run", shipped, "--check", "--detailed-exitcode")
+	}
+}

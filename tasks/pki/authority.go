@@ -29,6 +29,8 @@ type Authority struct {
 	AllowedNames []string
 	// Profiles of the leaves that it may sign (inventory key profiles); none: server and client.
 	Profiles []Profile
+	// Replaces is the name of the authority that this one takes the place of, "" for none; it need not be declared any more. See Generations.
+	Replaces string
 }
 
 // Profile is the purpose of a certificate.

@@ -41,7 +41,7 @@ func (j *judge) client(c *Client) {
 		j.add(r)
 	}
 	j.believes(base, user{trust: &c.Trust, lists: &c.Lists, mode: c.modes().file, everybody: "every connection to a server is refused"})
-	j.notInForce(base, c.Versions, c.Others, c.modes())
+	j.notInForce(base, c.Versions, c.Others, c.Home+"/.postgresql/pgfleet", c.modes())
 }
 
 // modes are libpq's rule for keys, but for a key of root's, which pgfleet does not make; and that nobody else may change a public file.

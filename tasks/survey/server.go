@@ -38,11 +38,11 @@ func (j *judge) server(s *Server) {
 		j.believes(base, user{trust: &s.Trust, lists: &s.Lists, wants: true, folder: s.ListFolder, mode: s.modes().file,
 			everybody: "every client that shows a certificate is refused", ca: s.asks, list: s.loaded})
 	}
-	j.notInForce(base, s.Versions, s.Others, s.modes())
+	j.notInForce(base, s.Versions, s.Others, s.Dir, s.modes())
 }
 
-// notInForce adds the rows of what is kept or lies about.
-func (j *judge) notInForce(base Row, versions []Pair, others []File, m modes) {
+// notInForce adds the rows of what is kept or lies about. What is in the folder own is kept by pgfleet for going back, also when its authority was replaced.
+func (j *judge) notInForce(base Row, versions []Pair, others []File, own string, m modes) {
 	base.InForce = false
 	for i := range versions {
 		j.pair(base, &versions[i], nil, m, nil)
@@ -55,7 +55,7 @@ func (j *judge) notInForce(base Row, versions []Pair, others []File, m modes) {
 				r.Kind = KindAuthority
 			}
 			j.describe(&r, c)
-			if ours, unsure := j.believable(c); !ours && !unsure {
+			if ours, unsure := j.believable(c); !ours && !unsure && !strings.HasPrefix(r.Path, own+"/") {
 				r.find(NotOurs, fmt.Sprintf("no authority of the inventory has signed it; its issuer is %s", r.Issuer), "")
 			}
 			j.add(r)

@@ -1,0 +1,90 @@
+package tasks
+
+import (
+	"crypto/x509"
+	"fmt"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// issuing gives an authority as one that signs.
+func (h *Host) issuing(name string, chain []*x509.Certificate) *issuing {
+	crl, err := h.Fleet.CA.CRL(name)
+	if err != nil {
+		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
+	}
+	return &issuing{name, chain, crl}
+}
+
+// issuers gives the generations of the issuer that are made and known, oldest first; the error says why there is none.
+func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
+	gens := h.Fleet.Generations(t.Issuer)
+	chains, missing := h.made(gens)
+	var out []*issuing
+	for _, g := range gens {
+		if chain := chains[g]; chain != nil {
+			out = append(out, h.issuing(g, chain))
+		}
+	}
+	if len(out) == 0 {
+		return nil, missing
+	}
+	return out, nil
+}
+
+// issuerFor gives the generation of the issuer that a certificate shall be of: that of the one in force; of the newest with only: replace, once everybody who meets it
+// believes it. Who has none gets one of the newest that nobody is known not to believe.
+func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
+	all, err := t.issuers(h)
+	if err != nil {
+		return nil, err
+	}
+	gens := h.Fleet.Generations(t.Issuer)
+	newest := all[len(all)-1]
+	if t.Only == "replace" && newest.name != gens[len(gens)-1] {
+		_, missing := h.made(gens)
+		return nil, missing
+	}
+	if len(gens) == 1 {
+		return newest, t.refuseLeap(h, newest, now)
+	}
+	var is *issuing
+	if leaf := now.leaf(); leaf != nil {
+		for _, by := range all {
+			if signedBy([]*x509.Certificate{leaf}, by.chain[:1]) {
+				is = by
+			}
+		}
+	}
+	switch {
+	case is == newest:
+		return is, nil
+	case t.Only == "replace":
+		if doubt := h.unbelieving(t.profile(h), newest.name, newest.chain, false); len(doubt) > 0 {
+			return nil, fmt.Errorf("%w: no certificate of %s for %s before everybody who meets it believes it: %s", ErrRefused, newest.name, h.Name, inShort(doubt, 5, "; "))
+		}
+		return newest, nil
+	case is != nil:
+		return is, nil
+	}
+	for len(all) > 1 && len(h.unbelieving(t.profile(h), newest.name, newest.chain, true)) > 0 {
+		all = all[:len(all)-1]
+		newest = all[len(all)-1]
+	}
+	return newest, nil
+}
+
+// refuseLeap refuses a server's certificate under a root that clients do not believe, where the one in force is under another: its authority was exchanged in the
+// inventory instead of being replaced. (A client's new certificate is tried at its servers.)
+func (t *certificateTask) refuseLeap(h *Host, by *issuing, now *version) error {
+	leaf := now.leaf()
+	if leaf == nil || t.profile(h) != pki.ProfileServer || signedBy([]*x509.Certificate{leaf}, by.chain[:1]) {
+		return nil
+	}
+	doubt := h.unbelieving(pki.ProfileServer, by.name, by.chain, true)
+	if len(doubt) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: its certificate is of %s, and one of %s would not be accepted by %s: have the inventory declare both, the new one with replaces, and run pgfleet rotate-ca",
+		ErrRefused, pki.FormatSubject(leaf.Issuer), pki.CertTitle(by.chain[0]), inShort(doubt, 3, "; "))
+}

@@ -1,0 +1,305 @@
+package tasks
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"maps"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// declare puts an authority into the inventory, not made yet.
+func (w *world) declare(a pki.Authority) {
+	all := maps.Clone(w.fleet.Authorities)
+	all[a.Name] = a
+	w.fleet.Authorities = all
+}
+
+// make has a declared authority made.
+func (w *world) make(name string) {
+	w.t.Helper()
+	w.ca.add(w.t, name, w.fleet.Authorities[name])
+}
+
+// takeOut takes authorities out of the inventory.
+func (w *world) takeOut(names ...string) {
+	all := maps.Clone(w.fleet.Authorities)
+	for _, name := range names {
+		delete(all, name)
+		delete(w.ca.certs, name)
+		delete(w.ca.lists, name)
+	}
+	w.fleet.Authorities = all
+}
+
+// again begins another run: what this one has shown counts no more.
+func (w *world) again() { w.fleet.Proofs = &Proofs{} }
+
+// having gives a task of a kind with further values.
+func having(t *testing.T, kind string, values map[string]any, more ...any) Task {
+	t.Helper()
+	values = maps.Clone(values)
+	for i := 0; i < len(more); i += 2 {
+		values[more[i].(string)] = more[i+1]
+	}
+	return task(t, kind, values)
+}
+
+// believed are the common names of the authorities in the file that the server's settings, or the client's services, name.
+func (w *world) believed(h *Host) string {
+	w.t.Helper()
+	file := `$(sed -n "s/^ssl_ca_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf)`
+	if h == w.client {
+		file = `$(sed -n 's/^sslrootcert=//p' /home/app/.pg_service.conf | head -n 1)`
+	}
+	return strings.ReplaceAll(w.sb.Shell(`openssl crl2pkcs7 -nocrl -certfile `+file+` | openssl pkcs7 -print_certs -noout | sed -n 's/^subject=CN = //p'`), "\n", " ")
+}
+
+// issuer is the common name of the issuer of the certificate in force.
+func (w *world) issuer(h *Host) string {
+	w.t.Helper()
+	file := `$(sed -n "s/^ssl_cert_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf)`
+	if h == w.client {
+		file = `$(sed -n 's/^sslcert=//p' /home/app/.pg_service.conf | head -n 1)`
+	}
+	return w.sb.Shell(`openssl x509 -noout -issuer -in ` + file + ` | sed 's/issuer=CN = //'`)
+}
+
+var clientsG2 = pki.Authority{Name: "clients_g2", Subject: "CN=clients G2", Replaces: "clients"}
+
+// TestReplaceClients goes through the replacement of the clients' authority task by task, on a server and a client that everything else is set up for.
+func TestReplaceClients(t *testing.T) {
+	w := loginWorld(t)
+	trust, cert := having(t, "trust", serverTrusts), having(t, "certificate", clientCertificate)
+	add, drop := having(t, "trust", serverTrusts, "only", "add"), having(t, "trust", serverTrusts, "only", "drop")
+	replace := func() Task { return having(t, "certificate", clientCertificate, "only", "replace") }
+	step := func(h *Host, task Task, changes bool) {
+		t.Helper()
+		w.again()
+		w.must(h, task, changes)
+	}
+	quiet := func(believed, issuer string) {
+		t.Helper()
+		step(w.server, trust, false)
+		step(w.client, cert, false)
+		step(w.server, only(t, "trust", serverTrusts), false)
+		step(w.client, only(t, "certificate", clientCertificate), false)
+		step(w.server, having(t, "trust", serverTrusts, "only", "repair"), false)
+		if got := w.believed(w.server); got != believed {
+			t.Errorf("believed are %q, want %q", got, believed)
+		}
+		if got := w.issuer(w.client); got != issuer {
+			t.Errorf("the client's certificate is of %s, want %s", got, issuer)
+		}
+		w.reload()
+		if got := w.psql("service=dbuser1@db1"); got != "dbuser1|t" {
+			t.Errorf("the client's login: %s", got)
+		}
+	}
+
+	// Without a successor there is nothing to replace; one that is declared and not made is nobody's business yet.
+	step(w.server, add, false)
+	step(w.server, drop, false)
+	step(w.client, replace(), false)
+	w.declare(clientsG2)
+	quiet("root-ca1 clients.example.net", "clients.example.net")
+	if _, err := w.run(w.client, replace()); err == nil || !strings.Contains(err.Error(), "clients_g2: "+ErrPending.Error()) {
+		t.Errorf("a certificate of an authority that is not made: %v", err)
+	}
+
+	w.make("clients_g2")
+	w.refused(w.client, replace(), "no certificate of clients_g2 for app1.example.net", "db1.example.net (cluster 15/main does not believe clients G2)")
+	w.refused(w.server, drop, "does not believe the successor of root-ca1, clients.example.net yet")
+	step(w.server, add, true)
+	step(w.server, add, false)
+	// A new list is read by a reload.
+	w.again()
+	if doubt := w.client.unbelieving(pki.ProfileClient, "clients_g2", w.chain("clients_g2"), false); len(doubt) != 1 || !strings.Contains(doubt[0], "not those of the file") {
+		t.Errorf("before the reload: %q", doubt)
+	}
+	w.reload()
+	if err := w.look(w.server, add); err != nil {
+		t.Fatal(err)
+	}
+	quiet("root-ca1 clients.example.net clients G2", "clients.example.net")
+
+	w.again()
+	w.refused(w.server, drop, "root-ca1, clients.example.net is still needed", "app1.example.net (dbuser1 of app has a certificate of it)")
+	step(w.server, having(t, "trust", serverTrusts, "only", "drop", "until", "reissue"), false)
+	step(w.client, having(t, "certificate", clientCertificate, "only", "replace", "until", "trust"), false)
+	if err := w.look(w.server, add); err != nil {
+		t.Fatal(err)
+	}
+	step(w.client, replace(), true)
+	step(w.client, replace(), false)
+	quiet("root-ca1 clients.example.net clients G2", "clients G2")
+
+	// A host of which nothing is known keeps everybody from dropping.
+	other := &Host{Name: "app9.example.net", Roles: []string{"client"}, Identities: w.client.Identities, View: &View{}, Fleet: w.fleet}
+	w.fleet.Hosts[other.Name] = other
+	w.again()
+	w.refused(w.server, drop, "is still needed", "app9.example.net (it was not seen by this run")
+	delete(w.fleet.Hosts, other.Name)
+	step(w.server, drop, true)
+	step(w.server, drop, false)
+	quiet("clients G2", "clients G2")
+
+	w.takeOut("clients", "clients_root")
+	quiet("clients G2", "clients G2")
+	w.takeOut("clients_g2")
+	if _, err := w.run(w.server, trust); err == nil || !strings.Contains(err.Error(), "clients is not an authority of the inventory") {
+		t.Errorf("an authority that is not there: %v", err)
+	}
+}
+
+// chain is an authority's.
+func (w *world) chain(name string) []*x509.Certificate {
+	chain, err := w.ca.Chain(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return chain
+}
+
+// TestReplaceServers does the same for the servers' intermediate and root, on a client whose files are in its home directory and which has lists.
+func TestReplaceServers(t *testing.T) {
+	w := loginWorld(t)
+	home := map[string]any{"authorities": []any{"servers"}, "profile": "client", "tls_dir": "home", "crl": "yes"}
+	w.must(w.client, task(t, "trust", home), true)
+	add, drop := having(t, "trust", clientTrust, "only", "add"), having(t, "trust", clientTrust, "only", "drop")
+	replace := having(t, "certificate", serverCertificate, "only", "replace")
+	place := w.sb.ReadFile("/home/app/.pg_service.conf")
+	w.declare(pki.Authority{Name: "servers_root_g2", Subject: "CN=servers root G2", Replaces: "servers_root"})
+	w.declare(pki.Authority{Name: "servers_g2", Issuer: "servers_root_g2", Subject: "CN=servers G2", Replaces: "servers"})
+	w.make("servers_root_g2")
+	w.make("servers_g2")
+	if err := w.look(w.client, add); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.server, replace, "app1.example.net (dbuser1 of app does not believe servers root G2)")
+	delete(w.ca.lists, "servers_g2")
+	if _, err := w.run(w.client, add); err == nil || !strings.Contains(err.Error(), "list of revoked certificates of authority servers_g2") {
+		t.Errorf("an authority without a list: %v", err)
+	}
+	w.ca.publish(t, "servers_g2", 1)
+	w.must(w.client, add, true)
+	w.again()
+	w.must(w.server, replace, true)
+	w.reload()
+	w.must(w.client, task(t, "trust", home), false)
+	w.must(w.server, task(t, "certificate", serverCertificate), false)
+	if got := w.believed(w.client); got != "root-ca2 intermediate.example.net servers root G2 servers G2" {
+		t.Errorf("believed are %q", got)
+	}
+	if got := w.psql("service=dbuser1@db1"); got != "dbuser1|t" {
+		t.Errorf("with both: %s", got)
+	}
+	w.again()
+	w.must(w.client, drop, true)
+	w.must(w.client, drop, false)
+	w.must(w.client, task(t, "trust", home), false)
+	if got, lists := w.believed(w.client), w.listNumbers("/home/app/.postgresql/ca.crl"); got != "servers root G2 servers G2" || lists != "01 01" {
+		t.Errorf("believed are %q, with lists %q", got, lists)
+	}
+	if got := w.psql("service=dbuser1@db1"); got != "dbuser1|t" {
+		t.Errorf("with the successor alone: %s", got)
+	}
+	if now := w.sb.ReadFile("/home/app/.pg_service.conf"); now != place {
+		t.Errorf("files have moved: services were\n%s\nand are\n%s", place, now)
+	}
+	// Exchanged instead of replaced, it would be one that nobody believes.
+	w.declare(pki.Authority{Name: "servers_g3", Subject: "CN=servers G3", Replaces: "servers"})
+	w.make("servers_g3")
+	w.takeOut("servers", "servers_root", "servers_g2", "servers_root_g2")
+	w.refused(w.server, task(t, "certificate", serverCertificate), "its certificate is of CN=servers G2", "app1.example.net (dbuser1 of app does not believe servers G3)", "pgfleet rotate-ca")
+}
+
+// TestJoinReplacement: a host that is new in the middle gets a certificate that everybody accepts, and believes whom the others believe.
+func TestJoinReplacement(t *testing.T) {
+	w := loginWorld(t)
+	w.declare(clientsG2)
+	w.make("clients_g2")
+	fresh := &Host{Name: "app2.example.net", Roles: []string{"client"}, Servers: []string{"db1.example.net"}, Identities: w.client.Identities, View: &View{}, Fleet: w.fleet}
+	w.fleet.Hosts[fresh.Name] = fresh
+	cert := task(t, "certificate", clientCertificate).(*certificateTask)
+	first := func() string {
+		t.Helper()
+		if err := w.look(w.server, having(t, "trust", serverTrusts)); err != nil {
+			t.Fatal(err)
+		}
+		by, err := cert.issuerFor(fresh, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return by.name
+	}
+	trust := &trustTask{Authorities: []string{"clients"}, Profile: "server"}
+	db2 := &Host{Name: "db2.example.net", Roles: []string{"db_server"}, View: &View{}, Fleet: w.fleet}
+	believes := func() string {
+		t.Helper()
+		stay, _, err := trust.believing(db2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(stay, " ")
+	}
+	if got, both := first(), believes(); got != "clients" || both != "clients clients_g2" {
+		t.Errorf("while db1 believes the old one alone, a new client has a certificate of %s, and a new server believes %s", got, both)
+	}
+	w.must(w.server, having(t, "trust", serverTrusts, "only", "add"), true)
+	w.reload()
+	if got, both := first(), believes(); got != "clients_g2" || both != "clients clients_g2" {
+		t.Errorf("while db1 believes both, a new client has a certificate of %s, and a new server believes %s", got, both)
+	}
+	delete(w.fleet.Hosts, fresh.Name)
+	w.must(w.client, having(t, "certificate", clientCertificate, "only", "replace"), true)
+	w.must(w.server, having(t, "trust", serverTrusts, "only", "drop"), true)
+	w.reload()
+	if got, one := first(), believes(); got != "clients_g2" || one != "clients_g2" {
+		t.Errorf("when db1 believes the successor alone, a new client has a certificate of %s, and a new server believes %s", got, one)
+	}
+	db1 := w.server.View
+	w.server.View = &View{}
+	if by, err := cert.issuerFor(fresh, nil); err != nil || by.name != "clients_g2" {
+		t.Errorf("of nobody who was seen: %v, %v", by, err)
+	}
+	w.server.View = db1
+}
+
+// TestSessionsOfReplaced: sessions are those that began with a certificate of the old authority, also where PostgreSQL cuts names so that both look alike.
+func TestSessionsOfReplaced(t *testing.T) {
+	w := newWorld(t)
+	long := "CN=" + strings.Repeat("x", 60)
+	w.declare(pki.Authority{Name: "clients", Subject: long + " G1"})
+	w.declare(pki.Authority{Name: "clients_g2", Subject: long + " G2", Replaces: "clients"})
+	for _, name := range []string{"clients", "clients_g2"} {
+		key := w.ca.keys[name]
+		if key == nil {
+			key = w.ca.keys["servers"]
+		}
+		w.ca.serial++
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(w.ca.serial), Subject: pkix.Name{CommonName: strings.TrimPrefix(w.fleet.Authorities[name].Subject, "CN=")}, IsCA: true,
+			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, NotAfter: w.fleet.Now.AddDate(1, 0, 0)}
+		w.ca.certs[name], w.ca.keys[name], w.ca.issuers[name] = w.ca.sign(t, tmpl, tmpl, key.Public(), key), key, ""
+		w.ca.publish(t, name, 1)
+	}
+	w.serverSeen(5432)
+	w.must(w.client, task(t, "trust", clientTrust), true)
+	w.must(w.client, having(t, "certificate", map[string]any{"issuer": "clients_g2", "profile": "client"}), true)
+	serial := w.ca.issued[len(w.ca.issued)-1].SerialNumber.String()
+	shown := ("/" + long)[:63]
+	c := &Cluster{ID: "15/main", Sessions: []Session{{User: "dbuser1", Address: "10.0.0.1", Serial: serial, Issuer: shown}, {User: "dbuser1", Address: "10.0.0.2", Serial: "77", Issuer: shown},
+		{User: "batch", Address: "10.0.0.3"}}}
+	sessions, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c)
+	if err != nil || len(sessions) != 1 || sessions[0].Address != "10.0.0.2" {
+		t.Errorf("sessions of the old authority: %v, %v", sessions, err)
+	}
+	w.client.View.Put(transport.Result{Key: identityKey(w.client.Identities[0])})
+	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
+		t.Error("sessions are ended although nothing is known of a client")
+	}
+}
