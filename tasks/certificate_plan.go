@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,6 +40,9 @@ type certificatePlan struct {
 	Fresh bool
 	// KeyNote tells the user where the key comes from.
 	KeyNote string
+	// Elsewhere: somebody else signs. Ask: the request is to be made; Waits: it was, and there is no answer yet. Held are version folders whose keys wait for one.
+	Elsewhere, Ask, Waits bool
+	Held                  []string
 }
 
 // previous is the version that stays besides the new one, for going back.
@@ -58,15 +62,24 @@ func (p *certificatePlan) previous() string {
 func (p *certificatePlan) surplus() bool {
 	keep := p.previous()
 	for _, v := range p.Versions {
-		if v.Gen != p.Gen && v.Gen != keep {
+		if v.Gen != p.Gen && v.Gen != keep && !slices.Contains(p.Held, v.Gen) {
 			return true
 		}
 	}
 	return false
 }
 
-// planFor compares what a holder has with what it shall have.
-func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certificatePlan {
+// planFor compares what a holder on a host has with what it shall have.
+func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.Time) (*certificatePlan, error) {
+	plan := t.planHere(o, by, now)
+	if by.foreign == nil {
+		return plan, nil
+	}
+	return plan, t.planElsewhere(host, plan, by, now)
+}
+
+// planHere is planFor where pgfleet has the authority sign.
+func (t *certificateTask) planHere(o *holder, by *issuing, now time.Time) *certificatePlan {
 	plan := &certificatePlan{holder: o}
 	plan.Why = t.due(o, o.Current, by, now, t.wantsForce(o.Key))
 	if plan.Why == "" {
@@ -105,7 +118,7 @@ func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time,
 	case t.KeyType != "" && pki.KeyType(pub) != t.KeyType:
 		return fmt.Sprintf("its key is %s, wanted is %s", pki.KeyType(pub), t.KeyType)
 	}
-	policy := pki.RenewPolicy{Template: o.Template, Issuer: by.chain[0], Key: pub, CRL: by.crl, Asked: asked}
+	policy := pki.RenewPolicy{Template: o.Template, Issuer: by.chain[0], Key: pub, CRL: by.crl, Asked: asked, Foreign: by.foreign != nil}
 	if due, why := pki.Renew(v.leaf(), policy, now); due {
 		return why
 	}

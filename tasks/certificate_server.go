@@ -107,22 +107,36 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		return nil, pending
 	}
 	var work []*serverWork
+	var asks []*certificatePlan
+	var waits *WaitingError
 	for _, c := range mine {
-		w := t.serverWork(h, c, l, by, tmpl)
+		w, err := t.serverWork(h, c, l, by, tmpl)
+		if err != nil {
+			return nil, err
+		}
 		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		if err := t.noRenewal(h, by, w.plan); err != nil {
 			return nil, err
 		}
-		if w.plan.Why != "" || len(w.repair) > 0 {
+		waits = waits.also(w.plan.waiting(h, by))
+		switch {
+		case w.plan.Ask:
+			asks = append(asks, w.plan)
+		case w.plan.Waits && w.plan.Why != "":
+		case w.plan.Why != "" || len(w.repair) > 0:
 			work = append(work, w)
 		}
 	}
-	if len(work) == 0 {
-		return nil, nil
+	if len(work)+len(asks) == 0 {
+		return nil, orNil(waits)
 	}
-	return t.serverChange(h, by, work), nil
+	var change *Change
+	if len(work) > 0 {
+		change = t.serverChange(h, by, work)
+	}
+	return t.asking(h, by, change, asks, keyServer), nil
 }
 
 // path makes a file name in a setting absolute: relative ones start at the data directory.
@@ -134,7 +148,7 @@ func (c *Cluster) path(name string) string {
 }
 
 // serverWork compares one cluster with what is wanted.
-func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, tmpl pki.Template) *serverWork {
+func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, tmpl pki.Template) (*serverWork, error) {
 	set := parseSettings(c.Ours)
 	versions := l.versionsIn(c.Dir+"/v", "server")
 	current := versionNamed(versions, set["ssl_cert_file"])
@@ -143,11 +157,15 @@ func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, by *issuing, 
 	}
 	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
 		Versions: versions, Current: current, Template: tmpl}
-	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now), mode: t.copyMode(c, l)}
+	plan, err := t.planFor(h.Name, o, by, h.Fleet.Now)
+	if err != nil {
+		return nil, err
+	}
+	w := &serverWork{c: c, plan: plan, mode: t.copyMode(c, l)}
 	if w.plan.Why == "" && t.Only == "" {
 		w.repair = t.serverRepair(w, l, set)
 	}
-	return w
+	return w, nil
 }
 
 // versionWith gives the newest version whose certificate has these bytes.

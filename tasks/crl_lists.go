@@ -2,7 +2,11 @@ package tasks
 
 import (
 	"crypto/x509"
+	"math/big"
+	"slices"
+	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
@@ -51,11 +55,27 @@ func (h *Host) authorityOf(cert *x509.Certificate) string {
 	return ""
 }
 
+// keeperOf gives the authority that a list of a certificate's comes from: its own, or the external one in whose file it stands. "" when there is none.
+func (h *Host) keeperOf(cert *x509.Certificate) string {
+	if name := h.authorityOf(cert); name != "" {
+		return name
+	}
+	for _, name := range sortedKeys(h.Fleet.Authorities) {
+		if chain, err := h.Fleet.CA.Chain(name); err == nil && h.Fleet.Authorities[name].External != "" && containsCert(chain, cert) {
+			return name
+		}
+	}
+	return ""
+}
+
 // hasEnded tells whether a certificate on a list has ended: as the authority's records have it, else because it was revoked longer ago than its authority's
 // certificates live.
 func (h *Host) hasEnded(ca *x509.Certificate, e x509.RevocationListEntry) bool {
 	name := h.authorityOf(ca)
 	a := h.Fleet.Authorities[name]
+	if a.Foreign() {
+		return foreignEnded(a, e.SerialNumber, h.Fleet.Now)
+	}
 	if host := h.Fleet.Hosts[a.Host]; host != nil && a.Ours() {
 		if r, err := host.View.Get(KeyAuthority(name)); err == nil {
 			if state, err := ParseAuthority(r); err == nil {
@@ -68,4 +88,11 @@ func (h *Host) hasEnded(ca *x509.Certificate, e x509.RevocationListEntry) bool {
 		}
 	}
 	return e.RevocationTime.Add(a.LeafLife()).Before(h.Fleet.Now)
+}
+
+// foreignEnded tells whether a certificate of a foreign authority has ended. Of those that were not issued to this fleet nothing is known: their authority may take
+// them off its list when it likes.
+func foreignEnded(a pki.Authority, serial *big.Int, now time.Time) bool {
+	issued, err := desk.Desk{Dir: a.Desk}.Numbered(serial)
+	return err == nil && !slices.ContainsFunc(issued, func(i desk.Answer) bool { return i.Cert.NotAfter.After(now) })
 }

@@ -91,19 +91,26 @@ func (s *surveyor) authorities() {
 		a := s.fleet.Authorities[name]
 		fact := survey.Authority{Name: name, Host: a.Host, Dir: a.DirOrDefault(), Subject: a.Subject, Root: a.IsRoot(), External: a.External != ""}
 		switch {
-		case a.External != "":
-			if chain, _, err := readExternal(a); err == nil {
-				fact.Cert, fact.Chain = chain[0], chain[1:]
-			}
-			if list, err := externalCRL(a); err == nil {
-				fact.List = list
-			}
+		case a.Foreign():
+			s.foreign(&fact, a)
 		case a.Ours() && slices.Contains(s.looked, a.Host):
 			if err := s.authority(&fact, a); err != nil {
 				s.unseen(a.Host, authorityRole(a), name, a.DirOrDefault(), err)
 			}
 		}
 		s.out.Authorities = append(s.out.Authorities, fact)
+	}
+}
+
+// foreign gathers what is known of an authority that signs elsewhere.
+func (s *surveyor) foreign(fact *survey.Authority, a pki.Authority) {
+	chain, err := s.fleet.CA.Chain(a.Name)
+	if err != nil {
+		return
+	}
+	fact.Cert, fact.Chain = chain[0], chain[1:]
+	if list, err := foreignList(a, chain[0]); err == nil {
+		fact.List = list
 	}
 }
 

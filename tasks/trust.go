@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -158,7 +159,9 @@ func (h *Host) lineage(name string) ([]ancestor, error) {
 	out := make([]ancestor, len(chain))
 	for i, cert := range chain {
 		out[len(chain)-1-i] = ancestor{name, cert}
-		name = h.Fleet.Authorities[name].Issuer
+		if a := h.Fleet.Authorities[name]; a.External == "" { // the file of an external one holds those above it too
+			name = a.Issuer
+		}
 	}
 	if root := out[0].cert; !bytes.Equal(root.RawSubject, root.RawIssuer) {
 		return nil, fmt.Errorf("%w: the chain of authority %s ends in %s, which is no root: PostgreSQL and libpq accept no chain that does not end in a self-signed certificate; add the root",
@@ -173,7 +176,7 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 	if l.name == "" {
 		return nil, fmt.Errorf("%w: no list of revoked certificates is known of %s; with lists in use it would lock out everybody below it: declare that authority, or say crl: no", ErrRefused, title)
 	}
-	list, err := h.Fleet.CA.CRL(l.name)
+	list, err := l.newest(h)
 	if err != nil {
 		return nil, fmt.Errorf("list of revoked certificates of authority %s: %w", l.name, err)
 	}
@@ -181,6 +184,22 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return list, nil
+}
+
+// newest gives the newest list that is known. One that is missed is asked for.
+func (l ancestor) newest(h *Host) (*x509.RevocationList, error) {
+	a := h.Fleet.Authorities[l.name]
+	if !a.Foreign() {
+		return h.Fleet.CA.CRL(l.name)
+	}
+	list, err := foreignList(a, l.cert)
+	if AsWaiting(err) != nil && !h.Fleet.CheckOnly {
+		why := fmt.Sprintf("%s is believed, and PostgreSQL refuses everybody below an authority of which it has no list", pki.CertTitle(l.cert))
+		if err := (desk.Desk{Dir: a.Desk}).WantList(why); err != nil {
+			return nil, err
+		}
+	}
+	return list, err
 }
 
 // rootsPEM is a chain in PEM, its root first.
