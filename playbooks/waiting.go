@@ -21,7 +21,7 @@ func (t *taskRun) waits(wait *tasks.WaitingError) {
 	if t.event.Kind == events.OK {
 		t.event.Kind = events.Skipped
 	}
-	t.event.Reason, t.event.Hint = wait.Error(), wait.Hint()
+	t.event.Reason = wait.Error()
 	if !wait.Soft && !t.r.opt.Check && t.h.stuck == nil {
 		t.h.stuck = wait
 		t.r.fleet.Proofs.NoteWaiting(t.h.inv.Name, wait)
@@ -31,7 +31,7 @@ func (t *taskRun) waits(wait *tasks.WaitingError) {
 // stuck ends a host that cannot be gone on with, once a play has done for it what it could.
 func (r *runner) stuck(h *hostRun) {
 	if h.stuck != nil {
-		r.end(h, &ending{kind: events.Skipped, reason: h.stuck.Error(), hint: h.stuck.Hint(), waits: true})
+		r.end(h, &ending{kind: events.Skipped, reason: h.stuck.Error(), waits: true})
 	}
 }
 
@@ -58,6 +58,6 @@ func (r *runner) waiting() {
 			what = "answer"
 		}
 		r.tell.tell(events.Event{Type: events.Notice, Summary: fmt.Sprintf("waiting for %d %s of authority %s", n, what, name),
-			Hint: "pgfleet authority requests lists what it has to sign"})
+			Hint: hintOf(&tasks.WaitingError{})})
 	}
 }

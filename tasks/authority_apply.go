@@ -122,7 +122,7 @@ func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 // signing gives the step that makes certificate, canaries and list; nil when there is nothing to be signed.
 func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*transport.Step, error) {
 	ca, requests, err := p.certificateRequests(ctx, h, made)
-	if err != nil {
+	if err != nil || ca == nil { // without a certificate, there is nothing that it could sign
 		return nil, err
 	}
 	now := h.Fleet.Now

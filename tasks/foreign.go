@@ -3,6 +3,7 @@ package tasks
 import (
 	"crypto"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -162,7 +163,11 @@ func (c *CA) issueElsewhere(a pki.Authority, req IssueRequest, pub crypto.Public
 			return cert, err
 		}
 	}
-	r, err := desk.Desk{Dir: a.Desk}.Ask(desk.Request{Host: req.Host, Template: req.Template, Made: c.now(), CSR: req.CSR, Public: pub})
+	der := req.CSR
+	if block, _ := pem.Decode(der); block != nil {
+		der = block.Bytes
+	}
+	r, err := desk.Desk{Dir: a.Desk}.Ask(desk.Request{Host: req.Host, Template: req.Template, Made: c.now(), CSR: der, Public: pub})
 	if err != nil {
 		return nil, fmt.Errorf("keep the request for authority %s: %w", a.Name, err)
 	}

@@ -83,7 +83,7 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 		return nil, err
 	}
 	a, err := t.anchors(h)
-	if t.Only != "" && errors.Is(err, ErrPending) {
+	if t.Only != "" && (errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
 		return nil, nil // nobody believes an authority that is not there
 	}
 	if err != nil {

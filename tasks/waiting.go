@@ -24,7 +24,7 @@ func (e *WaitingError) Error() string {
 
 // Hint says how what is asked gets there, and the answer back.
 func (e *WaitingError) Hint() string {
-	return "pgfleet authority requests -o DIR writes what it has to sign; pgfleet authority answer FILE… takes in what comes back; then run again"
+	return "pgfleet authority requests --to DIR writes what it has to sign; pgfleet authority answer FILE… takes in what comes back; then run again"
 }
 
 // AsWaiting gives the WaitingError in an error, nil when there is none.

@@ -175,7 +175,7 @@ func TestRefusedFiles(t *testing.T) {
 	if err := in.Store(w.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.check("db1.crt"); err == nil || !strings.Contains(err.Error(), "another one,  taken in before") {
+	if _, err := w.check("db1.crt"); err == nil || !strings.Contains(err.Error(), "another one, 03EB, was taken in before") {
 		t.Errorf("a second one later: %v", err)
 	}
 }

@@ -198,7 +198,11 @@ func wish(t pki.Template) string {
 	for _, ip := range t.IPAddresses {
 		fmt.Fprintf(&b, "name: IP:%s\n", ip)
 	}
-	fmt.Fprintf(&b, "valid-for: %s\n", t.ValidFor)
+	life := t.ValidFor.String()
+	if t.ValidFor%(24*time.Hour) == 0 {
+		life = fmt.Sprintf("%dd", t.ValidFor/(24*time.Hour))
+	}
+	fmt.Fprintf(&b, "valid-for: %s\n", life)
 	if t.Profile == pki.ProfileCA {
 		fmt.Fprintf(&b, "path-length: %d\n", t.MaxPathLen)
 	}
@@ -263,7 +267,7 @@ func (r *Request) set(key, value string) (err error) {
 		}
 		t.IPAddresses = append(t.IPAddresses, ip)
 	case "valid-for":
-		t.ValidFor, err = time.ParseDuration(value)
+		t.ValidFor, err = pki.ParseDuration(value)
 	case "path-length":
 		t.MaxPathLen, err = strconv.Atoi(value)
 	case "made":
@@ -283,7 +287,7 @@ func keyPart(pub crypto.PublicKey) (string, error) {
 	return "-" + id[:16], nil
 }
 
-// fileName is HOST-NAME-KEY, of letters that every file system has.
+// fileName is HOST-NAME-KEY (HOST-KEY where the name is the host's), of letters that every file system has.
 func fileName(r *Request) (string, error) {
 	key, err := keyPart(r.Public)
 	if err != nil {
@@ -298,7 +302,11 @@ func fileName(r *Request) (string, error) {
 		}, text)
 		return strings.TrimLeft(text[:min(len(text), 80)], ".")
 	}
-	return safe(r.Host) + "-" + safe(r.Template.Title()) + key, nil
+	name := safe(r.Host)
+	if title := r.Template.Title(); title != r.Host {
+		name += "-" + safe(title)
+	}
+	return name + key, nil
 }
 
 // Wants tells whether a request asks for a template.
