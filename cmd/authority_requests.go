@@ -134,10 +134,7 @@ func wantedOf(p *desk.Party, now time.Time) ([]wanted, error) {
 	}
 	for _, r := range requests {
 		w := wanted{Authority: p.Name, Kind: "certificate", Title: "certificate for " + r.Title(), Host: r.Host, Subject: pki.FormatSubject(r.Template.Subject),
-			Names: r.Template.DNSNames, Days: int(r.Template.ValidFor / (24 * time.Hour)), Made: &r.Made, File: r.File}
-		for _, ip := range r.Template.IPAddresses {
-			w.Names = append(w.Names, ip.String())
-		}
+			Names: r.Template.Names(), Days: int(r.Template.ValidFor / (24 * time.Hour)), Made: &r.Made, File: r.File}
 		out = append(out, w)
 	}
 	wishes, err := p.ListWishes(now)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -127,6 +128,8 @@ type issuing struct {
 	crl   *x509.RevocationList
 	// foreign is the authority when somebody else signs for it, nil when pgfleet has it sign.
 	foreign *pki.Authority
+	// unwanted certificates of a foreign authority shall be revoked, which they are once its list says so.
+	unwanted []pki.Revoked
 }
 
 func (t *certificateTask) issuing(h *Host) (*issuing, error) {
@@ -144,6 +147,9 @@ func (t *certificateTask) issuing(h *Host) (*issuing, error) {
 	by := &issuing{name: t.Issuer, chain: chain, crl: crl}
 	if a := h.Fleet.Authorities[t.Issuer]; a.Foreign() {
 		by.foreign = &a
+		if by.unwanted, err = (desk.Desk{Dir: a.Desk}).Revoked(); err != nil {
+			return nil, err
+		}
 	}
 	return by, nil
 }

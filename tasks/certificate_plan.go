@@ -122,6 +122,9 @@ func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time,
 	if due, why := pki.Renew(v.leaf(), policy, now); due {
 		return why
 	}
+	if reason := by.unwantedFor(v.leaf()); reason != "" {
+		return "it shall be revoked (" + reason + ")"
+	}
 	switch {
 	case bytes.Equal(v.Crt.PEM, by.served(v.leaf())):
 		return ""
@@ -150,7 +153,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask, by *issuing) {
 	current := p.keepable(t, by)
 	for i := len(p.Versions) - 1; i >= 0; i-- {
 		v := &p.Versions[i]
-		if !v.pending() || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
+		if !v.pending() || !t.fits(v) || by.knownToOthers(v, p.Versions) {
 			continue
 		}
 		same := p.Current != nil && bytes.Equal(v.Key.spki(), p.Current.Key.spki())
@@ -169,7 +172,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask, by *issuing) {
 // keepable is the version in force when its key may be used again, else nil.
 func (p *certificatePlan) keepable(t *certificateTask, by *issuing) *version {
 	v := p.Current
-	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(by.crl, v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || by.knownToOthers(v, p.Versions) {
 		return nil
 	}
 	return v
@@ -189,16 +192,27 @@ func (t *certificateTask) fits(v *version) bool {
 }
 
 // knownToOthers tells whether a certificate of this key was revoked because the key is compromised.
-func knownToOthers(crl *x509.RevocationList, key *version, versions []version) bool {
-	if crl == nil {
-		return false
-	}
+func (i *issuing) knownToOthers(key *version, versions []version) bool {
 	for _, v := range versions {
-		if leaf := v.leaf(); leaf != nil && bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) && revokedFor(crl, leaf.SerialNumber) == "keyCompromise" {
+		leaf := v.leaf()
+		if leaf == nil || !bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) {
+			continue
+		}
+		if i.crl != nil && revokedFor(i.crl, leaf.SerialNumber) == "keyCompromise" || i.unwantedFor(leaf) == "keyCompromise" {
 			return true
 		}
 	}
 	return false
+}
+
+// unwantedFor gives the reason for which a certificate shall be revoked, "" when it is not to be.
+func (i *issuing) unwantedFor(leaf *x509.Certificate) string {
+	for _, r := range i.unwanted {
+		if r.Serial.Cmp(leaf.SerialNumber) == 0 {
+			return pki.ReasonName(r.Reason)
+		}
+	}
+	return ""
 }
 
 // revokedFor gives the reason for which a serial number is on a list, "" when it is not.

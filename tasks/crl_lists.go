@@ -23,11 +23,14 @@ func (h *Host) listsInUse() bool {
 }
 
 // tells tells whether a list of these authorities, or of one above them, names more than the authority's own test certificate. Of authorities that are not ours
-// it is not asked: their lists end soon as a rule, and one that has ended keeps a client from every server.
+// it is not asked, unless pgfleet has had something revoked there: their lists end soon as a rule, and one that has ended keeps a client from every server.
 func (h *Host) tells(authorities []string) bool {
 	for _, name := range authorities {
 		for a, ok := h.Fleet.Authorities[name]; ok; a, ok = h.Fleet.Authorities[a.Issuer] {
-			if !a.Ours() {
+			if a.Foreign() {
+				if h.foreignTells(a) {
+					return true
+				}
 				continue
 			}
 			list, err := h.Fleet.CA.CRL(a.Name)
@@ -43,6 +46,28 @@ func (h *Host) tells(authorities []string) bool {
 		}
 	}
 	return false
+}
+
+// foreignTells tells whether the list of a foreign authority names what it was asked to revoke, and there is a list for each of those above it, too.
+func (h *Host) foreignTells(a pki.Authority) bool {
+	unwanted, err := desk.Desk{Dir: a.Desk}.Revoked()
+	if err != nil || len(unwanted) == 0 {
+		return false
+	}
+	chain, err := h.Fleet.CA.Chain(a.Name)
+	if err != nil {
+		return false
+	}
+	for i, cert := range chain {
+		list, err := foreignList(a, cert)
+		if err != nil && (i == 0 || a.External != "") {
+			return false
+		}
+		if i == 0 && !slices.ContainsFunc(unwanted, func(r pki.Revoked) bool { return pki.Lists(list, r.Serial) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // authorityOf gives the name of the authority with a certificate, "" when the inventory has none.

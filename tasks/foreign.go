@@ -186,8 +186,15 @@ func answered(a pki.Authority, ca *x509.Certificate, host string, pub crypto.Pub
 	if err != nil && AsWaiting(err) == nil {
 		return nil, false, err
 	}
+	unwanted, err := at.Revoked()
+	if err != nil {
+		return nil, false, err
+	}
 	for i := len(issued) - 1; i >= 0; i-- {
 		c := issued[i].Cert
+		if listed(unwanted, c.SerialNumber) {
+			continue
+		}
 		if not != nil && c.Equal(not) {
 			break
 		}
@@ -197,4 +204,26 @@ func answered(a pki.Authority, ca *x509.Certificate, host string, pub crypto.Pub
 	}
 	r, err := at.Waiting(pub)
 	return nil, err == nil && r != nil && r.Host == host && r.Wants(t), err
+}
+
+// IssuedElsewhere gives the certificates that a foreign authority has issued to this fleet, in the order in which they came.
+func IssuedElsewhere(p *desk.Party) ([]Issued, error) {
+	answers, err := desk.Desk{Dir: p.Desk}.Issued(nil)
+	if err != nil {
+		return nil, err
+	}
+	list := newestOf(p.Known, p.Chain[0])
+	var out []Issued
+	for _, a := range answers {
+		i := Issued{Authority: p.Name, Serial: a.Cert.SerialNumber, Expires: a.Cert.NotAfter, Profile: a.Template.Profile, Host: a.Host, Subject: pki.OnelineSubject(a.Cert.Subject)}
+		if list != nil {
+			for _, e := range list.RevokedCertificateEntries {
+				if e.SerialNumber.Cmp(i.Serial) == 0 {
+					i.Revoked = &pki.Revoked{Serial: i.Serial, At: e.RevocationTime, Reason: e.ReasonCode, Expires: i.Expires}
+				}
+			}
+		}
+		out = append(out, i)
+	}
+	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,11 +122,12 @@ func (e *export) request(r *Request) {
 }
 
 func (e *export) list(w ListWish) {
-	name, end := "list", e.now.Add(e.party.Wanted.ValidFor)
+	name, keeper, end := "list", e.keeper(), e.now.Add(e.party.Wanted.ValidFor)
 	if w.Issuer != nil {
 		end = w.Issuer.NotAfter
 		if !w.Issuer.Equal(e.party.Chain[0]) {
-			name += "-of-" + pki.FormatSerial(w.Issuer.SerialNumber)
+			keeper = "ABOVE" + fmt.Sprint(slices.IndexFunc(e.party.Chain, w.Issuer.Equal))
+			name += "-" + keeper
 		}
 	}
 	life := max(1, min(days(end.Sub(e.now)), days(pki.MaxCRLLife)))
@@ -135,7 +137,7 @@ func (e *export) list(w ListWish) {
 	}
 	e.readme.WriteString("\n    The whole list, no delta. Lists are brought to the servers, so nothing is gained by an early end; but once it has ended, PostgreSQL refuses everybody below the authority.\n")
 	fmt.Fprintf(&e.readme, "    Where the authority keeps an index.txt of its own, revoke there (openssl ca -revoke) and make the list from it.\n\n")
-	fmt.Fprintf(&e.readme, "    openssl ca -gencrl -config %s.cnf -cert %s.crt -keyfile %s.key -out %s.crl\n", name, e.keeper(), e.keeper(), name)
+	fmt.Fprintf(&e.readme, "    openssl ca -gencrl -config %s.cnf -cert %s.crt -keyfile %s.key -out %s.crl\n", name, keeper, keeper, name)
 	e.add(name+".cnf", "[ca]\ndefault_ca = d\n[d]\ndatabase = "+name+".index\ncrlnumber = "+name+".number\ndefault_md = sha256\ndefault_crl_days = "+fmt.Sprint(life)+"\ncrl_extensions = e\n[e]\nauthorityKeyIdentifier = keyid\n")
 	number := pki.FormatSerial(w.Number)
 	e.add(name+".number", number+"\n")
