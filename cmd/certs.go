@@ -207,7 +207,8 @@ func (o *certsOptions) rows(fleet *survey.Fleet, chosen []*inventory.Host, path 
 		all = append(slices.DeleteFunc(all, func(r survey.Row) bool { return r.Kind != survey.KindHost }), survey.Orphans(fleet)...)
 	}
 	return slices.DeleteFunc(append([]survey.Row{}, all...), func(r survey.Row) bool {
-		return r.Kind != survey.KindHost && (!wanted[r.Host] || path != "" && r.Path != path)
+		fleets := r.Host == "" && o.limit == "" && path == "" // a list that an authority is asked for
+		return r.Kind != survey.KindHost && !fleets && (!wanted[r.Host] || path != "" && r.Path != path)
 	})
 }
 

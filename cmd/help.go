@@ -13,7 +13,7 @@ func helpAll(out io.Writer, table []*command) {
 	fmt.Fprint(out, "pgfleet brings mutual TLS to a fleet of PostgreSQL servers and their clients, over SSH.\n\n")
 	fmt.Fprint(out, "Usage:\n  pgfleet COMMAND [flags] [arguments]\n\nCommands:\n")
 	for _, c := range table {
-		if !c.Hidden {
+		if !c.Hidden && verb(c) == "" {
 			fmt.Fprintf(out, "  %-11s %s\n", c.Name, c.Usage)
 		}
 	}
@@ -37,7 +37,7 @@ var exitTexts = []struct {
 	{exitUnreachable, "a host was not reached: network, host key, login, sudo"},
 	{exitUsage, "usage or configuration; nothing was contacted"},
 	{exitLocked, "another run holds the lock"},
-	{exitPending, "changes are pending (--check --detailed-exitcode)"},
+	{exitPending, "changes are pending: with --check --detailed-exitcode, or somebody else has to sign first (authority requests)"},
 	{exitExpiring, "a certificate or list ends within certs --fail-within, or is broken"},
 	{exitInterrupted, "interrupted"},
 }

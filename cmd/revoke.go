@@ -141,6 +141,11 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
+	if !o.apply.checkOnly {
+		if err := o.wish(inv, chosen, sys.Now()); err != nil {
+			return err
+		}
+	}
 	outcome, err := o.apply.outcome(ctx, sys, plan)
 	if outcome != nil && !o.apply.checkOnly {
 		for _, line := range o.notes(inv, chosen, outcome) {

@@ -73,17 +73,13 @@ func (c *revokeChoice) resolve(inv *inventory.Inventory) error {
 	if c.authority == "" {
 		return nil
 	}
-	a, ok := inv.Authorities[c.authority]
+	_, ok := inv.Authorities[c.authority]
 	known := map[string]bool{}
 	for name := range inv.Authorities {
 		known[name] = true
 	}
-	switch {
-	case !ok:
+	if !ok {
 		return usagef("--authority: the inventory has no authority %q%s", c.authority, tasks.Suggest(c.authority, known))
-	case !a.Ours():
-		return &usageError{text: fmt.Sprintf("--authority: %s is not ours: its owner has to revoke", c.authority),
-			hint: "put the new list into the file that the inventory names, then: pgfleet run crl"}
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestRevokeChoice(t *testing.T) {
 		"in two ways":                     {choice: revokeChoice{serial: "12", host: "app1"}, wrong: []string{"one certificate each"}},
 		"all of nothing":                  {choice: revokeChoice{serial: "12", all: true}, wrong: []string{"--all goes with --host and --name"}},
 		"no such authority":               {choice: revokeChoice{name: "dbuser1", authority: "client"}, wrong: []string{"no authority \"client\"; did you mean clients?"}},
-		"an authority of others":          {choice: revokeChoice{name: "dbuser1", authority: "theirs"}, wrong: []string{"not ours"}},
+		"an authority of others":          {choice: revokeChoice{name: "dbuser1", authority: "theirs"}, wrong: []string{"no such certificate is on record"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := "", c.choice.check()

@@ -16,6 +16,9 @@ import (
 func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome) []string {
 	var out []string
 	ended := o.terminate || o.offboard
+	if text := o.noteElsewhere(inv, chosen); text != "" {
+		out = append(out, text)
+	}
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
 		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
 		if ended {

@@ -65,8 +65,14 @@ func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory
 			all = append(all, t)
 		}
 	}
+	if found, err = o.elsewhere(inv); err != nil {
+		return nil, nil, err
+	}
 	if len(all) == 0 {
-		return nil, nil, &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
+		if len(found) == 0 {
+			err = &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
+		}
+		return found, nil, err
 	}
 	plan.Plays = []playbooks.PlannedPlay{play}
 	if missing, err = o.look(ctx, sys, plan); err != nil {

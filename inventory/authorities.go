@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,7 +48,8 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 	},
 	"dir":           (*reader).authorityDir,
 	"offline":       func(r *reader, a *authorityDraft, e entry, what string) { a.Offline, _ = r.boolean(e.value, what) },
-	"external":      (*reader).authorityExternal,
+	"external":      func(r *reader, a *authorityDraft, e entry, what string) { a.External = r.authorityFile(e, what) },
+	"crl":           func(r *reader, a *authorityDraft, e entry, what string) { a.Lists = r.authorityFile(e, what) },
 	"allowed_names": (*reader).authorityNames,
 	"profiles":      (*reader).authorityProfiles,
 	"replaces":      func(r *reader, a *authorityDraft, e entry, what string) { a.Replaces, _ = r.text(e, what) },
@@ -103,17 +105,17 @@ func (r *reader) authorityDir(a *authorityDraft, e entry, what string) {
 	a.Dir = path.Clean(text)
 }
 
-func (r *reader) authorityExternal(a *authorityDraft, e entry, what string) {
+// authorityFile reads the path of a file on this machine.
+func (r *reader) authorityFile(e entry, what string) string {
 	text, ok := r.text(e, what)
 	if !ok {
-		return
+		return ""
 	}
 	file, err := r.path(text)
 	if err != nil {
 		r.add(e.value.Line, "%s: %v", what, err)
-		return
 	}
-	a.External = file
+	return file
 }
 
 func (r *reader) authorityNames(a *authorityDraft, e entry, what string) {
@@ -169,6 +171,12 @@ func (r *reader) oneOf(e entry, what string, allowed []string) string {
 // checkAuthority looks at one authority alone.
 func (r *reader) checkAuthority(a *authorityDraft, what string) {
 	given := func(key string) bool { _, ok := a.lines[key]; return ok }
+	if given("crl") && !given("external") {
+		r.add(a.at("crl"), "%s.crl: goes with external alone: pgfleet keeps the lists of other authorities itself (pgfleet authority answer takes in that of an offline one)", what)
+	}
+	if given("external") || a.Offline {
+		a.Desk = filepath.Join(r.dir, "authorities", a.Name)
+	}
 	if given("external") {
 		for _, key := range []string{"host", "subject", "valid_for", "leaf_valid_for", "key_type", "dir", "mode", "offline", "issuer"} {
 			if given(key) {

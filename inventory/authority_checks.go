@@ -108,6 +108,9 @@ func (r *reader) checkBelow(a *authorityDraft, byName map[string]*authorityDraft
 	if up := byName[a.Issuer]; up != nil && up.ValidFor > 0 && a.ValidFor > up.ValidFor {
 		r.add(a.at("valid_for"), "%s.valid_for: is longer than that of its issuer %s", what, up.Name)
 	}
+	if up := byName[a.Issuer]; a.Offline && up != nil && !up.Foreign() {
+		r.add(a.at("issuer"), "%s.issuer: %s is not offline: below an authority that pgfleet has sign, only others that it has sign can stand; give %s a host, or make %s offline too", what, up.Name, a.Name, up.Name)
+	}
 	if a.KeyType != "ed25519" {
 		return
 	}

@@ -29,7 +29,10 @@ type hostRun struct {
 	// left counts tasks not begun; changed, pending those that changed or would change something.
 	left, changed, pending int
 	cells                  []tasks.Cell
-	took                   time.Duration
+	// waiting are those that somebody else has to end, in the order found; stuck: without one of them the host cannot be gone on with.
+	waiting []*tasks.WaitingError
+	stuck   *tasks.WaitingError
+	took    time.Duration
 	// held are changes that wait to be sent, or to be looked at, together with the next one.
 	held []heldTask
 	// route are the plays (by index) that it is not through with, the first one that it is at or waits for. known counts related hosts that are through
@@ -53,6 +56,8 @@ type ending struct {
 	locked       bool
 	internal     bool
 	stack        string
+	// waits: somebody else has to act first. It keeps nobody from going on who does not meet what is missing.
+	waits bool
 }
 
 // String gives kind and reason for those who depend on the host.

@@ -163,12 +163,16 @@ func (r *runner) work(ctx context.Context, h *hostRun, play string, list []Plann
 		if t != nil {
 			t.flush(ctx)
 		}
+		r.stuck(h)
 	}()
 	for i := range list {
 		if h.ending() != nil || stopped(ctx, r.opt.Stop) {
 			break
 		}
 		h.left--
+		if h.stuck != nil && !preparing[list[i].Kind] {
+			continue
+		}
 		t = &taskRun{r: r, h: h, play: play, task: &list[i], last: i == len(list)-1}
 		t.run(ctx)
 	}

@@ -33,6 +33,9 @@ func (r *runner) end(h *hostRun, e *ending) {
 	if !h.finish(e) {
 		return
 	}
+	if e.waits {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.broken[h.inv.Name] = true
@@ -123,6 +126,7 @@ func (r *runner) unfinished() {
 // finished tells every host's result and the run's.
 func (r *runner) finished() *Outcome {
 	r.unfinished()
+	r.waiting()
 	out := &Outcome{Run: r.id, Hosts: make(map[string]HostResult, len(r.order))}
 	counts := map[string]int{}
 	for _, kind := range kinds {
@@ -142,7 +146,7 @@ func (r *runner) finished() *Outcome {
 		if h.support && e == nil && !h.signed.Load() {
 			continue
 		}
-		total.Pending = total.Pending || r.opt.DetailedExit && h.pending > 0
+		total.Pending = total.Pending || (r.opt.DetailedExit && h.pending > 0) || (len(h.waiting) > 0 && (!r.opt.Check || r.opt.DetailedExit))
 		if e != nil && e.locked {
 			total.Locked = true
 		} else {

@@ -60,6 +60,10 @@ func (t *taskRun) run(ctx context.Context) {
 		t.notBegun()
 		return
 	}
+	if wait := tasks.AsWaiting(err); wait != nil {
+		t.waits(wait)
+		return
+	}
 	if err != nil {
 		t.ended(t.r.fail(ctx, t.h, t.label(), err))
 	}

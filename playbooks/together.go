@@ -185,7 +185,11 @@ func (t *taskRun) beside(ctx context.Context) {
 // was foreseen wrongly, or wants the same thing otherwise) the task is done once more, on what is there.
 func (t *taskRun) settled(ctx context.Context, shared bool) error {
 	again, err := t.task.Task.Check(ctx, t.h.host)
+	wait := tasks.AsWaiting(err)
 	switch {
+	case wait != nil: // what could be done is done
+		t.waits(wait)
+		return nil
 	case err != nil:
 		return fmt.Errorf("after the change: %w", err)
 	case again == nil:

@@ -19,6 +19,8 @@ it. A root signs itself; for an intermediate only the request travels to the aut
 authority gets its list of revoked certificates at once, and two canaries: test certificates, one good and one revoked, whose key was
 destroyed when they were made.
 
+Where the one above is offline or not ours, the request is kept beside the inventory, and the task waits for the answer (pgfleet authority requests, pgfleet authority answer).
+
 Found and taken over: certificates revoked by hand with ` + "`openssl ca -revoke`" + `. Refused: a folder that holds something else, a key or a certificate
 that is missing or does not belong, a subject or type of key that differs from the declared one (declare a new authority instead),
 a certificate that has ended. An intermediate is renewed from its own key when two thirds of its life are gone, or with force. A root is not: those who believe it have to
@@ -92,6 +94,7 @@ func (t *authorityTask) Check(_ context.Context, h *Host) (*Change, error) {
 	}
 	dirs := map[string]string{}
 	var plans []*authorityPlan
+	var waits *WaitingError
 	for _, a := range chosen {
 		if other, taken := dirs[a.DirOrDefault()]; taken {
 			return nil, fmt.Errorf("authorities %s and %s have the same folder %s: %w", other, a.Name, a.DirOrDefault(), ErrRefused)
@@ -102,12 +105,15 @@ func (t *authorityTask) Check(_ context.Context, h *Host) (*Change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("authority %s on %s: %w", a.Name, h.Name, err)
 		}
-		if p != nil {
+		if p != nil && len(p.reasons) > 0 {
 			plans = append(plans, p)
+		}
+		if p != nil {
+			waits = waits.also(p.waits)
 		}
 	}
 	if len(plans) == 0 {
-		return nil, nil
+		return nil, orNil(waits)
 	}
 	return t.change(h, plans), nil
 }
@@ -126,7 +132,7 @@ func (t *authorityTask) none(h *Host) error {
 		}
 		return fmt.Errorf("authority %q is not declared in the inventory%s: %w", t.Name, Suggest(t.Name, known), ErrRefused)
 	case !a.Ours():
-		return fmt.Errorf("authority %s is offline or external: there is nothing to make on a host: %w", t.Name, ErrRefused)
+		return fmt.Errorf("authority %s is offline or external: there is nothing to make on a host (pgfleet authority requests says what it has to sign): %w", t.Name, ErrRefused)
 	}
 	return fmt.Errorf("authority %s is on host %s, not on %s: %w", t.Name, a.Host, h.Name, ErrRefused)
 }

@@ -28,6 +28,9 @@ func applyAuthorities(ctx context.Context, h *Host, plans []*authorityPlan, do D
 		return nil, nil, err
 	}
 	for i, p := range plans {
+		if err := p.request(ctx, h, made[p]); err != nil {
+			return nil, nil, fmt.Errorf("authority %s: %w", p.a.Name, err)
+		}
 		step, err := p.signing(ctx, h, made[p])
 		if err != nil {
 			return nil, nil, fmt.Errorf("authority %s: %w", p.a.Name, err)
@@ -67,7 +70,7 @@ func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*autho
 		if !p.look {
 			continue
 		}
-		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot()))}
+		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot() || p.ask), "subject", p.askedSubject())}
 		steps = append(steps, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
 		asked = append(asked, p)
 	}
@@ -119,7 +122,7 @@ func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 // signing gives the step that makes certificate, canaries and list; nil when there is nothing to be signed.
 func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*transport.Step, error) {
 	ca, requests, err := p.certificateRequests(ctx, h, made)
-	if err != nil {
+	if err != nil || ca == nil { // without a certificate, there is nothing that it could sign
 		return nil, err
 	}
 	now := h.Fleet.Now
@@ -200,10 +203,12 @@ func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys,
 	if err != nil {
 		return nil, nil, err
 	}
-	// A certificate from before is asked for again only when it was lost on the way, not when it is due.
-	cert, err := h.Fleet.CA.Issue(ctx, p.a.Issuer, IssueRequest{CSR: made.csr, Template: t, Host: h.Name, Fresh: p.due})
-	if err != nil {
-		return nil, nil, err
+	cert := p.state.Certificate
+	if up := h.Fleet.Authorities[p.a.Issuer]; p.due || cert == nil || !up.Foreign() {
+		// A certificate from before is asked for again only when it was lost on the way, not when it is due.
+		if cert, err = h.Fleet.CA.Issue(ctx, p.a.Issuer, IssueRequest{CSR: made.csr, Template: t, Host: h.Name, Fresh: p.due, Not: p.state.Certificate}); err != nil {
+			return nil, nil, err
+		}
 	}
 	if !pki.SameKey(cert.PublicKey, made.public) {
 		return nil, nil, fmt.Errorf("%s signed another key than the one that was sent", p.a.Issuer)

@@ -20,6 +20,9 @@ type authorityPlan struct {
 	look bool
 	// certificate, list: to be made. good, bad: canaries to be made. due: the certificate that is there is to be renewed.
 	certificate, list, good, bad, due bool
+	// ask: somebody else signs its certificate, and the request is to be made. waits: why it has to wait, nil when it need not.
+	ask   bool
+	waits *WaitingError
 }
 
 func (p *authorityPlan) want(reason string, what ...*bool) {
@@ -58,8 +61,11 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 			return nil, nil
 		}
 		p.planCertificate(h, asked, above)
-		p.look = p.certificate
-		if !p.certificate {
+		if err := p.planElsewhere(h); err != nil {
+			return nil, err
+		}
+		p.look = p.certificate || p.ask
+		if !p.look && p.waits == nil {
 			return nil, nil
 		}
 		return p, nil
@@ -74,15 +80,20 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		p.want("bring records and index.txt together", &p.look)
 	}
 	p.planCertificate(h, asked, above)
-	p.planCanaries(h.Fleet.Now)
-	p.planList(h.Fleet.Now)
+	if err := p.planElsewhere(h); err != nil {
+		return nil, err
+	}
+	if state.Certificate != nil || p.certificate {
+		p.planCanaries(h.Fleet.Now)
+		p.planList(h.Fleet.Now)
+	}
 	if p.good || p.bad {
 		p.look = true
 	}
 	if p.certificate && !a.IsRoot() {
 		p.look = true
 	}
-	if len(p.reasons) == 0 {
+	if len(p.reasons) == 0 && p.waits == nil {
 		return nil, nil
 	}
 	return p, nil
@@ -105,12 +116,8 @@ func declarable(declared map[string]pki.Authority, a pki.Authority) error {
 	if a.IsRoot() {
 		return nil
 	}
-	up, ok := declared[a.Issuer]
-	switch {
-	case !ok:
+	if _, ok := declared[a.Issuer]; !ok {
 		return fmt.Errorf("its issuer %q is not declared: %w", a.Issuer, ErrRefused)
-	case !up.Ours():
-		return fmt.Errorf("its issuer %s is offline or external: this version can neither export the request nor import the certificate: %w", a.Issuer, ErrRefused)
 	}
 	return nil
 }

@@ -65,15 +65,17 @@ func (c *CA) Chain(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.External != "" {
-		certs, _, err := readExternal(a)
-		return certs, err
+	if a.Foreign() {
+		return foreignChain(c.declared, a)
 	}
 	state, err := c.state(a)
 	if err != nil {
 		return nil, err
 	}
 	if state.Certificate == nil {
+		if err := c.waits(a, state); err != nil {
+			return nil, err
+		}
 		return nil, fmt.Errorf("certificate of authority %s: %w", name, ErrPending)
 	}
 	return append([]*x509.Certificate{state.Certificate}, state.Chain...), nil
@@ -85,8 +87,12 @@ func (c *CA) CRL(name string) (*x509.RevocationList, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.External != "" {
-		return externalCRL(a)
+	if a.Foreign() {
+		chain, err := c.Chain(name)
+		if err != nil {
+			return nil, err
+		}
+		return foreignList(a, chain[0])
 	}
 	state, err := c.state(a)
 	if err != nil {
@@ -145,9 +151,6 @@ func (c *CA) warn(format string, args ...any) {
 func (c *CA) warnDue() {
 	now := c.now()
 	for name, a := range c.declared {
-		if a.Offline {
-			continue
-		}
 		cert, err := c.Certificate(name)
 		if err != nil {
 			continue
@@ -169,9 +172,6 @@ func (c *CA) authority(name string) (pki.Authority, error) {
 			known[n] = true
 		}
 		return a, fmt.Errorf("authority %q is not declared in the inventory%s: %w", name, Suggest(name, known), ErrRefused)
-	}
-	if a.Offline {
-		return a, fmt.Errorf("authority %s is offline: this version cannot export requests to it; have it sign elsewhere and declare it with external: FILE: %w", name, ErrRefused)
 	}
 	return a, nil
 }
@@ -214,6 +214,9 @@ func (c *CA) Issue(ctx context.Context, name string, req IssueRequest) (*x509.Ce
 	if err != nil {
 		return nil, err
 	}
+	if a.Foreign() {
+		return c.issueElsewhere(a, req, pub)
+	}
 	item := &signItem{ctx: ctx, req: req, pub: pub, done: make(chan struct{})}
 	if item.cert, err = c.sign(a, item); err != nil {
 		return nil, err
@@ -226,15 +229,13 @@ func (c *CA) Issue(ctx context.Context, name string, req IssueRequest) (*x509.Ce
 	return item.cert, nil
 }
 
-// acceptable refuses what no authority of ours signs, before anything is sent.
+// acceptable refuses what no authority is asked to sign, before anything is sent.
 func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("authority %s: "+format+": %w", append(append([]any{a.Name}, args...), ErrRefused)...)
 	}
 	t := req.Template
 	switch {
-	case a.External != "":
-		return nil, refuse("it is not ours, only its certificate %s is known: have its owner sign, and install the certificate with the file task", a.External)
 	case a.Mode == "restricted":
 		return nil, refuse("mode: restricted is not supported by this version; take the line out to use mode convenient")
 	case a.Mode != "" && a.Mode != "convenient":
@@ -256,7 +257,7 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 		return nil, refuse("%v", err)
 	}
 	chain, err := c.Chain(a.Name)
-	if err != nil {
+	if err != nil && (AsWaiting(err) == nil || !a.Foreign()) {
 		return nil, err
 	}
 	for _, ca := range chain {
@@ -325,21 +326,4 @@ func readExternal(a pki.Authority) ([]*x509.Certificate, []*x509.RevocationList,
 		return nil, nil, fmt.Errorf("certificate of external authority %s: %s: %w", a.Name, a.External, err)
 	}
 	return certs, lists, nil
-}
-
-func externalCRL(a pki.Authority) (*x509.RevocationList, error) {
-	certs, lists, err := readExternal(a)
-	if err != nil {
-		return nil, err
-	}
-	var newest *x509.RevocationList
-	for _, l := range lists {
-		if pki.BelongsTo(l, certs[0]) == nil && (newest == nil || l.Number != nil && newest.Number != nil && l.Number.Cmp(newest.Number) > 0) {
-			newest = l
-		}
-	}
-	if newest == nil {
-		return nil, fmt.Errorf("external authority %s: %s holds no list of revoked certificates of it: add the newest one in PEM (X509 CRL): %w", a.Name, a.External, ErrRefused)
-	}
-	return newest, nil
 }

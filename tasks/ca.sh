@@ -445,7 +445,7 @@ do_init_key() {
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		openssl req -new -config pending/csr.cnf -key keys/ca.key -out pending/csr </dev/null 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+		openssl req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key keys/ca.key -out pending/csr </dev/null 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"

@@ -31,6 +31,9 @@ the certificate was revoked because its key is known to others. Where only an au
 A client's new certificate is tried before it is put in force: where a server that accepts the one in force does not accept it, nothing is switched and the task fails.
 Then after_change of the identity runs, once the certificate has changed; one that fails is tried again by the next run.
 
+An authority that is offline or not ours is asked: the request is kept beside the inventory, and the task waits for the answer (pgfleet authority requests, pgfleet
+authority answer). What is in force stays so meanwhile.
+
 Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); database users postgres, superusers and replication
 roles unless the identity has allow_privileged; symbolic links and strangers' folders below a client's home directory.`,
 	Example: "certificate: {issuer: servers, profile: server, valid_for: 365d}",
@@ -127,6 +130,10 @@ type issuing struct {
 	// chain is the authority's certificate first, its root last. crl is its newest list, nil when there is none.
 	chain []*x509.Certificate
 	crl   *x509.RevocationList
+	// foreign is the authority when somebody else signs for it, nil when pgfleet has it sign.
+	foreign *pki.Authority
+	// unwanted certificates of a foreign authority shall be revoked, which they are once its list says so.
+	unwanted []pki.Revoked
 }
 
 // served is what is presented: the leaf and every authority above it but the root.

@@ -52,6 +52,9 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 		return nil, err
 	}
 	var work []*clientWork
+	var asks []*certificatePlan
+	var touches []string
+	var waits *WaitingError
 	for _, st := range states {
 		w, err := t.clientWork(h, st)
 		if err != nil {
@@ -60,14 +63,23 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 		if err := t.noRenewal(h, w.plan); err != nil {
 			return nil, err
 		}
-		if w.plan.Why != "" || len(w.repair) > 0 {
+		waits = waits.also(w.plan.waiting(h))
+		switch {
+		case w.plan.Ask:
+			asks, touches = append(asks, w.plan), append(touches, identityKey(st.ID))
+		case w.plan.Waits && w.plan.Why != "":
+		case w.plan.Why != "" || len(w.repair) > 0:
 			work = append(work, w)
 		}
 	}
-	if len(work) == 0 {
-		return nil, nil
+	if len(work)+len(asks) == 0 {
+		return nil, orNil(waits)
 	}
-	return t.clientChange(h, work), nil
+	var change *Change
+	if len(work) > 0 {
+		change = t.clientChange(h, work)
+	}
+	return t.asking(h, change, asks, touches...), nil
 }
 
 // clientWork compares one identity with what is wanted.
@@ -80,7 +92,11 @@ func (t *certificateTask) clientWork(h *Host, st *identityState) (*clientWork, e
 		User: st.ID.OSUser, FolderMode: "700", Versions: st.Versions, Current: st.Current,
 		Template: pki.Template{Profile: pki.ProfileClient, ValidFor: t.ValidFor}}
 	o.Template.Subject.CommonName = st.ID.DBUser
-	w := &clientWork{st: st, plan: t.planFor(o, by, h.Fleet.Now)}
+	plan, err := t.planFor(h.Name, o, by, h.Fleet.Now)
+	if err != nil {
+		return nil, err
+	}
+	w := &clientWork{st: st, plan: plan}
 	copies, err := t.copiesOf(h, st)
 	if err != nil {
 		return nil, err

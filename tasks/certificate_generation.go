@@ -4,16 +4,24 @@ import (
 	"crypto/x509"
 	"fmt"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // issuing gives an authority as one that signs.
-func (h *Host) issuing(name string, chain []*x509.Certificate) *issuing {
+func (h *Host) issuing(name string, chain []*x509.Certificate) (*issuing, error) {
 	crl, err := h.Fleet.CA.CRL(name)
 	if err != nil {
 		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
 	}
-	return &issuing{name, chain, crl}
+	by := &issuing{name: name, chain: chain, crl: crl}
+	if a := h.Fleet.Authorities[name]; a.Foreign() {
+		by.foreign = &a
+		if by.unwanted, err = (desk.Desk{Dir: a.Desk}).Revoked(); err != nil {
+			return nil, err
+		}
+	}
+	return by, nil
 }
 
 // issuers gives the generations of the issuer that are made and known, oldest first; the error says why there is none.
@@ -22,9 +30,14 @@ func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
 	chains, missing := h.made(gens)
 	var out []*issuing
 	for _, g := range gens {
-		if chain := chains[g]; chain != nil {
-			out = append(out, h.issuing(g, chain))
+		if chains[g] == nil {
+			continue
 		}
+		by, err := h.issuing(g, chains[g])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, by)
 	}
 	if len(out) == 0 {
 		return nil, missing

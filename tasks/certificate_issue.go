@@ -23,9 +23,13 @@ var certificateRequestProgram string
 
 // requestStep makes key and request for a plan, on the host, as their owner. Its output is the request in PEM, never a key.
 func (t *certificateTask) requestStep(p *certificatePlan) transport.Step {
+	config := ""
+	if p.Elsewhere {
+		config = pki.RequestConfig(p.Template)
+	}
 	return transport.Step{Key: "request for " + p.Title, User: p.User, Limit: 2 * time.Minute,
 		Shell: certificateCheckProgram + certificateRequestProgram,
-		Argv:  []string{p.Anchor, p.Below + "/v/" + p.Gen, p.File, p.FolderMode, t.keyType(), p.KeyOf}}
+		Argv:  []string{p.Anchor, p.Below + "/v/" + p.Gen, p.File, p.FolderMode, t.keyType(), p.KeyOf, config}}
 }
 
 // issueAll gets a certificate for every plan that needs one: one round trip for all keys and requests, then the authority, asked for all at once.
@@ -73,7 +77,7 @@ func (t *certificateTask) issueOne(ctx context.Context, h *Host, p *certificateP
 	if err != nil {
 		return nil, fmt.Errorf("request for %s from %s: %w", p.Title, h.Name, err)
 	}
-	ask := IssueRequest{CSR: block.Bytes, Template: p.Template, Host: h.Name, Fresh: p.Fresh}
+	ask := IssueRequest{CSR: block.Bytes, Template: p.Template, Host: h.Name, Fresh: p.Fresh, Not: p.Current.leaf()}
 	cert, err := h.Fleet.CA.Issue(ctx, p.by.name, ask)
 	if err == nil && !ask.Fresh {
 		// What was issued to a run that stopped long ago may be due, or revoked, by now.

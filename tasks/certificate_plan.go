@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,9 @@ type certificatePlan struct {
 	Fresh bool
 	// KeyNote tells the user where the key comes from.
 	KeyNote string
+	// Elsewhere: somebody else signs. Ask: the request is to be made; Waits: it was, and there is no answer yet. Held are version folders whose keys wait for one.
+	Elsewhere, Ask, Waits bool
+	Held                  []string
 }
 
 // previous is the version that stays besides the new one, for going back.
@@ -60,15 +64,24 @@ func (p *certificatePlan) previous() string {
 func (p *certificatePlan) surplus() bool {
 	keep := p.previous()
 	for _, v := range p.Versions {
-		if v.Gen != p.Gen && v.Gen != keep {
+		if v.Gen != p.Gen && v.Gen != keep && !slices.Contains(p.Held, v.Gen) {
 			return true
 		}
 	}
 	return false
 }
 
-// planFor compares what a holder has with what it shall have.
-func (t *certificateTask) planFor(o *holder, by *issuing, now time.Time) *certificatePlan {
+// planFor compares what a holder on a host has with what it shall have.
+func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.Time) (*certificatePlan, error) {
+	plan := t.planHere(o, by, now)
+	if by.foreign == nil {
+		return plan, nil
+	}
+	return plan, t.planElsewhere(host, plan, now)
+}
+
+// planHere is planFor where pgfleet has the authority sign.
+func (t *certificateTask) planHere(o *holder, by *issuing, now time.Time) *certificatePlan {
 	plan := &certificatePlan{holder: o, by: by}
 	plan.Why = t.due(o, o.Current, by, now, t.wantsForce(o.Key))
 	if plan.Why == "" {
@@ -107,9 +120,12 @@ func (t *certificateTask) due(o *holder, v *version, by *issuing, now time.Time,
 	case t.KeyType != "" && pki.KeyType(pub) != t.KeyType:
 		return fmt.Sprintf("its key is %s, wanted is %s", pki.KeyType(pub), t.KeyType)
 	}
-	policy := pki.RenewPolicy{Template: o.Template, Issuer: by.chain[0], Key: pub, CRL: by.crl, Asked: asked}
+	policy := pki.RenewPolicy{Template: o.Template, Issuer: by.chain[0], Key: pub, CRL: by.crl, Asked: asked, Foreign: by.foreign != nil}
 	if due, why := pki.Renew(v.leaf(), policy, now); due {
 		return why
+	}
+	if reason := by.unwantedFor(v.leaf()); reason != "" {
+		return "it shall be revoked (" + reason + ")"
 	}
 	switch {
 	case bytes.Equal(v.Crt.PEM, by.served(v.leaf())):
@@ -139,7 +155,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask) {
 	current := p.keepable(t)
 	for i := len(p.Versions) - 1; i >= 0; i-- {
 		v := &p.Versions[i]
-		if !v.pending() || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
+		if !v.pending() || !t.fits(v) || p.by.knownToOthers(v, p.Versions) {
 			continue
 		}
 		same := p.Current != nil && bytes.Equal(v.Key.spki(), p.Current.Key.spki())
@@ -158,7 +174,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask) {
 // keepable is the version in force when its key may be used again, else nil.
 func (p *certificatePlan) keepable(t *certificateTask) *version {
 	v := p.Current
-	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || p.by.knownToOthers(v, p.Versions) {
 		return nil
 	}
 	return v
@@ -178,16 +194,27 @@ func (t *certificateTask) fits(v *version) bool {
 }
 
 // knownToOthers tells whether a certificate of this key was revoked because the key is compromised.
-func knownToOthers(crl *x509.RevocationList, key *version, versions []version) bool {
-	if crl == nil {
-		return false
-	}
+func (i *issuing) knownToOthers(key *version, versions []version) bool {
 	for _, v := range versions {
-		if leaf := v.leaf(); leaf != nil && bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) && revokedFor(crl, leaf.SerialNumber) == "keyCompromise" {
+		leaf := v.leaf()
+		if leaf == nil || !bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) {
+			continue
+		}
+		if i.crl != nil && revokedFor(i.crl, leaf.SerialNumber) == "keyCompromise" || i.unwantedFor(leaf) == "keyCompromise" {
 			return true
 		}
 	}
 	return false
+}
+
+// unwantedFor gives the reason for which a certificate shall be revoked, "" when it is not to be.
+func (i *issuing) unwantedFor(leaf *x509.Certificate) string {
+	for _, r := range i.unwanted {
+		if r.Serial.Cmp(leaf.SerialNumber) == 0 {
+			return pki.ReasonName(r.Reason)
+		}
+	}
+	return ""
 }
 
 // revokedFor gives the reason for which a serial number is on a list, "" when it is not.

@@ -1,6 +1,6 @@
 # Makes what is missing of a version's key and prints a request for it. The key never leaves this host; only the request is printed.
 # $1 anchor folder; $2 folders below it (a/b/c, the last is the version's); $3 name of the files (client or server); $4 mode of folders
-# above the version; $5 key type; $6 version folder whose key is kept ("": a new key)
+# above the version; $5 key type; $6 version folder whose key is kept ("": a new key); $7 configuration of the request ("": its key is all that counts)
 v=$1/$2
 key=$v/$3.key
 conf=$v/request.cnf
@@ -18,7 +18,11 @@ full() {
 	wrong=$(head -c 16384 /dev/zero 2>&1 >"$v/room") || { rm -f -- "$v/room"; fail "cannot write in $v: ${wrong##*: }"; }
 	rm -f -- "$v/room"
 }
-printf '[req]\nprompt = no\ndistinguished_name = dn\n[dn]\nCN = pgfleet\n' >"$conf" || { full; exit 1; }
+printf '%s\n' "${7:-[req]
+prompt = no
+distinguished_name = dn
+[dn]
+CN = pgfleet}" >"$conf" || { full; exit 1; }
 request() {
 	csr=$(openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: </dev/null) || { full; fail "openssl made no request from $1"; }
 }

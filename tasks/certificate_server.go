@@ -107,6 +107,8 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		return nil, pending
 	}
 	var work []*serverWork
+	var asks []*certificatePlan
+	var waits *WaitingError
 	for _, c := range mine {
 		w, err := t.serverWork(h, c, l, tmpl)
 		if err != nil {
@@ -118,14 +120,23 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		if err := t.noRenewal(h, w.plan); err != nil {
 			return nil, err
 		}
-		if w.plan.Why != "" || len(w.repair) > 0 {
+		waits = waits.also(w.plan.waiting(h))
+		switch {
+		case w.plan.Ask:
+			asks = append(asks, w.plan)
+		case w.plan.Waits && w.plan.Why != "":
+		case w.plan.Why != "" || len(w.repair) > 0:
 			work = append(work, w)
 		}
 	}
-	if len(work) == 0 {
-		return nil, nil
+	if len(work)+len(asks) == 0 {
+		return nil, orNil(waits)
 	}
-	return t.serverChange(h, work), nil
+	var change *Change
+	if len(work) > 0 {
+		change = t.serverChange(h, work)
+	}
+	return t.asking(h, change, asks, keyServer), nil
 }
 
 // path makes a file name in a setting absolute: relative ones start at the data directory.
@@ -150,7 +161,11 @@ func (t *certificateTask) serverWork(h *Host, c *Cluster, l *look, tmpl pki.Temp
 	}
 	o := &holder{Key: h.Name + " " + c.ID, Title: "cluster " + c.ID, Anchor: "/etc", Below: strings.TrimPrefix(c.Dir, "/etc/"), File: "server", FolderMode: "755",
 		Versions: versions, Current: current, Template: tmpl}
-	w := &serverWork{c: c, plan: t.planFor(o, by, h.Fleet.Now), mode: t.copyMode(c, l)}
+	plan, err := t.planFor(h.Name, o, by, h.Fleet.Now)
+	if err != nil {
+		return nil, err
+	}
+	w := &serverWork{c: c, plan: plan, mode: t.copyMode(c, l)}
 	if w.plan.Why == "" && t.Only == "" {
 		w.repair = t.serverRepair(w, l, set)
 	}

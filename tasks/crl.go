@@ -77,9 +77,12 @@ func (t *crlTask) checkServer(h *Host) (*Change, error) {
 		return nil, err
 	}
 	var work []*serverTrust
+	var waits *WaitingError
 	for _, c := range clusters {
 		w, err := t.serverLists(h, c, l)
-		if err != nil {
+		if wait := AsWaiting(err); wait != nil {
+			waits = waits.also(wait.softly())
+		} else if err != nil {
 			return nil, fmt.Errorf("cluster %s of %s: %w", c.ID, h.Name, err)
 		}
 		if w != nil && len(w.repair) > 0 {
@@ -90,7 +93,7 @@ func (t *crlTask) checkServer(h *Host) (*Change, error) {
 		}
 	}
 	if len(work) == 0 {
-		return nil, nil
+		return nil, orNil(waits)
 	}
 	change := new(trustTask).serverChange(h, work)
 	change.Summary = "bring newer lists to " + strings.Join(clustersOf(work), ", ")
@@ -104,7 +107,8 @@ func clustersOf(work []*serverTrust) (out []string) {
 	return out
 }
 
-// serverLists compares the lists of one cluster with the newest; nil: it has none, and wants none.
+// serverLists compares the lists of one cluster with the newest; nil: it has none, and wants none. With a WaitingError there may be work all the same: newer lists that
+// do not have everything yet.
 func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error) {
 	set := parseSettings(c.Ours)
 	inForce := c.path(c.Settings["ssl_ca_file"].Value)
@@ -124,20 +128,24 @@ func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error
 	if lists == "" {
 		return nil, t.uncovered(h, certs, nil, "its lists are switched off (crl: no)")
 	}
-	a, err := t.newest(h, certs, c.named(l, lists, "crl-"))
+	a, wait := t.newest(h, certs, c.named(l, lists, "crl-"))
+	if a == nil || wait != nil && AsWaiting(wait) == nil {
+		return nil, wait
+	}
+	w, err := place.serverTrust(h, c, l, a)
 	if err != nil {
 		return nil, err
 	}
-	return place.serverTrust(h, c, l, a)
+	return w, wait
 }
 
-// newest gives the newest list of every authority believed: its own, or the one in force where the authority cannot be seen.
+// newest gives the newest list of every authority believed: its own, or the one in force where the authority cannot be seen. With a WaitingError they are given, too.
 func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*anchors, error) {
 	a := &anchors{certs: certs}
 	for _, cert := range certs {
-		name := h.authorityOf(cert)
+		name := h.keeperOf(cert)
 		list, err := ancestor{name, cert}.list(h)
-		if now := listOf(inForce, cert); now != nil && (name == "" || errors.Is(err, ErrPending)) {
+		if now := listOf(inForce, cert); now != nil && (name == "" || errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
 			list, err = now, pki.CheckCRL(now, cert, nil, nil, h.Fleet.Now.Add(time.Minute))
 		}
 		if err != nil {
@@ -150,6 +158,7 @@ func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*a
 
 // uncovered refuses to leave somebody who believes the authority of a revoked certificate without a list that names it. why: there is no list.
 func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.RevocationList, why string) error {
+	var waits *WaitingError
 	for i, cert := range certs {
 		name := h.authorityOf(cert)
 		for _, c := range t.named {
@@ -164,23 +173,29 @@ func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.Re
 			case why != "":
 				return fmt.Errorf("%w: it believes authority %s and goes on to accept %s: %s", ErrRefused, name, title, why)
 			case !pki.Lists(lists[i], c.serial) && !h.hasEnded(cert, x509.RevocationListEntry{SerialNumber: c.serial, RevocationTime: h.Fleet.Now}):
-				return fmt.Errorf("%w: the newest list of authority %s that is known here does not name %s", ErrRefused, name, title)
+				if !h.Fleet.Authorities[name].Foreign() {
+					return fmt.Errorf("%w: the newest list of authority %s that is known here does not name %s", ErrRefused, name, title)
+				}
+				waits = waits.also(&WaitingError{Authority: name, What: []string{"list that names " + pki.FormatSerial(c.serial)}, Soft: true})
 			}
 		}
 	}
-	return nil
+	return orNil(waits)
 }
 
 // checkClient finds the identities with older lists.
 func (t *crlTask) checkClient(h *Host) (*Change, error) {
 	var work []*trustWork
+	var waits *WaitingError
 	for _, id := range h.Identities {
 		st, err := stateOf(h, id)
 		if err != nil {
 			return nil, err
 		}
 		w, err := t.clientLists(h, st)
-		if err != nil {
+		if wait := AsWaiting(err); wait != nil {
+			waits = waits.also(wait.softly())
+		} else if err != nil {
 			return nil, fmt.Errorf("%s of %s on %s: %w", id.DBUser, id.OSUser, h.Name, err)
 		}
 		if w != nil {
@@ -188,7 +203,7 @@ func (t *crlTask) checkClient(h *Host) (*Change, error) {
 		}
 	}
 	if len(work) == 0 {
-		return nil, nil
+		return nil, orNil(waits)
 	}
 	change := (&trustTask{Existing: "stop"}).clientChange(h, work)
 	var titles []string
@@ -216,9 +231,9 @@ func (t *crlTask) clientLists(h *Host, st *identityState) (*trustWork, error) {
 	if now.CRL == "" && !named && !h.tells(names) {
 		return nil, nil
 	}
-	a, err := t.newest(h, certs, st.entry(now.CRL).PEM)
-	if err != nil {
-		return nil, err
+	a, wait := t.newest(h, certs, st.entry(now.CRL).PEM)
+	if a == nil || wait != nil && AsWaiting(wait) == nil {
+		return nil, wait
 	}
 	place := &trustTask{TLSDir: "own", Existing: "stop"}
 	if now.Root != st.Base+"/root.crt" {
@@ -229,7 +244,7 @@ func (t *crlTask) clientLists(h *Host, st *identityState) (*trustWork, error) {
 		return nil, err
 	}
 	if w.files == now && string(st.entry(now.CRL).PEM) == string(w.lists) && string(st.entry(st.Base+"/root.crl").PEM) == string(w.lists) {
-		return nil, nil
+		return nil, wait
 	}
-	return w, nil
+	return w, wait
 }

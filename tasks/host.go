@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -227,8 +228,9 @@ func (v *View) Planned(key string) bool {
 
 // Proofs collects logins that were seen to work in this run, and which hosts it has changed. It is safe for concurrent use.
 type Proofs struct {
-	mu   sync.Mutex
-	seen map[string]bool
+	mu      sync.Mutex
+	seen    map[string]bool
+	waiting map[string]*WaitingError
 	// changes counts by host. tested has how many there were on a client and a server when they were tested, by both names.
 	changes map[string]int
 	tested  map[string][2]int
@@ -303,6 +305,8 @@ type IssueRequest struct {
 	Host string
 	// Fresh: a new certificate even if one was issued for the same request before (renewal).
 	Fresh bool
+	// Not is the certificate in force, when it will not do any more: an authority that signs elsewhere is asked for another one.
+	Not *x509.Certificate
 }
 
 // ErrRefused marks a value or a state that pgfleet will not go on with; the text says what to do instead.

@@ -86,13 +86,15 @@ func (t *postgresHBA) Needs(h *Host) []transport.Step {
 
 // hbaWork is what is to be done for one cluster.
 type hbaWork struct {
-	h             *Host
-	c             *Cluster
-	user          []byte
-	rules         []postgres.Rule
-	was, lines    []string
-	block         postgres.Block
-	unproved      []string
+	h          *Host
+	c          *Cluster
+	user       []byte
+	rules      []postgres.Rule
+	was, lines []string
+	block      postgres.Block
+	unproved   []string
+	// waiting: clients have no certificate yet, because somebody else has to sign it.
+	waiting       *WaitingError
 	before, after string
 }
 
@@ -186,8 +188,11 @@ func (t *postgresHBA) mayEnforce(w *hbaWork) error {
 		list = append(list, "these would be refused and are not declared:\n  "+strings.Join(out, "\n  ")+
 			"\ndeclare them as identities, or as exceptions of this task, or go on with --accept-refusals")
 	}
-	if len(list) == 0 || w.h.Fleet.AcceptRefusals {
+	if w.h.Fleet.AcceptRefusals {
 		return nil
+	}
+	if len(list) == 0 {
+		return orNil(w.waiting)
 	}
 	return fmt.Errorf("%w: stage %s: %s", ErrRefused, t.Enforce, strings.Join(list, "; "))
 }

@@ -84,11 +84,15 @@ func (t *postgresHBA) clientAddresses(h *Host, c *Cluster, client *Host) ([]neti
 	return out, nil
 }
 
-// unprovedClients are those whose rules change and that have not connected with verify-full in this run.
+// unprovedClients are those whose rules change and that have not connected with verify-full in this run, but for those that wait for somebody else (see hbaWork.waiting).
 func (w *hbaWork) unprovedClients() []string {
 	var out []string
 	for _, client := range w.h.Fleet.Clients(w.h.Name) {
 		if len(client.Identities) == 0 || w.h.Fleet.Proofs.Has(client.Name, w.h.Name, "verify-full") || w.sameRulesFor(client) {
+			continue
+		}
+		if wait := w.h.Fleet.Proofs.Waiting(client.Name); wait != nil {
+			w.waiting = w.waiting.also(wait)
 			continue
 		}
 		out = append(out, client.Name)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/tasks/survey"
 	"github.com/pgfleet/pgfleet/transport"
@@ -55,6 +56,7 @@ func SurveyFacts(f *Fleet, looked []string) *survey.Fleet {
 		s.out.Hosts[name] = true
 	}
 	s.authorities()
+	s.asked()
 	for _, name := range looked {
 		h := f.Hosts[name]
 		if h.HasRole("db_server") {
@@ -91,19 +93,52 @@ func (s *surveyor) authorities() {
 		a := s.fleet.Authorities[name]
 		fact := survey.Authority{Name: name, Host: a.Host, Dir: a.DirOrDefault(), Subject: a.Subject, Root: a.IsRoot(), External: a.External != ""}
 		switch {
-		case a.External != "":
-			if chain, _, err := readExternal(a); err == nil {
-				fact.Cert, fact.Chain = chain[0], chain[1:]
-			}
-			if list, err := externalCRL(a); err == nil {
-				fact.List = list
-			}
+		case a.Foreign():
+			s.foreign(&fact, a)
 		case a.Ours() && slices.Contains(s.looked, a.Host):
 			if err := s.authority(&fact, a); err != nil {
 				s.unseen(a.Host, authorityRole(a), name, a.DirOrDefault(), err)
 			}
 		}
 		s.out.Authorities = append(s.out.Authorities, fact)
+	}
+}
+
+// foreign gathers what is known of an authority that signs elsewhere.
+func (s *surveyor) foreign(fact *survey.Authority, a pki.Authority) {
+	chain, err := s.fleet.CA.Chain(a.Name)
+	if err != nil {
+		return
+	}
+	fact.Cert, fact.Chain = chain[0], chain[1:]
+	if list, err := foreignList(a, chain[0]); err == nil {
+		fact.List = list
+	}
+}
+
+// asked gathers what lies on the desks. What cannot be read there is told.
+func (s *surveyor) asked() {
+	parties, err := Parties(s.fleet.Authorities)
+	if err != nil {
+		s.unseen("", "", "", "", err)
+		return
+	}
+	for i := range parties {
+		p := &parties[i]
+		requests, err := desk.Desk{Dir: p.Desk}.Requests()
+		if err != nil {
+			s.unseen("", "", p.Name, p.Desk, err)
+		}
+		for _, r := range requests {
+			s.out.Asked = append(s.out.Asked, survey.Asked{Authority: p.Name, Host: r.Host, Path: r.File, Subject: pki.FormatSubject(r.Template.Subject), Names: r.Template.Names(), Since: r.Made})
+		}
+		wishes, err := p.ListWishes(s.fleet.Now)
+		if err != nil {
+			s.unseen("", "", p.Name, p.Desk, err)
+		}
+		for _, w := range wishes {
+			s.out.Asked = append(s.out.Asked, survey.Asked{Authority: p.Name, Path: p.Desk, List: true, Subject: w.Subject, Why: w.Why})
+		}
 	}
 }
 

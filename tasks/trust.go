@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -89,7 +90,7 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if !t.follows(h) {
 		var err error
 		a, err = t.anchorsFor(h, nil)
-		if t.Only != "" && errors.Is(err, ErrPending) {
+		if t.Only != "" && (errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
 			return nil, nil // nobody believes an authority that is not there
 		}
 		if err != nil {
@@ -192,7 +193,9 @@ func (h *Host) lineage(name string) ([]ancestor, error) {
 	out := make([]ancestor, len(chain))
 	for i, cert := range chain {
 		out[len(chain)-1-i] = ancestor{name, cert}
-		name = h.Fleet.Authorities[name].Issuer
+		if a := h.Fleet.Authorities[name]; a.External == "" { // the file of an external one holds those above it too
+			name = a.Issuer
+		}
 	}
 	if root := out[0].cert; !bytes.Equal(root.RawSubject, root.RawIssuer) {
 		return nil, fmt.Errorf("%w: the chain of authority %s ends in %s, which is no root: PostgreSQL and libpq accept no chain that does not end in a self-signed certificate; add the root",
@@ -207,7 +210,7 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 	if l.name == "" {
 		return nil, fmt.Errorf("%w: no list of revoked certificates is known of %s; with lists in use it would lock out everybody below it: declare that authority, or say crl: no", ErrRefused, title)
 	}
-	list, err := h.Fleet.CA.CRL(l.name)
+	list, err := l.newest(h)
 	if err != nil {
 		return nil, fmt.Errorf("list of revoked certificates of authority %s: %w", l.name, err)
 	}
@@ -215,6 +218,21 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return list, nil
+}
+
+// newest gives the newest list that is known. One that is missed is asked for.
+func (l ancestor) newest(h *Host) (*x509.RevocationList, error) {
+	a := h.Fleet.Authorities[l.name]
+	if !a.Foreign() {
+		return h.Fleet.CA.CRL(l.name)
+	}
+	list, err := foreignList(a, l.cert)
+	if AsWaiting(err) != nil && !h.Fleet.CheckOnly {
+		if err := (desk.Desk{Dir: a.Desk}).WantList("there is none yet, and whoever believes it needs one"); err != nil {
+			return nil, err
+		}
+	}
+	return list, err
 }
 
 // rootsPEM is a chain in PEM, its root first.

@@ -92,6 +92,12 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 		if !v.concerns(h, s) {
 			continue
 		}
+		if wait := h.Fleet.Proofs.Waiting(s.Server); wait != nil {
+			cell := verifyCase{client: h.Name, check: "login", service: s, want: []outcome{connects}}.blank()
+			cell.NotProven, cell.Got, cell.Detail = true, "not tried", "that server is "+wait.Error()
+			wrong = append(wrong, cell)
+			continue
+		}
 		c, err := v.pair(h, s)
 		if errors.Is(err, ErrPending) {
 			cell := verifyCase{client: h.Name, check: "login", service: s, want: []outcome{connects}}.blank()

@@ -25,6 +25,10 @@ type Authority struct {
 	// Offline: requests are exported and answers imported. External: not ours, only its certificate (PEM file on the controller) is known.
 	Offline  bool
 	External string
+	// Desk is the folder on the controller that holds what is exchanged with an authority that is offline or external; "" for the others.
+	Desk string
+	// Lists is a file on the controller that the user keeps up to date with an external authority's lists of revoked certificates; "": none.
+	Lists string
 	// AllowedNames: patterns that names in leaves must match; none: any.
 	AllowedNames []string
 	// Profiles of the leaves that it may sign (inventory key profiles); none: server and client.
@@ -104,3 +108,6 @@ func (a Authority) IsRoot() bool { return a.Issuer == "" }
 
 // Ours tells whether pgfleet can have the authority sign: it has a host, and is neither offline nor external.
 func (a Authority) Ours() bool { return a.Host != "" && !a.Offline && a.External == "" }
+
+// Foreign tells whether somebody else signs for the authority: it is offline, or not ours.
+func (a Authority) Foreign() bool { return a.Offline || a.External != "" }

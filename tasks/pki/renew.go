@@ -19,6 +19,8 @@ type RenewPolicy struct {
 	Key crypto.PublicKey
 	// CRL of the issuer; nil: not looked at.
 	CRL *x509.RevocationList
+	// Foreign: somebody else signs, so the certificate only has to fit the template (see Fits).
+	Foreign bool
 	// Asked for by the user.
 	Asked bool
 }
@@ -85,6 +87,12 @@ func issuerChanged(cert *x509.Certificate, policy RenewPolicy, _ time.Time) stri
 func namesChanged(cert *x509.Certificate, policy RenewPolicy, now time.Time) string {
 	t := policy.Template
 	if t.Profile == "" {
+		return ""
+	}
+	if policy.Foreign {
+		if err := Fits(cert, t); err != nil {
+			return err.Error()
+		}
 		return ""
 	}
 	if is, want := FormatSubject(cert.Subject), FormatSubject(t.Subject); is != want {

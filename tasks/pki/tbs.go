@@ -106,6 +106,15 @@ func (t Template) sanNames() []string {
 	return unique(names)
 }
 
+// Names are the host names and addresses of a template.
+func (t Template) Names() []string {
+	names := append([]string(nil), t.DNSNames...)
+	for _, ip := range t.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
+}
+
 func unique(names []string) []string {
 	seen := map[string]bool{}
 	var out []string

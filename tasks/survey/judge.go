@@ -24,6 +24,9 @@ func Judge(f *Fleet) []Row {
 	for i := range f.Clients {
 		j.client(&f.Clients[i])
 	}
+	for _, a := range f.Asked {
+		j.asked(a)
+	}
 	for _, u := range f.Unseen {
 		r := Row{Host: u.Host, Role: u.Role, Holder: u.Holder, Kind: KindHost, Path: u.Path, Unreachable: u.Unreachable}
 		r.find(Unlooked, u.Reason, u.Hint)

@@ -46,6 +46,7 @@ const (
 	RecordsDiffer State = "records_differ"   // what the authority knows and what the fleet has differ
 	RenewSoon     State = "renew_soon"       // the next run renews it
 	ListEnding    State = "list_ending"      // a list ends soon
+	Waiting       State = "waiting"          // an authority that is offline or not ours was asked for it
 	NotOurs       State = "not_ours"         // no authority of the inventory made it
 	Orphan        State = "orphan"           // issued, good, and nowhere in the fleet
 	OK            State = "ok"
@@ -54,7 +55,7 @@ const (
 
 // order is the states by urgency.
 var order = []State{Unlooked, Revoked, Expired, KeyMismatch, Missing, Unreadable, RulesLost, IncludeLost, ServicesLost, NotServed, ListMissing, WrongMode,
-	Incomplete, NotTrusted, NotYet, RecordsDiffer, RenewSoon, ListEnding, NotOurs, Orphan, OK, NotInForce}
+	Incomplete, NotTrusted, NotYet, RecordsDiffer, RenewSoon, ListEnding, Waiting, NotOurs, Orphan, OK, NotInForce}
 
 // Level is how bad a state is.
 type Level int
@@ -71,7 +72,7 @@ func (s State) Level() Level {
 	switch s {
 	case OK, NotInForce:
 		return Fine
-	case RenewSoon, ListEnding, NotOurs, Orphan:
+	case RenewSoon, ListEnding, Waiting, NotOurs, Orphan:
 		return Warning
 	}
 	return Broken

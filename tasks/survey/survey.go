@@ -19,8 +19,22 @@ type Fleet struct {
 	Authorities []Authority
 	Servers     []Server
 	Clients     []Client
+	// Asked is what authorities that are offline or not ours were asked for and have not given.
+	Asked []Asked
 	// Unseen is what should have been looked at and could not be.
 	Unseen []Unseen
+}
+
+// Asked is a certificate, or (List) a list of revoked certificates, that an authority was asked for.
+type Asked struct {
+	// Authority; Host that holds the key, "" of a list; Path of the request on this machine, or of the folder that it is kept in.
+	Authority, Host, Path string
+	List                  bool
+	// Subject wanted; Names; Since; Why of a list.
+	Subject string
+	Names   []string
+	Since   time.Time
+	Why     string
 }
 
 // Unseen is a host, or a part of one, that could not be looked at.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
@@ -124,7 +125,7 @@ func (j *judge) list(r *Row, l *x509.RevocationList, everybody string) {
 	a := j.listOwner(l)
 	switch {
 	case a == nil:
-		if !j.unsureOf(pki.FormatSubject(l.Issuer)) {
+		if !j.unsureOf(pki.FormatSubject(l.Issuer)) && !j.aboveOurs(l) {
 			r.find(NotOurs, fmt.Sprintf("no authority of the inventory has signed it; its issuer is %s", r.Issuer), "")
 		}
 	case a.List != nil && !bytes.Equal(a.List.Raw, l.Raw):
@@ -140,6 +141,16 @@ func (j *judge) listOwner(l *x509.RevocationList) *Authority {
 		}
 	}
 	return nil
+}
+
+// aboveOurs tells whether a list was signed by one who stands above an authority of the inventory.
+func (j *judge) aboveOurs(l *x509.RevocationList) bool {
+	for _, a := range j.f.Authorities {
+		if slices.ContainsFunc(a.Chain, func(c *x509.Certificate) bool { return pki.BelongsTo(l, c) == nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 // unsureOf tells whether an authority of that subject could not be looked at.

@@ -1,0 +1,306 @@
+package desk
+
+import (
+	"bytes"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// Party is an authority that somebody else signs for.
+type Party struct {
+	pki.Authority
+	// Wanted is the certificate that an offline authority itself shall have.
+	Wanted pki.Template
+	// Chain is its certificate and those above it, its root last; empty while that of an offline authority has not come.
+	Chain []*x509.Certificate
+	// Known are the lists of revoked certificates that are in use: those on the desk, and in files of the user's.
+	Known []*x509.RevocationList
+}
+
+func (p *Party) desk() Desk { return Desk{p.Desk} }
+
+// File is a file that was handed in.
+type File struct {
+	Name string
+	Data []byte
+}
+
+// Intake is what files hold that is new, checked and not stored yet.
+type Intake struct {
+	// Anchors are certificates of offline authorities: whoever hands them in vouches for them.
+	Anchors []Anchor
+	Answers []Found
+	Lists   []FoundList
+	// Known counts what had come before.
+	Known int
+}
+
+// Anchor is an offline authority's own certificate.
+type Anchor struct {
+	Authority string
+	Cert      *x509.Certificate
+	desk      Desk
+}
+
+// Found is a certificate that was asked for.
+type Found struct {
+	Authority string
+	Request   *Request
+	Cert      *x509.Certificate
+	file      string
+	desk      Desk
+}
+
+// FoundList is a list of an authority, or of one above it (Issuer).
+type FoundList struct {
+	Authority, Issuer string
+	List              *x509.RevocationList
+	desk              Desk
+}
+
+// intake is the work of Check.
+type intake struct {
+	parties []Party
+	now     time.Time
+	out     Intake
+	wrong   []string
+}
+
+// piece is one certificate or list in a file.
+type piece struct {
+	file string
+	cert *x509.Certificate
+	list *x509.RevocationList
+}
+
+// Check holds everything in some files against what is wanted. Parents stand before those below them in parties. The error names each thing that is not accepted and why, one
+// a line; then nothing is to be stored.
+func Check(parties []Party, files []File, now time.Time) (*Intake, error) {
+	in := &intake{parties: parties, now: now}
+	var pieces []piece
+	for _, f := range files {
+		certs, lists, err := Read(f.Data)
+		if err != nil {
+			in.wrong = append(in.wrong, f.Name+": "+err.Error())
+			continue
+		}
+		for _, c := range certs {
+			pieces = append(pieces, piece{file: f.Name, cert: c})
+		}
+		for _, l := range lists {
+			pieces = append(pieces, piece{file: f.Name, list: l})
+		}
+	}
+	for i := range parties {
+		if a := &parties[i]; a.Offline {
+			in.each(pieces, func(p piece) error { return in.anchor(a, p.cert) })
+		}
+	}
+	in.each(pieces, in.lists) // a list that came along tells whether a certificate is revoked
+	in.each(pieces, in.certificate)
+	if len(in.wrong) > 0 {
+		return nil, errors.New(strings.Join(in.wrong, "\n"))
+	}
+	return &in.out, nil
+}
+
+func (in *intake) each(pieces []piece, do func(piece) error) {
+	for _, p := range pieces {
+		if err := do(p); err != nil {
+			in.wrong = append(in.wrong, p.file+": "+err.Error())
+		}
+	}
+}
+
+// Store puts everything on the desks. Stopped anywhere, the same files can be handed in again.
+func (i *Intake) Store(now time.Time) error {
+	for _, a := range i.Anchors {
+		if err := a.desk.PutCertificate(a.Cert); err != nil {
+			return err
+		}
+	}
+	for _, l := range i.Lists {
+		if err := l.desk.PutList(l.List); err != nil {
+			return err
+		}
+	}
+	for _, f := range i.Answers {
+		if err := f.desk.Put(f.Request, f.Cert, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anchor takes an offline authority's own certificate, and completes the chain with it.
+func (in *intake) anchor(a *Party, cert *x509.Certificate) error {
+	if cert == nil || pki.FormatSubject(cert.Subject) != pki.FormatSubject(a.Wanted.Subject) {
+		return nil
+	}
+	title := fmt.Sprintf("certificate of authority %s (%s)", a.Name, pki.FormatSubject(cert.Subject))
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%s: "+format, append([]any{title}, args...)...)
+	}
+	var above []*x509.Certificate
+	if a.Issuer != "" {
+		up := in.party(a.Issuer)
+		if up == nil || len(up.Chain) == 0 {
+			return refuse("that of authority %s above it has not come: hand it in too", a.Issuer)
+		}
+		above = up.Chain
+	}
+	if len(a.Chain) > 0 {
+		switch now := a.Chain[0]; {
+		case now.Equal(cert):
+			in.out.Known++
+			return nil
+		case !pki.SameKey(now.PublicKey, cert.PublicKey):
+			return refuse("it has another key than the one that is believed; a new authority gets a new name and a new subject in the inventory")
+		case !cert.NotAfter.After(now.NotAfter):
+			return refuse("the one that is there ends later (%s)", now.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	wanted := a.Wanted
+	if a.Issuer == "" {
+		wanted.MaxPathLen = -1 // a root that allows more does no harm
+		if below := a.Wanted.MaxPathLen; (cert.MaxPathLen > 0 || cert.MaxPathLenZero) && cert.MaxPathLen < below {
+			return refuse("its path length is %d, %d is needed for the authorities below it", cert.MaxPathLen, below)
+		}
+	}
+	if err := pki.CheckIssued(cert, wanted, in.now); err != nil {
+		return refuse("%w", err)
+	}
+	if is := pki.KeyType(cert.PublicKey); is != a.KeyTypeOrDefault() {
+		return refuse("its key is %s, declared is %s", is, a.KeyTypeOrDefault())
+	}
+	if a.Issuer == "" && !pki.SelfSigned(cert) {
+		return refuse("the inventory declares a root, and this one is not self-signed (issuer %s)", pki.FormatSubject(cert.Issuer))
+	}
+	chain := append([]*x509.Certificate{cert}, above...)
+	if err := verified(cert, chain, "", in.now); err != nil {
+		return refuse("%w", err)
+	}
+	a.Chain = chain
+	in.out.Anchors = append(in.out.Anchors, Anchor{a.Name, cert, a.desk()})
+	return nil
+}
+
+// verified checks a certificate with the chain above it as openssl would. One that was made a moment ago on another clock is not wrong.
+func verified(cert *x509.Certificate, chain []*x509.Certificate, use pki.Profile, now time.Time) error {
+	_, err := pki.VerifyChain(cert, pki.ChainOptions{Roots: chain[len(chain)-1:], Intermediates: chain, Use: use, Now: now.Add(time.Minute)})
+	return err
+}
+
+func (in *intake) party(name string) *Party {
+	for i := range in.parties {
+		if in.parties[i].Name == name {
+			return &in.parties[i]
+		}
+	}
+	return nil
+}
+
+// inChain tells whether a certificate is one of an authority here: those who sign send it along.
+func (in *intake) inChain(cert *x509.Certificate) bool {
+	for _, p := range in.parties {
+		for _, c := range p.Chain {
+			if c.Equal(cert) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lists takes a list of revoked certificates.
+func (in *intake) lists(p piece) error {
+	if p.list == nil {
+		return nil
+	}
+	var named error
+	for i := range in.parties {
+		a := &in.parties[i]
+		for n, cert := range a.Chain {
+			if !bytes.Equal(cert.RawSubject, p.list.RawIssuer) {
+				continue
+			}
+			if err := pki.BelongsTo(p.list, cert); err != nil {
+				named = err
+				continue
+			}
+			// A list of one who is an authority of the inventory itself belongs on that one's desk.
+			if owner := in.owner(cert); owner != nil && owner != a {
+				a, n = owner, 0
+			}
+			return in.list(a, cert, n == 0, p.list)
+		}
+	}
+	if named != nil {
+		return named
+	}
+	return fmt.Errorf("list of %s: no authority of that name signs for this inventory, or its certificate has not come", pki.FormatSubject(p.list.Issuer))
+}
+
+// owner is the authority whose own certificate this is.
+func (in *intake) owner(cert *x509.Certificate) *Party {
+	for i := range in.parties {
+		if c := in.parties[i].Chain; len(c) > 0 && c[0].Equal(cert) {
+			return &in.parties[i]
+		}
+	}
+	return nil
+}
+
+func (in *intake) list(a *Party, cert *x509.Certificate, own bool, list *x509.RevocationList) error {
+	var before *x509.RevocationList
+	for _, l := range a.Known {
+		if bytes.Equal(l.Raw, list.Raw) {
+			in.out.Known++
+			return nil
+		}
+		if pki.BelongsTo(l, cert) == nil && (before == nil || before.Number == nil || l.Number != nil && l.Number.Cmp(before.Number) > 0) {
+			before = l
+		}
+	}
+	var revoked []pki.Revoked
+	if own {
+		var err error
+		if revoked, err = a.mustList(before); err != nil {
+			return err
+		}
+	}
+	if err := pki.CheckCRL(list, cert, before, revoked, in.now.Add(time.Minute)); err != nil {
+		return err
+	}
+	for _, e := range list.Extensions {
+		if e.Id.String() == "2.5.29.27" {
+			return fmt.Errorf("list of authority %s is a delta: PostgreSQL wants the whole list", pki.CertTitle(cert))
+		}
+	}
+	a.Known = append(a.Known, list)
+	in.out.Lists = append(in.out.Lists, FoundList{a.Name, pki.CertTitle(cert), list, a.desk()})
+	return nil
+}
+
+// mustList gives what a list has to name: what shall be revoked, and of what pgfleet knows to be issued the certificates that the list before names.
+func (p *Party) mustList(before *x509.RevocationList) ([]pki.Revoked, error) {
+	out, err := p.desk().Revoked()
+	if err != nil || before == nil {
+		return out, err
+	}
+	issued, err := p.desk().Issued(nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range issued {
+		if pki.Lists(before, i.Cert.SerialNumber) {
+			out = append(out, pki.Revoked{Serial: i.Cert.SerialNumber, Expires: i.Cert.NotAfter})
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,95 @@
+package desk
+
+import (
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// ListWish is a list of revoked certificates that an authority, or one above it, is asked for.
+type ListWish struct {
+	// Issuer is whose list it shall be, nil while the certificate of an offline authority has not come; Subject is its name. Why in words.
+	Issuer  *x509.Certificate
+	Subject string
+	Why     string
+	// Last is the list that is known now, nil when none is. Number is the lowest that the new one may have.
+	Last   *x509.RevocationList
+	Number *big.Int
+	// Revoked is what it has to name: what the last one names, and what was revoked since. Added of these are new.
+	Revoked, Added []pki.Revoked
+}
+
+// ListWishes gives the lists that an authority is asked for at a time: one that is missed, that has passed two thirds of its life, or that lacks what shall be revoked.
+func (p *Party) ListWishes(now time.Time) ([]ListWish, error) {
+	missed, err := p.desk().ListWanted()
+	if err != nil {
+		return nil, err
+	}
+	if p.Offline && len(p.Chain) == 0 {
+		return []ListWish{{Subject: p.Subject, Why: "there is none yet", Number: big.NewInt(1)}}, nil
+	}
+	var out []ListWish
+	for i, cert := range p.Chain {
+		if i > 0 && p.Offline {
+			break // those above are asked themselves
+		}
+		w := ListWish{Issuer: cert, Subject: pki.FormatSubject(cert.Subject), Number: big.NewInt(1)}
+		w.last(p.Known)
+		if i == 0 {
+			if err := w.add(p, now); err != nil {
+				return nil, err
+			}
+		}
+		var why []string
+		switch {
+		case w.Last == nil && missed != "":
+			why = append(why, missed)
+		case w.Last == nil && p.Offline:
+			why = append(why, "there is none yet")
+		case w.Last != nil && !now.Before(w.Last.NextUpdate):
+			why = append(why, "the last one ended on "+w.Last.NextUpdate.UTC().Format(time.RFC3339))
+		case w.Last != nil && now.After(w.Last.ThisUpdate.Add(w.Last.NextUpdate.Sub(w.Last.ThisUpdate)/3*2)):
+			why = append(why, "the last one ends on "+w.Last.NextUpdate.UTC().Format(time.RFC3339))
+		}
+		if n := len(w.Added); n > 0 {
+			why = append(why, fmt.Sprintf("%d shall be revoked", n))
+		}
+		if w.Why = strings.Join(why, "; "); w.Why != "" {
+			out = append(out, w)
+		}
+	}
+	return out, nil
+}
+
+// last fills in what the newest known list says.
+func (w *ListWish) last(known []*x509.RevocationList) {
+	for _, l := range known {
+		if pki.BelongsTo(l, w.Issuer) == nil && (w.Last == nil || w.Last.Number == nil || l.Number != nil && l.Number.Cmp(w.Last.Number) > 0) {
+			w.Last = l
+		}
+	}
+	if w.Last == nil {
+		return
+	}
+	if w.Last.Number != nil {
+		w.Number = new(big.Int).Add(w.Last.Number, big.NewInt(1))
+	}
+	for _, e := range w.Last.RevokedCertificateEntries {
+		w.Revoked = append(w.Revoked, pki.Revoked{Serial: e.SerialNumber, At: e.RevocationTime, Reason: e.ReasonCode})
+	}
+}
+
+// add fills in what shall be revoked and is not yet.
+func (w *ListWish) add(p *Party, now time.Time) error {
+	wanted, err := p.desk().Revoked()
+	for _, r := range wanted {
+		if (w.Last == nil || !pki.Lists(w.Last, r.Serial)) && (r.Expires.IsZero() || r.Expires.After(now)) {
+			w.Revoked, w.Added = append(w.Revoked, r), append(w.Added, r)
+		}
+	}
+	return err
+}
