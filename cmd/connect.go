@@ -7,6 +7,7 @@ import (
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/transport"
 	"github.com/pgfleet/pgfleet/transport/ssh"
 )
@@ -15,8 +16,10 @@ import (
 type door struct {
 	dial playbooks.Dialer
 	// scan gives the keys that a host presents, without logging in.
-	scan  func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
-	close func()
+	scan func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
+	// passphrase gives those of authorities' keys.
+	passphrase tasks.KeySecret
+	close      func()
 }
 
 // dialer makes the door to some hosts; it asks for what has to be asked for beforehand. screen, if not nil, makes way for questions.
@@ -35,7 +38,8 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[
 		scan: func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
 			return ssh.ScanHostKeys(ctx, h.Target, pool)
 		},
-		close: func() { _ = pool.Close() },
+		passphrase: newPassphrases(sys, screen, words).of,
+		close:      func() { _ = pool.Close() },
 	}, nil
 }
 

@@ -45,6 +45,7 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 	"mode": func(r *reader, a *authorityDraft, e entry, what string) {
 		a.Mode = r.oneOf(e, what, []string{"convenient", "restricted"})
 	},
+	"passphrase":    (*reader).authorityPassphrase,
 	"dir":           (*reader).authorityDir,
 	"offline":       func(r *reader, a *authorityDraft, e entry, what string) { a.Offline, _ = r.boolean(e.value, what) },
 	"external":      (*reader).authorityExternal,
@@ -169,7 +170,7 @@ func (r *reader) oneOf(e entry, what string, allowed []string) string {
 func (r *reader) checkAuthority(a *authorityDraft, what string) {
 	given := func(key string) bool { _, ok := a.lines[key]; return ok }
 	if given("external") {
-		for _, key := range []string{"host", "subject", "valid_for", "leaf_valid_for", "key_type", "dir", "mode", "offline", "issuer"} {
+		for _, key := range []string{"host", "subject", "valid_for", "leaf_valid_for", "key_type", "passphrase", "dir", "mode", "offline", "issuer"} {
 			if given(key) {
 				r.add(a.at(key), "%s.%s: has no meaning with external: that authority is not ours, its certificate file says everything", what, key)
 			}
@@ -180,7 +181,7 @@ func (r *reader) checkAuthority(a *authorityDraft, what string) {
 		r.add(a.line, "%s: the key subject is missing; write for example subject: \"CN=%s\"", what, a.Name)
 	}
 	if a.Offline {
-		for _, key := range []string{"host", "dir", "mode"} {
+		for _, key := range []string{"host", "passphrase", "dir", "mode"} {
 			if given(key) {
 				r.add(a.at(key), "%s.%s: has no meaning with offline: an offline authority's host is never contacted", what, key)
 			}
