@@ -746,7 +746,7 @@ do_revoke() {
 	[ -f "issued/$serial" ] || { refuse "this authority has not issued a certificate with serial number $serial" && return; }
 	if [ ! -f "revoked/$serial" ]; then
 		known_reason "$reason"
-		expires=$(sed -n 's/^expires //p;/^-----BEGIN/q' "issued/$serial" </dev/null)
+		expires=$(sed -n 's/^expires //p' "issued/$serial" </dev/null)
 		put "revoked/$serial" "$serial $stamp $cause $expires" || { refuse "cannot write to $dir/revoked" && return; }
 		durable revoked
 		rebuild
@@ -775,7 +775,7 @@ do_crl() {
 		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1 }
 		!part { next }
 		{ recorded[$1] = 1 }
-		NF == 4 && !($1 in listed) && long($4) > long(now) { print "lacks", $1 }
+		!($1 in listed) && (NF < 4 || long($4) > long(now)) { print "lacks", $1 }
 		END { for (s in listed) if (!(s in recorded)) print "names", s }')
 	if [ -n "$lacking" ]; then
 		set -- $lacking
@@ -884,7 +884,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -905,6 +905,9 @@ read_request() {
 		chain) chain=$value ;;
 		number) number=$value ;;
 		reason) reason=$value ;;
+		sealing) sealing=$value ;;
+		recipient) recipient=$value ;;
+		identity) identity=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"
 			secret=$(printf "$value")
@@ -922,6 +925,13 @@ read_request() {
 	[ -z "$verb" ] || die "the requests end in the middle"
 	return 1
 }
+
+# keeping: further requests, where ca_keep.sh is part of this program.
+keeping() {
+	return 1
+}
+
+# ---- what is asked for
 
 check_path
 look
@@ -954,7 +964,7 @@ while read_request; do
 	fetch) do_fetch ;;
 	list) do_list ;;
 	status) do_status ;;
-	*) die "this ca.sh does not know the request that was sent" ;;
+	*) keeping || die "this ca.sh does not know the request that was sent" ;;
 	esac
 done
 commit
