@@ -83,7 +83,7 @@ func (o *applyOptions) outcome(ctx context.Context, sys *System, plan *playbooks
 	defer release()
 	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{
 		Dial: telling(dial.dial, printer), Forks: o.connect.forks, Check: o.checkOnly, AcceptRefusals: o.acceptRefusals, DetailedExit: o.detailed,
-		Owner: owner(), Now: sys.Now, Sink: printer.Event, Stop: signals.stop,
+		KeySecret: dial.passphrase, Owner: owner(), Now: sys.Now, Sink: printer.Event, Stop: signals.stop,
 	})
 	end := printers.Ending{Exit: exitCode(err)}
 	if outcome != nil {

@@ -14,6 +14,9 @@ func authorityCommands(sys *System) []*command {
 	return []*command{
 		newAuthorityRequests(sys),
 		newAuthorityAnswer(sys),
+		newAuthorityBackup(sys),
+		newAuthorityRestore(sys),
+		newAuthorityCheck(sys),
 	}
 }
 
@@ -26,7 +29,7 @@ func newAuthority(verbs []*command) *command {
 		lines = append(lines, fmt.Sprintf("%s: %s.", v.Name, strings.ToLower(v.Usage[:1])+v.Usage[1:]))
 	}
 	return &command{Command: &cli.Command{
-		Name: "authority", Usage: "Exchange requests and answers with authorities that are offline or not ours", ArgsUsage: "VERB",
+		Name: "authority", Usage: "Keep authorities: back up, restore, check; requests and answers of those elsewhere", ArgsUsage: "VERB",
 		Description: strings.Join(lines, "\n\n") + "\n\n`pgfleet authority VERB --help` explains one.",
 		Action: func(c *cli.Context) error {
 			hint := "pgfleet authority --help lists what can be done"

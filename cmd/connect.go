@@ -7,6 +7,7 @@ import (
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/transport"
 	"github.com/pgfleet/pgfleet/transport/ssh"
 )
@@ -15,8 +16,10 @@ import (
 type door struct {
 	dial playbooks.Dialer
 	// scan gives the keys that a host presents, without logging in.
-	scan  func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
-	close func()
+	scan func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error)
+	// passphrase gives those of authorities' keys.
+	passphrase tasks.KeySecret
+	close      func()
 	// screen makes way for questions; nil: there is none.
 	screen *printers.Screen
 }
@@ -25,7 +28,7 @@ type door struct {
 func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[]*inventory.Host) (*door, error) {
 	if o.kept != nil {
 		o.kept.screen = screen
-		return &door{dial: o.kept.dial, scan: o.kept.scan, close: func() {}}, nil
+		return &door{dial: o.kept.dial, scan: o.kept.scan, passphrase: o.kept.passphrase, close: func() {}}, nil
 	}
 	way := &door{screen: screen}
 	words, err := newPasswords(sys, o.askBecome, lists...)
@@ -41,6 +44,7 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[
 	way.scan = func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
 		return ssh.ScanHostKeys(ctx, h.Target, pool)
 	}
+	way.passphrase = newPassphrases(words, func(question string) ([]byte, error) { return askBeside(sys, way.screen, question) }).of
 	way.close = func() { _ = pool.Close() }
 	return way, nil
 }

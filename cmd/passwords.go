@@ -68,21 +68,22 @@ func (p *passwords) of(ctx context.Context, h *inventory.Host) ([]byte, error) {
 		p.known[key] = a
 	}
 	p.mu.Unlock()
-	a.once.Do(func() { a.value, a.err = p.follow(ctx, h.SudoPassword) })
+	a.once.Do(func() { a.value, a.err = p.follow(ctx, h.SudoPassword, ", or type the password in: -K") })
 	if a.err != nil {
 		return nil, fmt.Errorf("sudo password of %s: %w", h.Name, a.err)
 	}
 	return a.value, nil
 }
 
-// follow resolves {env: NAME}, {file: PATH} or {command: [WORD, …]}. A newline at the end does not belong to the password.
-func (p *passwords) follow(ctx context.Context, ref map[string]any) ([]byte, error) {
+// follow resolves {env: NAME}, {file: PATH} or {command: [WORD, …]}. A newline at the end does not belong to the password. instead is what else can be done
+// where a variable is not set.
+func (p *passwords) follow(ctx context.Context, ref map[string]any, instead string) ([]byte, error) {
 	var value []byte
 	switch {
 	case ref["env"] != nil:
 		name := fmt.Sprint(ref["env"])
 		if value = []byte(p.getenv(name)); len(value) == 0 {
-			return nil, &usageError{text: "environment variable " + name + " is not set", hint: "export " + name + ", or type the password in: -K"}
+			return nil, &usageError{text: "environment variable " + name + " is not set", hint: "export " + name + instead}
 		}
 	case ref["file"] != nil:
 		data, err := os.ReadFile(fmt.Sprint(ref["file"]))

@@ -75,7 +75,7 @@ func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory
 		return found, nil, err
 	}
 	plan.Plays = []playbooks.PlannedPlay{play}
-	if missing, err = o.look(ctx, sys, plan); err != nil {
+	if missing, err = o.apply.connect.look(ctx, sys, plan, "its records could not be read"); err != nil {
 		return nil, nil, err
 	}
 	for _, t := range all {
@@ -84,19 +84,19 @@ func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory
 	return found, missing, nil
 }
 
-// look runs a plan that only looks, and says nothing but why a host has failed; missing is then the exit code.
-func (o *revokeOptions) look(ctx context.Context, sys *System, plan *playbooks.Plan) (missing, err error) {
-	dial, err := o.apply.connect.dialer(sys, nil, plan.Hosts)
+// look runs a plan that only looks, and says nothing but why a host has failed; missing is then the exit code. failed is what that means.
+func (o *connectOptions) look(ctx context.Context, sys *System, plan *playbooks.Plan, failed string) (missing, err error) {
+	dial, err := o.dialer(sys, nil, plan.Hosts)
 	if err != nil {
 		return nil, err
 	}
 	defer dial.close()
 	ctx, signals, release := watchInterrupts(ctx, func(text string) { fmt.Fprintln(sys.Err, text) }, func() {})
 	defer release()
-	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{Dial: dial.dial, Forks: o.apply.connect.forks, Check: true, Owner: owner(), Now: sys.Now, Stop: signals.stop,
+	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{Dial: dial.dial, Forks: o.forks, Check: true, Owner: owner(), Now: sys.Now, Stop: signals.stop,
 		Sink: func(e events.Event) {
 			if e.Type == events.Host && e.Kind != events.OK {
-				report(sys.Err, &hostError{text: e.Host + ": its records could not be read: " + e.Reason, hint: e.Hint})
+				report(sys.Err, &hostError{text: e.Host + ": " + failed + ": " + e.Reason, hint: e.Hint})
 			}
 		}})
 	switch {

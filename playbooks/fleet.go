@@ -10,7 +10,7 @@ import (
 // newFleet gives every host of the inventory as tasks see it. Views are empty; those of the run are filled by the look.
 func newFleet(plan *Plan, run string, now time.Time, opt RunOptions) *tasks.Fleet {
 	fleet := &tasks.Fleet{Hosts: make(map[string]*tasks.Host, len(plan.Inventory.Hosts)), Authorities: plan.Inventory.Authorities,
-		Run: run, Now: now, CheckOnly: opt.Check, AcceptRefusals: opt.AcceptRefusals, Proofs: &tasks.Proofs{}}
+		Run: run, Now: now, CheckOnly: opt.Check, AcceptRefusals: opt.AcceptRefusals, Proofs: &tasks.Proofs{}, KeySecret: opt.KeySecret}
 	for _, h := range plan.Inventory.Hosts {
 		fleet.Hosts[h.Name] = newHost(h, fleet, plan.vars[h.Name])
 	}

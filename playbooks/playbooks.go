@@ -143,6 +143,8 @@ type RunOptions struct {
 	// Now: the clock for renewals and events; nil means time.Now.
 	Now  func() time.Time
 	Sink events.Sink
+	// KeySecret gives the passphrases of authorities' keys when they are to be used; nil: nobody knows them.
+	KeySecret tasks.KeySecret
 	// Lock, if not nil, is taken before the first host is contacted.
 	Lock Locker
 	// Stop, closed at the first Ctrl-C: no new step begins. The context ends at the second.

@@ -102,7 +102,11 @@ func newRunner(plan *Plan, opt RunOptions, with access) *runner {
 		}
 		return nil
 	}
-	r.fleet.CA = signing{with.authorities(r.fleet.Authorities, views, r.atAuthority, opt.Now), r}
+	authorities := with.authorities(r.fleet.Authorities, views, r.atAuthority, opt.Now)
+	if ca, ok := authorities.(*tasks.CA); ok {
+		ca.KeySecrets(opt.KeySecret)
+	}
+	r.fleet.CA = signing{authorities, r}
 	for _, h := range plan.Hosts {
 		r.add(&hostRun{inv: h})
 		r.clients = r.clients || h.HasRole("client")

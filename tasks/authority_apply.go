@@ -17,13 +17,17 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// parentWait is how long an intermediate waits for the authority above it, which another host makes in the same play.
-const parentWait = 2 * time.Minute
+// parentWait is how long an intermediate waits for the authority above it, which another host makes in the same play; typedWait, where somebody has to type
+// a passphrase first.
+const (
+	parentWait = 2 * time.Minute
+	typedWait  = 15 * time.Minute
+)
 
 // applyAuthorities makes keys first, all in one round trip, then signs. The steps of the last authority are left for the caller to send
 // with its probes; last reads their result.
 func applyAuthorities(ctx context.Context, h *Host, plans []*authorityPlan, do Doer) (closing []transport.Step, last *authorityPlan, err error) {
-	made, err := lookAgain(ctx, plans, do)
+	made, err := lookAgain(ctx, h, plans, do)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,7 +65,7 @@ type madeKeys struct {
 
 // lookAgain makes keys, closes and reconciles, and sees the result; one round trip for all plans. It
 // updates the plans' states.
-func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*authorityPlan]*madeKeys, error) {
+func lookAgain(ctx context.Context, h *Host, plans []*authorityPlan, do Doer) (map[*authorityPlan]*madeKeys, error) {
 	made := map[*authorityPlan]*madeKeys{}
 	var asked []*authorityPlan
 	var steps []transport.Step
@@ -71,7 +75,12 @@ func lookAgain(ctx context.Context, plans []*authorityPlan, do Doer) (map[*autho
 			continue
 		}
 		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot() || p.ask), "subject", p.askedSubject())}
-		steps = append(steps, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
+		there := p.state.PublicKey != nil || p.state.Encrypted
+		step, err := h.Fleet.KeySecret.open(ctx, p.a, there, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
 		asked = append(asked, p)
 	}
 	if len(steps) == 0 {
@@ -148,8 +157,8 @@ func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*
 	if len(requests) == 0 {
 		return nil, nil
 	}
-	step := caStep(p.a, time.Time{}, requests...)
-	return &step, nil
+	step, err := h.Fleet.KeySecret.open(ctx, p.a, true, caStep(p.a, time.Time{}, requests...))
+	return &step, err
 }
 
 // lacks tells whether the list in force does not do for the state as it is now.
@@ -199,7 +208,13 @@ func (p *authorityPlan) certificateRequests(ctx context.Context, h *Host, made *
 
 // fromParent has the authority above sign: only the request and the certificate travel.
 func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys, t pki.Template) (*x509.Certificate, []caRequest, error) {
-	chain, err := waitForParent(ctx, h.Fleet.CA, p.a.Issuer)
+	limit := parentWait
+	for _, a := range h.Fleet.Authorities {
+		if a.Passphrase["prompt"] != nil {
+			limit = typedWait
+		}
+	}
+	chain, err := waitForParent(ctx, h.Fleet.CA, p.a.Issuer, limit)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,8 +232,8 @@ func (p *authorityPlan) fromParent(ctx context.Context, h *Host, made *madeKeys,
 }
 
 // waitForParent gives the chain of the authority above, which another host may be making right now.
-func waitForParent(ctx context.Context, ca Authorities, name string) ([]*x509.Certificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, parentWait)
+func waitForParent(ctx context.Context, ca Authorities, name string, limit time.Duration) ([]*x509.Certificate, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

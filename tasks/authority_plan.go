@@ -70,7 +70,10 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		}
 		return p, nil
 	}
-	if state.PublicKey == nil {
+	switch {
+	case state.Encrypted && state.PublicKey == nil:
+		p.want("open its key", &p.look)
+	case state.PublicKey == nil:
 		p.want("make key", &p.look)
 	}
 	if len(state.Open) > 0 {
@@ -151,6 +154,8 @@ func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 		return refuse("%s", s.KeyProblem)
 	case s.PublicKey != nil && pki.KeyType(s.PublicKey) != a.KeyTypeOrDefault():
 		return refuse("its key is %s, declared is %s: an authority keeps its key; declare a new authority with a new subject", pki.KeyType(s.PublicKey), a.KeyTypeOrDefault())
+	case refuseKey(a, s) != nil:
+		return refuseKey(a, s)
 	case s.Certificate == nil:
 		return nil
 	case s.PublicKey == nil:
@@ -255,11 +260,14 @@ func (p *authorityPlan) diff(h *Host) string {
 		b.WriteString(indent("- ", pki.Describe(p.state.Certificate)))
 	}
 	t, _ := authorityTemplate(h.Fleet.Authorities, p.a)
-	issuer := "itself"
+	issuer, key := "itself", p.a.KeyTypeOrDefault()
+	if p.a.Passphrase != nil {
+		key += ", with a passphrase"
+	}
 	if !p.a.IsRoot() {
 		issuer = p.a.Issuer
 	}
-	fmt.Fprintf(&b, "+ subject:     %s\n+ key:         %s\n+ not after:   %s\n+ issuer:      %s\n", pki.FormatSubject(t.Subject), p.a.KeyTypeOrDefault(),
+	fmt.Fprintf(&b, "+ subject:     %s\n+ key:         %s\n+ not after:   %s\n+ issuer:      %s\n", pki.FormatSubject(t.Subject), key,
 		h.Fleet.Now.Add(t.ValidFor).UTC().Format("2006-01-02"), issuer)
 	return b.String()
 }

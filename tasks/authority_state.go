@@ -35,6 +35,8 @@ type AuthorityState struct {
 	// PublicKey of the key on the host; nil: no key. KeyProblem: a key is there but cannot be read.
 	PublicKey  crypto.PublicKey
 	KeyProblem string
+	// Encrypted: the key has a passphrase; its public half is then taken from the certificate, and unknown where there is none yet.
+	Encrypted bool
 	// Certificate of the authority and Chain above it (its root last), nil when not there.
 	Certificate *x509.Certificate
 	Chain       []*x509.Certificate
@@ -75,7 +77,8 @@ func ParseAuthority(r transport.Result) (*AuthorityState, error) {
 	if err := answer.err(); err != nil {
 		return nil, err
 	}
-	s := &AuthorityState{Time: reply.Time, Owner: answer.field("name"), KeyProblem: answer.field("keyproblem"), Differs: answer.Fields["differs"]}
+	s := &AuthorityState{Time: reply.Time, Owner: answer.field("name"), KeyProblem: answer.field("keyproblem"),
+		Encrypted: answer.field("key") == "encrypted", Differs: answer.Fields["differs"]}
 	s.Folder, s.Others, _ = strings.Cut(strings.TrimSpace(answer.field("directory")), " ")
 	for _, mode := range answer.Fields["mode"] {
 		if open := wrongMode(mode, answer.field("uid")); open != "" {

@@ -28,6 +28,7 @@ type CA struct {
 	views    func(host string) *View
 	do       func(ctx context.Context, host string, steps ...transport.Step) ([]transport.Result, error)
 	now      func() time.Time
+	secret   KeySecret
 
 	mu       sync.Mutex
 	seen     map[string]seenAuthority
@@ -49,6 +50,9 @@ func NewAuthorities(declared map[string]pki.Authority, views func(host string) *
 	do func(ctx context.Context, host string, steps ...transport.Step) ([]transport.Result, error), now func() time.Time) Authorities {
 	return &CA{declared: declared, views: views, do: do, now: now, seen: map[string]seenAuthority{}, queues: map[string]*signQueue{}, told: map[string]bool{}}
 }
+
+// KeySecrets has the passphrases of keys asked for with secret.
+func (c *CA) KeySecrets(secret KeySecret) { c.secret = secret }
 
 // Certificate gives an authority's own certificate, ErrPending when it is not made yet.
 func (c *CA) Certificate(name string) (*x509.Certificate, error) {
@@ -255,6 +259,13 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 	pub, err := pki.CheckCSR(req.CSR)
 	if err != nil {
 		return nil, refuse("%v", err)
+	}
+	state, err := c.state(a)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseKey(a, state); err != nil {
+		return nil, fmt.Errorf("authority %s: %w", a.Name, err)
 	}
 	chain, err := c.Chain(a.Name)
 	if err != nil && (AsWaiting(err) == nil || !a.Foreign()) {

@@ -19,6 +19,10 @@
 # a file follow their field's name, each with "|" before it. A refused request fails alone. Exit 2: the program as a whole could not
 # work, the reason is on stderr.
 #
+# A key with a passphrase: "passphrase BYTES", or "passphrase-file BYTES" with the path of a file of this host, before the requests. The key is
+# opened once, into this shell's memory; where that does not work, "answer unlock refused" is all that is answered. Passphrase and opened key are
+# in no file, argument or environment of any process: openssl gets them through pipes, from the shell's own printf.
+#
 # Values of requests are data: each is checked against what its field may hold, none becomes part of a command's text.
 
 set -f
@@ -39,6 +43,7 @@ nl='
 tab='	'
 dir=${1-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
+secret='' clear='' signer=keys/ca.key
 
 die() {
 	printf '%s\n' "$*$(excuse "$*")" >&2
@@ -307,6 +312,49 @@ rebuild() {
 	mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
 }
 
+# ---- the key
+
+# encrypted FILE: a key in it has a passphrase.
+encrypted() {
+	first='' second=''
+	[ ! -f "$1" ] || { IFS= read -r first && IFS= read -r second; } <"$1"
+	case "$first$second" in *'BEGIN ENCRYPTED PRIVATE KEY'* | *'Proc-Type: 4,ENCRYPTED'*) ;; *) return 1 ;; esac
+}
+
+# locked_out REASON ends the program: the key cannot be opened.
+locked_out() {
+	printf 'answer unlock refused\nreason %s\nend\n' "$1"
+	exit 0
+}
+
+# unlock opens the key, if there is one, with $secret.
+unlock() {
+	case $(command -v printf) in printf) ;; *) locked_out "this host's sh has no printf of its own, and another program's arguments can be seen by everybody" ;; esac
+	ulimit -c 0 2>/dev/null
+	[ "$state" = ours ] && [ -f keys/ca.key ] || return 0
+	encrypted keys/ca.key || locked_out "$dir/keys/ca.key has no passphrase, but one was given"
+	clear=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key -passin stdin 2>/dev/null) && [ -n "$clear" ] ||
+		locked_out "the passphrase does not open $dir/keys/ca.key"
+	signer=/dev/stdin
+}
+
+# read_secret FILE: $secret is its first line. It has to be closed to others.
+read_secret() {
+	case $1 in /*) ;; *) locked_out "broken request" ;; esac
+	listing=$(ls -ldn "$1" </dev/null 2>/dev/null) || locked_out "the file with the passphrase, $1, is not there"
+	read -r mode _ owner _ <<END
+$listing
+END
+	case $mode in -???------*) ;; *) locked_out "the file with the passphrase, $1, has to be a plain file that is closed to others (it is $mode): chmod 600" ;; esac
+	[ "$owner" = 0 ] || [ "$owner" = "$uid" ] || locked_out "the file with the passphrase, $1, belongs to user $owner, who could change it"
+	IFS= read -r secret <"$1" || [ -n "$secret" ] || locked_out "the file with the passphrase, $1, is empty or cannot be read"
+}
+
+# keyed WORD…: openssl with these words, among them $signer.
+keyed() {
+	if [ -n "$clear" ]; then printf '%s\n' "$clear" | openssl "$@"; else openssl "$@" </dev/null; fi
+}
+
 # ---- signing
 
 # octal N: $o, one byte.
@@ -350,14 +398,16 @@ sign() {
 		return 1
 		;;
 	esac
+	problem="$dir/keys/ca.key has a passphrase, and none was given"
+	[ -n "$clear" ] || ! encrypted keys/ca.key || return 1
 	problem="openssl could not sign with $dir/keys/ca.key"
 	printf "$tbs" >"pending/$1" || return 1
 	if [ -n "$digest" ]; then
-		hex=$(openssl dgst $digest -hex -sign keys/ca.key "pending/$1" </dev/null 2>/dev/null) || return 1
+		hex=$(keyed dgst $digest -hex -sign $signer "pending/$1" 2>/dev/null) || return 1
 		hex=${hex##*= }
 	else
 		problem="$problem: signing with Ed25519 needs OpenSSL 3"
-		openssl pkeyutl -sign -rawin -inkey keys/ca.key -in "pending/$1" -out pending/signature </dev/null 2>/dev/null || return 1
+		keyed pkeyutl -sign -rawin -inkey $signer -in "pending/$1" -out pending/signature 2>/dev/null || return 1
 		hex=''
 		for byte in $(od -An -v -tx1 pending/signature </dev/null); do hex=$hex$byte; done
 	fi
@@ -407,7 +457,15 @@ genkey() {
 	ed25519) set -- -algorithm ED25519 ;;
 	*) return 1 ;;
 	esac
-	openssl genpkey "$@" </dev/null 2>/dev/null
+	if [ -z "$secret" ]; then
+		openssl genpkey "$@" </dev/null 2>/dev/null
+		return
+	fi
+	# scrypt is not in OpenSSL 1.0.2, nor where only FIPS-approved algorithms are allowed.
+	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000'; do
+		printf '%s\n' "$secret" | { openssl genpkey "$@" </dev/null 2>/dev/null | openssl pkcs8 -topk8 -v2 aes-256-cbc $kdf -passout fd:3 2>/dev/null; } 3<&0 && return
+	done
+	return 1
 }
 
 # init-key: the folder and the key, where they are missing. Answers with the public key and, if asked for, a request.
@@ -434,18 +492,22 @@ do_init_key() {
 		fi
 		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
 		# A full disk cuts the file without an error of openssl's.
-		public=$(openssl pkey -in keys/ca.key.new -pubout </dev/null 2>/dev/null) || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
+		public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key.new -passin stdin -pubout 2>/dev/null) || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
 		durable keys/ca.key.new keys
 		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
 		durable keys
 		made=yes
+		[ -z "$secret" ] || unlock
+	elif encrypted keys/ca.key && [ -z "$clear" ]; then
+		refuse "$dir/keys/ca.key has a passphrase, and none was given"
+		return
 	else
-		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null)
+		public=$(keyed pkey -in $signer -pubout 2>/dev/null)
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		openssl req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key keys/ca.key -out pending/csr </dev/null 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+		keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key $signer -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
@@ -541,7 +603,8 @@ do_install() {
 	ready || return
 	is_bytes "$certificate" && is_bytes "$chain" || { refuse "broken request" && return; }
 	printf "$certificate" >pending/ca.crt && printf "$chain" >pending/chain.crt
-	public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	[ -n "$clear" ] || ! encrypted keys/ca.key || { refuse "$dir/keys/ca.key has a passphrase, and none was given" && return; }
+	public=$(keyed pkey -in $signer -pubout 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	[ "$public" = "$(openssl x509 -in pending/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the certificate is not for the key of this authority" && return; }
 	case $(openssl verify -CAfile pending/chain.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
@@ -683,7 +746,7 @@ do_revoke() {
 	[ -f "issued/$serial" ] || { refuse "this authority has not issued a certificate with serial number $serial" && return; }
 	if [ ! -f "revoked/$serial" ]; then
 		known_reason "$reason"
-		expires=$(sed -n 's/^expires //p;/^-----BEGIN/q' "issued/$serial" </dev/null)
+		expires=$(sed -n 's/^expires //p' "issued/$serial" </dev/null)
 		put "revoked/$serial" "$serial $stamp $cause $expires" || { refuse "cannot write to $dir/revoked" && return; }
 		durable revoked
 		rebuild
@@ -712,7 +775,7 @@ do_crl() {
 		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1 }
 		!part { next }
 		{ recorded[$1] = 1 }
-		NF == 4 && !($1 in listed) && long($4) > long(now) { print "lacks", $1 }
+		!($1 in listed) && (NF < 4 || long($4) > long(now)) { print "lacks", $1 }
 		END { for (s in listed) if (!(s in recorded)) print "names", s }')
 	if [ -n "$lacking" ]; then
 		set -- $lacking
@@ -786,7 +849,18 @@ status_files() {
 	ls -ldn . keys certs issued revoked crl keys/ca.key </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
 		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
 	done
-	if [ -f keys/ca.key ]; then
+	if encrypted keys/ca.key; then
+		# Without its passphrase its certificate says whose it is.
+		printf 'key encrypted\n'
+		if [ -n "$clear" ]; then
+			public=$(keyed pkey -in $signer -pubout 2>/dev/null)
+		elif [ -f certs/ca.crt ]; then
+			public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null)
+		else
+			public=''
+		fi
+		[ -z "$public" ] || text publickey "$public"
+	elif [ -f keys/ca.key ]; then
 		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
 	fi
 	set -- certificate certs/ca.crt chain certs/chain.crt crl crl/ca.crl
@@ -810,7 +884,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -831,6 +905,19 @@ read_request() {
 		chain) chain=$value ;;
 		number) number=$value ;;
 		reason) reason=$value ;;
+		sealing) sealing=$value ;;
+		recipient) recipient=$value ;;
+		identity) identity=$value ;;
+		passphrase)
+			is_bytes "$value" || die "broken request"
+			secret=$(printf "$value")
+			unlock
+			;;
+		passphrase-file)
+			is_bytes "$value" || die "broken request"
+			read_secret "$(printf "$value")"
+			unlock
+			;;
 		end) return 0 ;;
 		*) die "this ca.sh does not know the field that was sent" ;;
 		esac
@@ -838,6 +925,13 @@ read_request() {
 	[ -z "$verb" ] || die "the requests end in the middle"
 	return 1
 }
+
+# keeping: further requests, where ca_keep.sh is part of this program.
+keeping() {
+	return 1
+}
+
+# ---- what is asked for
 
 check_path
 look
@@ -870,7 +964,7 @@ while read_request; do
 	fetch) do_fetch ;;
 	list) do_list ;;
 	status) do_status ;;
-	*) die "this ca.sh does not know the request that was sent" ;;
+	*) keeping || die "this ca.sh does not know the request that was sent" ;;
 	esac
 done
 commit

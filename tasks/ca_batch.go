@@ -90,8 +90,11 @@ func (c *CA) signBatch(a pki.Authority, batch []*signItem) {
 	if len(items) == 0 {
 		return
 	}
-	step := caStep(a, c.now(), append(requests, newCARequest("status"))...)
-	reply, err := c.call(ctx, a, step)
+	var reply *caReply
+	step, err := c.secret.open(ctx, a, true, caStep(a, c.now(), append(requests, newCARequest("status"))...))
+	if err == nil {
+		reply, err = c.call(ctx, a, step)
+	}
 	if err == nil && len(reply.Answers) != len(items)+1 {
 		err = fmt.Errorf("ca.sh gave %d answers to %d requests", len(reply.Answers), len(items)+1)
 	}

@@ -117,7 +117,11 @@ func caResult(r transport.Result) (*caReply, error) {
 	if r.Err != nil {
 		return nil, r.Err
 	}
-	return parseCAReply(r.Stdout)
+	reply, err := parseCAReply(r.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	return reply, reply.lockedOut()
 }
 
 // parseCAReply reads what the program printed.

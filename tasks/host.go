@@ -81,6 +81,8 @@ type Fleet struct {
 	Authorities map[string]pki.Authority
 	// CA is the live access to them.
 	CA Authorities
+	// KeySecret gives the passphrases of authorities' keys; nil: nobody knows them.
+	KeySecret KeySecret
 	// Run identifies the run (sortable, unique). Now is the time that decides renewals.
 	Run string
 	Now time.Time

@@ -149,7 +149,10 @@ func (t *revokeTask) apply(ctx context.Context, h *Host, w *revocation, do Doer)
 		if err != nil {
 			return err
 		}
-		step := caStep(w.a, h.Fleet.Now, append(requests, newCARequest("status"))...)
+		step, err := h.Fleet.KeySecret.open(ctx, w.a, true, caStep(w.a, h.Fleet.Now, append(requests, newCARequest("status"))...))
+		if err != nil {
+			return err
+		}
 		results, err := do.Do(ctx, step)
 		if err == nil {
 			err = transport.Failed([]transport.Step{step}, results)

@@ -20,6 +20,9 @@ type Authority struct {
 	KeyType string
 	// Dir on the host; "" means /etc/pgfleet/ca/<name>.
 	Dir string
+	// Passphrase of the key: a reference {prompt: true} | {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved on the controller when the key is used, or
+	// {host_file: PATH} of a file on Host; nil: the key has none.
+	Passphrase map[string]any
 	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host).
 	Mode string
 	// Offline: requests are exported and answers imported. External: not ours, only its certificate (PEM file on the controller) is known.

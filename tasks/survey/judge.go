@@ -130,14 +130,8 @@ func (f *Fleet) eachList(do func(*x509.RevocationList)) {
 // eachFile calls do with every file of servers and clients.
 func (f *Fleet) eachFile(do func(*File)) {
 	all := func(p *Pair, trust, lists *File, versions []Pair, others []File) {
-		do(&p.Cert)
-		do(trust)
-		do(lists)
-		for i := range versions {
-			do(&versions[i].Cert)
-		}
-		for i := range others {
-			do(&others[i])
+		for _, file := range filesOf(p, trust, lists, versions, others) {
+			do(file)
 		}
 	}
 	for i := range f.Servers {

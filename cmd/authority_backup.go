@@ -1,0 +1,275 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/tasks/backup"
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// backupOptions is what pgfleet authority backup was asked for.
+type backupOptions struct {
+	recipients cli.StringSlice
+	to         string
+	fleet      fleetOptions
+	connect    connectOptions
+}
+
+func newAuthorityBackup(sys *System) *command {
+	o := &backupOptions{}
+	return &command{
+		Command: &cli.Command{
+			Name: "authority backup", Usage: "Keep a copy of authorities on this machine, their keys encrypted to somebody else", ArgsUsage: "[AUTHORITY…]",
+			Description: `Writes one file an authority, NAME-TIME.tar.gz, mode 0600: certificate, records, lists and numbers, and the private key, which its own host has
+encrypted to the recipient before it leaves: nobody can open it here. Without names, every authority whose key is on a host of the inventory.
+
+A recipient is age1… or ssh-…, for which the host needs age (apt-get install age), or the file of a certificate in PEM, for which it needs
+openssl alone. It may be given several times, but only one certificate. Keep what opens it (the age identity, the certificate's key)
+away from this machine and from the authority's host; authority restore wants it.`,
+			Flags: join([]cli.Flag{
+				&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "`WHO` can open the key: age1…, ssh-…, or a file with such lines or with one certificate", Destination: &o.recipients},
+				&cli.StringFlag{Name: "to", Value: ".", Usage: "`FOLDER` to write to (default: this one)", Destination: &o.to},
+			}, o.fleet.flags(), o.connect.flags()),
+			Action: func(c *cli.Context) error {
+				if err := wantArguments(c, "[AUTHORITY…]"); err != nil {
+					return err
+				}
+				return o.do(c.Context, sys, c.Args().Slice())
+			},
+		},
+		examples: `pgfleet authority backup --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --to /srv/backups
+			pgfleet authority backup clients --recipient backup.crt`,
+	}
+}
+
+func (o *backupOptions) do(ctx context.Context, sys *System, names []string) error {
+	recipient, err := readRecipients(o.recipients.Value())
+	if err != nil {
+		return err
+	}
+	inv, err := o.fleet.load(nil)
+	if err != nil {
+		return err
+	}
+	warn(sys, inv)
+	authorities, err := chooseAuthorities(inv, names)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(o.to); err != nil || !info.IsDir() {
+		return usagef("--to %s: is not a folder", o.to)
+	}
+	plan, found := askingPlan(inv, authorities, "backup", func(a pki.Authority) transport.Step { return tasks.BackupProbe(a, recipient) },
+		func(a pki.Authority, h *tasks.Host) (*backup.Backup, error) {
+			r, err := h.View.Get(tasks.KeyBackup(a.Name))
+			if err != nil {
+				return nil, err
+			}
+			return tasks.Backup(a, r)
+		})
+	missing, err := o.connect.look(ctx, sys, plan, "not backed up")
+	if err != nil {
+		return err
+	}
+	for _, a := range authorities {
+		b := found[a.Name]
+		if b == nil {
+			continue
+		}
+		path, err := saveBackup(o.to, b)
+		if err != nil {
+			return fmt.Errorf("write backup of authority %s: %w", a.Name, err)
+		}
+		fmt.Fprintln(sys.Out, printers.Clean(fmt.Sprintf("%s  %s", path, contents(b))))
+	}
+	return missing
+}
+
+// contents says in short what a backup holds.
+func contents(b *backup.Backup) string {
+	text := fmt.Sprintf("%d certificates on record, %d revoked; the key is encrypted by %s", len(b.Serials("issued")), len(b.Serials("revoked")), b.Sealed)
+	if b.Passphrase {
+		text += " and has its passphrase"
+	}
+	return text
+}
+
+// chooseAuthorities gives those that are named, or all, in order, of those whose keys are on hosts.
+func chooseAuthorities(inv *inventory.Inventory, names []string) ([]pki.Authority, error) {
+	known := map[string]bool{}
+	for name, a := range inv.Authorities {
+		known[name] = a.Ours()
+	}
+	if len(names) == 0 {
+		names = sortedNames(inv.Authorities)
+	} else {
+		for _, name := range names {
+			ours, ok := known[name]
+			switch {
+			case !ok:
+				return nil, usagef("the inventory has no authority %q%s", name, tasks.Suggest(name, known))
+			case !ours:
+				return nil, usagef("the key of authority %s is on no host of the inventory (offline or external)", name)
+			}
+		}
+	}
+	var out []pki.Authority
+	for _, name := range names {
+		if known[name] {
+			out = append(out, inv.Authorities[name])
+		}
+	}
+	if len(out) == 0 {
+		return nil, usagef("the inventory has no authority whose key is on a host")
+	}
+	return out, nil
+}
+
+// readRecipients gives what the hosts of authorities get: lines for age, or one certificate in PEM.
+func readRecipients(given []string) ([]byte, error) {
+	hint := "age-keygen -o backup.identity makes an identity and prints its recipient, age1…; or, without age: " +
+		"openssl req -x509 -newkey rsa:4096 -keyout backup.key -out backup.crt -days 36500 -subj /CN=backup"
+	var lines [][]byte
+	certificates := 0
+	for _, word := range given {
+		data := []byte(word)
+		if !strings.HasPrefix(word, "age1") && !strings.HasPrefix(word, "ssh-") && !isIdentity(data) {
+			var err error
+			if data, err = os.ReadFile(word); err != nil {
+				return nil, &usageError{text: "--recipient: neither age1…, ssh-… nor a file: " + err.Error(), hint: hint}
+			}
+		}
+		if isIdentity(data) {
+			return nil, &usageError{text: "--recipient: that is the secret half, which opens backups", hint: "age-keygen -y FILE prints the recipient; of a key of openssl, the certificate is wanted"}
+		}
+		if bytes.Contains(data, []byte("-----BEGIN")) {
+			certs, err := pki.ParseCertificates(data)
+			if err != nil {
+				return nil, usagef("--recipient %s: %v", word, err)
+			}
+			certificates++
+			lines = append(lines, pki.CertificatePEM(certs[0]))
+			continue
+		}
+		for _, line := range bytes.Split(data, []byte("\n")) {
+			line = bytes.TrimSpace(line)
+			switch {
+			case len(line) == 0 || line[0] == '#':
+			case bytes.HasPrefix(line, []byte("age1")) || bytes.HasPrefix(line, []byte("ssh-")):
+				lines = append(lines, line)
+			default:
+				return nil, usagef("--recipient %s: a line in it is neither age1… nor ssh-…, nor is it a certificate in PEM", word)
+			}
+		}
+	}
+	switch {
+	case len(lines) == 0:
+		return nil, &usageError{text: "authority backup: say with --recipient who can open it", hint: hint}
+	case certificates > 0 && len(lines) > 1:
+		return nil, usagef("--recipient: a certificate is the only recipient; several can be given for age")
+	}
+	return bytes.Join(lines, []byte("\n")), nil
+}
+
+// isIdentity tells whether somebody gave the secret half of a pair.
+func isIdentity(data []byte) bool {
+	return bytes.Contains(data, []byte("AGE-SECRET-KEY-")) || bytes.Contains(data, []byte("PRIVATE KEY-----"))
+}
+
+// saveBackup writes a file that is there as a whole or not at all, and gives its path.
+func saveBackup(folder string, b *backup.Backup) (string, error) {
+	path := filepath.Join(folder, fmt.Sprintf("%s-%s.tar.gz", b.Authority, b.Made.UTC().Format(backupTime)))
+	if _, err := os.Lstat(path); err == nil {
+		return "", fmt.Errorf("%s is there already", path)
+	}
+	f, err := os.CreateTemp(folder, "."+b.Authority+"-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	err = backup.Write(f, b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	return path, os.Rename(f.Name(), path)
+}
+
+// backupTime is the time in a backup's name.
+const backupTime = "20060102T150405Z"
+
+// askTask asks the authorities of one host for something. It changes nothing.
+type askTask struct {
+	authorities []pki.Authority
+	step        func(pki.Authority) transport.Step
+	read        func(pki.Authority, *tasks.Host) error
+}
+
+// Needs gives one probe an authority.
+func (t *askTask) Needs(*tasks.Host) []transport.Step {
+	var out []transport.Step
+	for _, a := range t.authorities {
+		out = append(out, t.step(a))
+	}
+	return out
+}
+
+// Check reads the answers.
+func (t *askTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
+	var errs []error
+	for _, a := range t.authorities {
+		if err := t.read(a, h); err != nil {
+			errs = append(errs, fmt.Errorf("authority %s: %w", a.Name, err))
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// askingPlan asks authorities for something, each on its host. found has the answers once the plan was run.
+func askingPlan[T any](inv *inventory.Inventory, authorities []pki.Authority, kind string, step func(pki.Authority) transport.Step,
+	read func(pki.Authority, *tasks.Host) (T, error)) (plan *playbooks.Plan, found map[string]T) {
+	found = map[string]T{}
+	plan = &playbooks.Plan{Playbook: kind, Inventory: inv, BestEffort: true}
+	play := playbooks.PlannedPlay{Name: kind, Batches: [][]string{nil}, Tasks: map[string][]playbooks.PlannedTask{}}
+	var mu sync.Mutex
+	for _, h := range inv.Hosts {
+		t := &askTask{step: step, read: func(a pki.Authority, h *tasks.Host) error {
+			answer, err := read(a, h)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[a.Name] = answer
+			return nil
+		}}
+		for _, a := range authorities {
+			if a.Host == h.Name {
+				t.authorities = append(t.authorities, a)
+			}
+		}
+		if len(t.authorities) > 0 {
+			plan.Hosts = append(plan.Hosts, h)
+			play.Batches[0] = append(play.Batches[0], h.Name)
+			play.Tasks[h.Name] = []playbooks.PlannedTask{{Kind: kind, Task: t}}
+		}
+	}
+	plan.Plays = []playbooks.PlannedPlay{play}
+	return plan, found
+}

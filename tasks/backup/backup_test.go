@@ -1,0 +1,93 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"maps"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+func sample(t *testing.T) *Backup {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Backup{Manifest: Manifest{Authority: "clients", Host: "ca1", Dir: "/etc/pgfleet/ca/clients", Made: time.Date(2026, 11, 26, 14, 0, 0, 0, time.UTC), Sealed: "age"},
+		Content: map[string][]byte{"authority": []byte("pgfleet 1 clients\n"), "certs/ca.crt": pki.CertificatePEM(cert),
+			"keys/ca.key.age": []byte("-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----\n"), "issued/0A": []byte("pgfleet 1\n"), "crlnumber": []byte("02\n")}}
+}
+
+func write(t *testing.T, b *Backup) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Write(&out, b); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// A backup comes back as it was. Cut anywhere, or with any byte changed, it is refused, unless the change is one that says nothing (the head of gzip).
+func TestDamage(t *testing.T) {
+	want := sample(t)
+	whole := write(t, want)
+	same := func(b *Backup) bool {
+		return maps.EqualFunc(b.Content, want.Content, bytes.Equal) && b.Authority == want.Authority && b.Host == want.Host && b.Made.Equal(want.Made) && b.Sealed == want.Sealed
+	}
+	if b, err := Read(bytes.NewReader(whole)); err != nil || !same(b) {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	for n := range whole {
+		if _, err := Read(bytes.NewReader(whole[:n])); !errors.Is(err, ErrDamaged) {
+			t.Fatalf("cut after %d bytes: %v", n, err)
+		}
+		changed := bytes.Clone(whole)
+		changed[n] ^= 0x10
+		if b, err := Read(bytes.NewReader(changed)); !errors.Is(err, ErrDamaged) && (err != nil || !same(b)) {
+			t.Fatalf("byte %d is another: %v", n, err)
+		}
+	}
+}
+
+// What could not be restored is not written, above all no key that is not encrypted; what was changed by hand is refused.
+func TestRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Backup)
+		says   string
+	}{
+		"no key":                {func(b *Backup) { delete(b.Content, "keys/ca.key.age") }, "lacks keys/ca.key.age"},
+		"a key in clear":        {func(b *Backup) { b.Content["keys/ca.key.age"] = []byte("-----BEGIN PRIVATE KEY-----\n") }, "not encrypted"},
+		"another key file":      {func(b *Backup) { b.Content["keys/ca.key"] = []byte("x") }, "no file of an authority"},
+		"sealed by nobody":      {func(b *Backup) { b.Sealed = "rot13" }, "not by age or cms"},
+		"a path that leads out": {func(b *Backup) { b.Content["issued/../../x"] = []byte("x") }, "no file of an authority"},
+		"no certificate":        {func(b *Backup) { b.Content["certs/ca.crt"] = []byte("x\n") }, "certs/ca.crt"},
+		"no list":               {func(b *Backup) { b.Content["crl/ca.crl"] = []byte("x\n") }, "crl/ca.crl"},
+	} {
+		b := sample(t)
+		c.change(b)
+		var out bytes.Buffer
+		if err := Write(&out, b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.says) || out.Len() > 0 {
+			t.Errorf("%s: %v, %d bytes written", name, err, out.Len())
+		}
+	}
+}

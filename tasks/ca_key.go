@@ -1,0 +1,79 @@
+package tasks
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// KeySecret gives the passphrase of an authority's key. made: the key is there already; otherwise it is going to be made with what is given. It is asked
+// only when the key is to be used, and may be asked several times in a run. Its error never holds the passphrase.
+type KeySecret func(ctx context.Context, a pki.Authority, made bool) ([]byte, error)
+
+// longestPassphrase is what every openssl takes, in bytes.
+const longestPassphrase = 1000
+
+// open gives a call of ca.sh what it needs to use the key.
+func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, step transport.Step) (transport.Step, error) {
+	if a.Passphrase == nil {
+		return step, nil
+	}
+	var field string
+	if path, ok := a.Passphrase["host_file"].(string); ok {
+		field = "passphrase-file " + octal([]byte(path))
+	} else {
+		if secret == nil {
+			return step, fmt.Errorf("passphrase of authority %s: nobody can be asked for it: %w", a.Name, ErrRefused)
+		}
+		text, err := secret(ctx, a, made)
+		if err == nil {
+			err = checkPassphrase(text)
+		}
+		if err != nil {
+			return step, fmt.Errorf("passphrase of authority %s: %w", a.Name, err)
+		}
+		field = "passphrase " + octal(text)
+	}
+	head, rest, _ := bytes.Cut(step.Stdin, []byte("\n"))
+	step.Stdin = bytes.Join([][]byte{head, []byte(field), rest}, []byte("\n"))
+	return step, nil
+}
+
+// checkPassphrase refuses what would not arrive at openssl as it is.
+func checkPassphrase(text []byte) error {
+	switch {
+	case len(text) < 4:
+		return errors.New("it has fewer than 4 characters")
+	case len(text) > longestPassphrase:
+		return fmt.Errorf("it has more than %d bytes", longestPassphrase)
+	case bytes.ContainsAny(text, "\x00\n\r"):
+		return errors.New("it has a line break or a zero byte in it")
+	}
+	return nil
+}
+
+// lockedOut is why the key could not be opened, nil when that was not asked for or has worked.
+func (r *caReply) lockedOut() error {
+	answer, err := r.answer("unlock")
+	if err != nil {
+		return nil
+	}
+	return answer.err()
+}
+
+// refuseKey refuses a key that has a passphrase where the inventory gives none, and the other way round.
+func refuseKey(a pki.Authority, s *AuthorityState) error {
+	key := a.DirOrDefault() + "/keys/ca.key"
+	switch {
+	case s.Encrypted && a.Passphrase == nil:
+		return fmt.Errorf("its key %s has a passphrase: say in the inventory where it comes from, for example passphrase: prompt: %w", key, ErrRefused)
+	case !s.Encrypted && s.PublicKey != nil && a.Passphrase != nil:
+		return fmt.Errorf("the inventory gives a passphrase for it, but its key %s has none: on %s, as root, add it with `umask 077 && openssl pkcs8 -topk8 -v2 aes-256-cbc -scrypt "+
+			"-in %[1]s -out %[1]s.new && mv %[1]s.new %[1]s`, or take the line out of the inventory: %[3]w", key, a.Host, ErrRefused)
+	}
+	return nil
+}
