@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -80,6 +81,9 @@ func (r *argumentReader) word(word string) error {
 // name takes the first word that is no flag as the command.
 func (r *argumentReader) name(word string) error {
 	known := map[string]bool{}
+	if len(r.rest) > 0 && slices.ContainsFunc(r.table, func(c *command) bool { return c.Name == word+" "+r.rest[0] }) {
+		word, r.rest = word+" "+r.rest[0], r.rest[1:]
+	}
 	for _, c := range r.table {
 		if c.Name == word {
 			r.out.command = c
@@ -88,7 +92,7 @@ func (r *argumentReader) name(word string) error {
 			r.early = nil
 			return nil
 		}
-		if !c.Hidden {
+		if !c.Hidden && verb(c) == "" {
 			known[c.Name] = true
 		}
 	}

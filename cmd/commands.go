@@ -17,9 +17,10 @@ type command struct {
 	about func(words []string) string
 }
 
-// commands is the list of what pgfleet can do, in the order of help.
+// commands is the list of what pgfleet can do, in the order of help. Commands of two words follow.
 func commands(sys *System) []*command {
-	return []*command{
+	authority := authorityCommands(sys)
+	return append([]*command{
 		newInit(sys),
 		newHosts(sys),
 		newTrust(sys),
@@ -32,10 +33,11 @@ func commands(sys *System) []*command {
 		newExec(sys),
 		newRevoke(sys),
 		newRollback(sys),
+		newAuthority(authority),
 		newCompletion(sys),
 		newVersion(sys),
 		newDocs(sys),
-	}
+	}, authority...)
 }
 
 // join puts lists of flags one after the other.

@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -33,7 +34,7 @@ func printCompletion(sys *System, shell string) error {
 	if !ok {
 		return usagef("completion: %q is not one of bash, zsh, fish", shell)
 	}
-	write(sys.Out, visible(commands(sys)))
+	write(sys.Out, slices.DeleteFunc(visible(commands(sys)), func(c *command) bool { return verb(c) != "" }))
 	return nil
 }
 
@@ -78,6 +79,12 @@ func words(c *command) []string {
 		return []string{"bash", "zsh", "fish"}
 	case "certs":
 		return []string{"show"}
+	case "authority":
+		var out []string
+		for _, v := range authorityCommands(&System{}) {
+			out = append(out, verb(v))
+		}
+		return out
 	}
 	return nil
 }

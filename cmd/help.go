@@ -13,7 +13,7 @@ func helpAll(out io.Writer, table []*command) {
 	fmt.Fprint(out, "pgfleet brings mutual TLS to a fleet of PostgreSQL servers and their clients, over SSH.\n\n")
 	fmt.Fprint(out, "Usage:\n  pgfleet COMMAND [flags] [arguments]\n\nCommands:\n")
 	for _, c := range table {
-		if !c.Hidden {
+		if !c.Hidden && verb(c) == "" {
 			fmt.Fprintf(out, "  %-11s %s\n", c.Name, c.Usage)
 		}
 	}

@@ -50,6 +50,10 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 	"external":      (*reader).authorityExternal,
 	"allowed_names": (*reader).authorityNames,
 	"profiles":      (*reader).authorityProfiles,
+	"reserved_users": func(r *reader, a *authorityDraft, e entry, what string) {
+		a.ReservedUsers = r.patterns(e, what)
+	},
+	"max_per_day": func(r *reader, a *authorityDraft, e entry, what string) { a.MaxPerDay = r.perDay(e, what) },
 }
 
 func (r *reader) readAuthorities(n *yaml.Node) {

@@ -124,6 +124,7 @@ func (c *CA) Canaries(name string) (good, revoked *x509.Certificate, err error) 
 // index.txt.
 func (c *CA) Warnings() []string {
 	c.warnDue()
+	c.warnInstalled()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.warnings
@@ -235,9 +236,7 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 	switch {
 	case a.External != "":
 		return nil, refuse("it is not ours, only its certificate %s is known: have its owner sign, and install the certificate with the file task", a.External)
-	case a.Mode == "restricted":
-		return nil, refuse("mode: restricted is not supported by this version; take the line out to use mode convenient")
-	case a.Mode != "" && a.Mode != "convenient":
+	case a.Mode != "" && a.Mode != "convenient" && !a.Restricted():
 		return nil, refuse("mode %q is not convenient or restricted", a.Mode)
 	case req.Host == "":
 		return nil, refuse("the request names no host")

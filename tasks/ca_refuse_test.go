@@ -17,7 +17,6 @@ func TestIssueRefuses(t *testing.T) {
 	authorities := append(walkthrough(),
 		pki.Authority{Name: "narrow", Host: "a", Subject: "CN=narrow", ValidFor: 2 * year, LeafValidFor: 90 * 24 * time.Hour, AllowedNames: []string{"*.example.net", "10.88.*"}, Profiles: []pki.Profile{pki.ProfileServer}},
 		pki.Authority{Name: "dying", Host: "a", Subject: "CN=dying", ValidFor: 100 * 24 * time.Hour},
-		pki.Authority{Name: "strict", Host: "a2", Subject: "CN=strict", Mode: "restricted"},
 		pki.Authority{Name: "away", Subject: "CN=away", Offline: true},
 		pki.Authority{Name: "company", External: "/nonexistent/company.pem"})
 	w := newCAWorld(t, authorities...)
@@ -38,7 +37,6 @@ func TestIssueRefuses(t *testing.T) {
 		is              error
 	}{
 		{"no such authority", "client", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "did you mean clients?", ErrRefused},
-		{"restricted", "strict", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "not supported by this version", ErrRefused},
 		{"offline", "away", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "cannot export requests", ErrRefused},
 		{"external", "company", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "have its owner sign", ErrRefused},
 		{"not made yet", "servers", IssueRequest{CSR: request, Template: server("db1"), Host: "e"}, "servers", ErrPending},

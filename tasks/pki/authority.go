@@ -20,7 +20,7 @@ type Authority struct {
 	KeyType string
 	// Dir on the host; "" means /etc/pgfleet/ca/<name>.
 	Dir string
-	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host).
+	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host, see Policy).
 	Mode string
 	// Offline: requests are exported and answers imported. External: not ours, only its certificate (PEM file on the controller) is known.
 	Offline  bool
@@ -29,7 +29,16 @@ type Authority struct {
 	AllowedNames []string
 	// Profiles of the leaves that it may sign (inventory key profiles); none: server and client.
 	Profiles []Profile
+	// In mode restricted: database users, as patterns in small letters, that get no certificate, and how many certificates it signs within 24 hours.
+	ReservedUsers []string
+	MaxPerDay     int
 }
+
+// Restricted tells whether the authority's host lets pgfleet run nothing but RestrictedProgram, which signs by its own policy.
+func (a Authority) Restricted() bool { return a.Mode == "restricted" }
+
+// RestrictedProgram is the one program that may be run on the host of an authority in mode restricted.
+const RestrictedProgram = "/usr/local/lib/pgfleet/ca"
 
 // Profile is the purpose of a certificate.
 type Profile string
