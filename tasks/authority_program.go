@@ -16,8 +16,8 @@ import (
 //go:embed authority_program_probe.sh
 var authorityProgramProbe string
 
-//go:embed authority_program_sudo.sh
-var authorityProgramSudo string
+//go:embed authority_program_place.sh
+var authorityProgramPlace string
 
 //go:embed authority_program_key.sh
 var authorityProgramKey string
@@ -84,7 +84,7 @@ func RestrictedFiles(declared map[string]pki.Authority, a pki.Authority, user st
 	}
 	if user != "root" {
 		files = append(files, RestrictedFile{transport.FileMeta{Path: sudoersFile, Owner: "root", Group: "root", Mode: 0o440},
-			"# pgfleet may sign, and do nothing else. The SSH_… are for the log.\n" +
+			"# pgfleet may sign, and do nothing else. Both SSH variables are for the log.\n" +
 				"Defaults!" + pki.RestrictedProgram + " env_reset, env_keep += \"SSH_ORIGINAL_COMMAND SSH_CLIENT\"\n" +
 				user + " ALL=(root) NOPASSWD: " + pki.RestrictedProgram + " \"\"\n"})
 	}
@@ -208,18 +208,16 @@ func (t *authorityProgramTask) change(h *Host, a pki.Authority, reasons, diffs [
 	if key {
 		c.Touches = append(c.Touches, keyKey)
 	}
+	var places []string
 	steps := []transport.Step{{Key: "folders", Shell: `umask 022 && mkdir -p "$1" "$2"`, Argv: []string{pki.RestrictedProgram[:strings.LastIndexByte(pki.RestrictedProgram, '/')], PolicyFolder}}}
 	for _, f := range files {
 		c.Touches = append(c.Touches, "file:"+f.Path)
 		meta := f.FileMeta
-		if f.Path == sudoersFile {
-			meta.Path += ".new" // sudo passes over names with a dot
-		}
+		meta.Path, meta.Mode = f.Path+".new", 0o600 // sudo passes over names with a dot
 		steps = append(steps, transport.Step{Write: &meta, Stdin: []byte(f.Text)})
-		if f.Path == sudoersFile {
-			steps = append(steps, transport.Step{Key: "sudoers", Shell: authorityProgramSudo, Argv: []string{meta.Path, f.Path}})
-		}
+		places = append(places, fmt.Sprintf("%04o", f.Mode), f.Path)
 	}
+	steps = append(steps, transport.Step{Key: "place", Shell: authorityProgramPlace, Argv: places})
 	if key {
 		steps = append(steps, transport.Step{Key: keyKey, Shell: authorityProgramKey, Argv: []string{"add", ForcedCommand(t.User, t.Key)}, User: t.User})
 	}
