@@ -3,10 +3,16 @@
 #
 # Input, one "KEY VALUE" a line; bytes are written as \ooo: now SECONDS, ca DER (the authority's certificate), oid DER (of the signature that was asked
 # for), serial or number (hexadecimal, as asked for), lines of the policy, then: certificate TBS | list TBS.
-# Output for a certificate: its kind (server, client, authority), its subject as index.txt has it, its names one a line. For a list: "list".
+# Output for a certificate: its kind (server, client, authority), its subject as index.txt has it, its public key in bytes, its names one a line. For a list: "list".
 # Refused: one line, "no REASON".
 
 function no(reason) { print "no " reason; exit }
+
+# take checks that all of a text is \ooo, \ooo, …: what is judged is then what is signed.
+function take(rest,   copy) {
+	text = copy = rest
+	if (gsub(/\\[0-3][0-7][0-7]/, "&", copy) * 4 != length(text)) no(what " is not written in bytes")
+}
 
 function byte(p) { return value[substr(text, 4 * p + 2, 3)] }
 
@@ -247,7 +253,7 @@ function judge(   kind, most, limit) {
 	if (to > now + most * 86400 + 900) no("the certificate would live longer than the " most " days that the policy allows")
 	if (to > authority["to"]) no("the certificate would live longer than this authority")
 	if (to <= from) no("the certificate ends before it begins")
-	print kind; print oneline; printf "%s", list
+	print kind; print oneline; print key; printf "%s", list
 }
 
 function revocations(p, end,   q, stop) {
@@ -255,7 +261,7 @@ function revocations(p, end,   q, stop) {
 		need(48, p, end, "an entry"); q = E
 		digits(C, q, 20); moment(E, q)
 		if (E < q) {
-			if (hex(E, q) !~ /^300c300a0603551d1504030a010[0-9a]$/) no("the list has an entry with more than a reason")
+			if (hex(E, q) !~ /^300c300a0603551d1504030a010[0-6]$/) no("the list has an entry with more than a reason for the revocation")
 		}
 		p = q
 	}
@@ -305,7 +311,7 @@ $1 == "life" { days = rest + 0 }
 $1 == "list_least" { listleast = rest + 0 }
 $1 == "authority" { sub(/^[0-9]+ [0-9]+ /, "", rest); below[rest] = $2 + 0; life[rest] = $3 + 0 }
 $1 == "ca" {
-	what = "the certificate of this authority"; text = rest
+	what = "the certificate of this authority"; take(rest)
 	item(0, length(text) / 4); item(C, E)
 	whole(C, E)
 	authority["subject"] = mine; authority["key"] = key; authority["to"] = to; authority["root"] = mine == issuer
@@ -313,7 +319,7 @@ $1 == "ca" {
 	if (authority["id"] == "") no("the certificate of this authority has no subjectKeyIdentifier")
 }
 $1 == "certificate" {
-	what = "the certificate"; text = rest; list = ""
+	what = "the certificate"; take(rest); list = ""
 	need(48, 0, length(text) / 4, "a certificate")
 	if (E != length(text) / 4) no("the certificate has something after its end")
 	whole(C, E)
@@ -321,7 +327,7 @@ $1 == "certificate" {
 	exit
 }
 $1 == "list" {
-	what = "the list"; text = rest
+	what = "the list"; take(rest)
 	need(48, 0, length(text) / 4, "a list")
 	if (E != length(text) / 4) no("the list has something after its end")
 	lists(C, E)

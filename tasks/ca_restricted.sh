@@ -21,6 +21,7 @@ if [ "${1-}" != inner ]; then
 fi
 
 umask 077
+ulimit -f unlimited 2>/dev/null
 set -f
 from=$2 asked=$3 log=/var/log/pgfleet-ca.log when='' today='' authority='' name=''
 
@@ -130,7 +131,12 @@ permitted() {
 } subject=${found%%
 *} found=${found#*
 } profile=$kind
-	[ "$kind" != authority ] || profile=ca
+	problem="broken request"
+	[ "$(printf "${found%%
+*}" | digest)" = "$key" ] || return 1
+	found=${found#*
+}
+	[ "$kind" != authority ] || same_authority || return 1
 	while IFS= read -r one; do
 		[ -n "$one" ] || continue
 		problem="$file: the name \"$one\" is not allowed"
@@ -144,19 +150,40 @@ END
 	say info "certificate $serial for a $kind: $subject"
 }
 
+# digest: SHA-256 of standard input.
+digest() {
+	sum=$(sha256sum 2>/dev/null) || sum=$(openssl dgst -sha256 -r)
+	printf '%s' "${sum%% *}"
+}
+
+# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy.
+same_authority() {
+	profile=ca problem="authority $subject has another key: a new one gets a new name"
+	strangers=$(find issued pending -type f ! -name '*.new' ! -name '*.der' -exec awk -v key="$key" '
+		FNR == 1 { ca = own = 0 }
+		$0 == "profile ca" { ca = 1 }
+		$0 == "key " key { own = 1 }
+		$1 == "subject" && ca && !own { print substr($0, 9) }' {} + </dev/null)
+	case "
+$strangers
+" in *"
+$subject
+"*) return 1 ;; esac
+}
+
 # same_place: the certificate that is to be installed (pending/ca.crt) takes the place of a former one below the same chain. $problem says why not.
 same_place() {
 	problem="another chain above the authority needs root on this host: pgfleet authority restrict $name"
 	cmp -s pending/chain.crt certs/chain.crt || return 1
 	problem="the certificate has another subject than the authority"
 	[ "$(openssl x509 -in pending/ca.crt -subject -noout </dev/null 2>/dev/null)" = "$(openssl x509 -in certs/ca.crt -subject -noout </dev/null 2>/dev/null)" ] || return 1
+	openssl x509 -in pending/ca.crt -out pending/one.crt </dev/null 2>/dev/null && mv -f pending/one.crt pending/ca.crt || return 1
 	say info "a new certificate of the authority is installed"
 }
 
 # about: what is installed here, for status.
 about() {
-	sum=$(sha256sum "$0" </dev/null 2>/dev/null) || sum=$(openssl dgst -sha256 -r "$0" </dev/null 2>/dev/null)
-	printf 'program %s\n' "${sum%% *}"
+	printf 'program %s\n' "$(digest <"$0")"
 	files policy "$file"
 }
 

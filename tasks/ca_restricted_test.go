@@ -165,7 +165,11 @@ func (l *lockedHost) forgedFor(name string, issuer *x509.Certificate, pub crypto
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	change(c)
 	tbs := l.tbs(c, issuer, pub)
-	values := map[string]string{"id": strings.Repeat("ab", 32), "serial": pki.FormatSerial(serial), "algorithm": "ecdsa-with-SHA256", "profile": "client", "host": "e", "key": "", "subject": "/CN=app_1", "fresh": "yes", "tbs": octal(tbs)}
+	id, err := pki.KeyID(pub)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	values := map[string]string{"id": strings.Repeat("ab", 32), "serial": pki.FormatSerial(serial), "algorithm": "ecdsa-with-SHA256", "profile": "client", "host": "e", "key": id, "subject": "/CN=app_1", "fresh": "yes", "tbs": octal(tbs)}
 	for i := 0; i+1 < len(fields); i += 2 {
 		values[fields[i]] = fields[i+1]
 	}
@@ -361,6 +365,7 @@ func (l *lockedHost) refuses(t *testing.T) {
 	}{
 		{"a sub-CA", "clients", leaf(asCA), "the policy names no such one"},
 		{"a sub-CA below one that is no root", "servers", l.forged("servers", servers.Certificate, asCA), "only a root may sign one"},
+		{"a sub-CA as the declared one, with a key of its own", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); as("servers")(c) }), "authority /CN=servers has another key"},
 		{"a sub-CA as the declared one, with a longer path", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); as("servers")(c); c.MaxPathLen = 1 }), "longer path"},
 		{"a sub-CA as the declared one, for ten years", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) {
 			asCA(c)
@@ -428,6 +433,11 @@ func (l *lockedHost) refuses(t *testing.T) {
 		{"a weak key", "clients", l.forgedFor("clients", up, weak.Public(), func(*x509.Certificate) {}), "less than 2048 bits"},
 		{"another serial number than said", "clients", leaf(func(*x509.Certificate) {}, "serial", "0A0B0C0D"), "another serial number"},
 		{"another algorithm than said", "clients", leaf(func(*x509.Certificate) {}, "algorithm", "ecdsa-with-SHA384"), "another signature algorithm"},
+		{"another key than said", "clients", leaf(func(*x509.Certificate) {}, "key", strings.Repeat("ab", 32)), "broken request"},
+		{"no key said", "clients", leaf(func(*x509.Certificate) {}, "key", ""), "broken request"},
+		{"bytes that two read differently", "clients", leaf(func(*x509.Certificate) {}, "tbs", octal([]byte("0"))+`\1\1`), "not written in bytes"},
+		{"bytes that are none", "clients", leaf(func(*x509.Certificate) {}, "tbs", `\400\777`), "not written in bytes"},
+		{"bytes with shell in them", "clients", leaf(func(*x509.Certificate) {}, "tbs", "$(touch /tmp/owned)%s%n"), "broken request"},
 		{"a canary's place", "clients", leaf(func(*x509.Certificate) {}, "id", "canary-good"), "broken request"},
 		{"revoked at once", "clients", leaf(func(*x509.Certificate) {}, "revoke", "yes"), "broken request"},
 		{"something after its end", "clients", longer(`\060\000`), "after its end"},
@@ -450,6 +460,11 @@ func (l *lockedHost) refuses(t *testing.T) {
 		{"a list that speaks for another", "clients", shiftList(func(r *x509.RevocationList) {
 			r.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x84, 1, 0xff}}}
 		}), "not allowed (551d1c)"},
+		{"a list that takes revocations back", "clients", shiftList(func(r *x509.RevocationList) {
+			for i := range r.RevokedCertificateEntries {
+				r.RevokedCertificateEntries[i].ReasonCode = 8
+			}
+		}), "more than a reason"},
 		{"a list that names what was not revoked", "clients", shiftList(func(r *x509.RevocationList) {
 			r.RevokedCertificateEntries = append(r.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: big.NewInt(77), RevocationTime: time.Now()})
 		}), "not on record as revoked"},
