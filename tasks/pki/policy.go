@@ -127,7 +127,7 @@ func policyNumber(text string, to *int) error {
 	return nil
 }
 
-// Beyond gives what a policy allows that another one does not, in words; none: it is the same or stricter. It compares patterns as text.
+// Beyond gives what a policy allows that another one does not, in words; none: it is the same or stricter.
 func (p Policy) Beyond(wanted Policy) []string {
 	var out []string
 	more := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
@@ -137,12 +137,12 @@ func (p Policy) Beyond(wanted Policy) []string {
 		}
 	}
 	for _, v := range p.Names {
-		if !slices.Contains(wanted.Names, v) && !slices.Contains(wanted.Names, "*") {
+		if !slices.ContainsFunc(wanted.Names, func(w string) bool { return covers(w, v) }) {
 			more("names like %s", v)
 		}
 	}
 	for _, v := range wanted.Reserved {
-		if !slices.Contains(p.Reserved, v) {
+		if !slices.ContainsFunc(p.Reserved, func(w string) bool { return covers(w, v) }) {
 			more("the user %s", v)
 		}
 	}
@@ -165,4 +165,18 @@ func (p Policy) Beyond(wanted Policy) []string {
 		}
 	}
 	return out
+}
+
+// covers tells whether everything that the second pattern fits, the first one fits too. It may miss one that '*' and '?' together make so.
+func covers(wide, narrow string) bool {
+	if wide == "" || narrow == "" {
+		return wide == narrow || wide == "*"
+	}
+	switch {
+	case wide[0] == '*':
+		return covers(wide[1:], narrow) || covers(wide, narrow[1:])
+	case narrow[0] == '*':
+		return false
+	}
+	return (wide[0] == '?' || wide[0] == narrow[0]) && covers(wide[1:], narrow[1:])
 }
