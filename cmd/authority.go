@@ -17,6 +17,7 @@ func authorityCommands(sys *System) []*command {
 		newAuthorityBackup(sys),
 		newAuthorityRestore(sys),
 		newAuthorityCheck(sys),
+		newAuthorityRestrict(sys),
 	}
 }
 
@@ -29,7 +30,7 @@ func newAuthority(verbs []*command) *command {
 		lines = append(lines, fmt.Sprintf("%s: %s.", v.Name, strings.ToLower(v.Usage[:1])+v.Usage[1:]))
 	}
 	return &command{Command: &cli.Command{
-		Name: "authority", Usage: "Keep authorities: back up, restore, check; requests and answers of those elsewhere", ArgsUsage: "VERB",
+		Name: "authority", Usage: "Keep authorities: restrict, back up, restore, check; requests and answers of those elsewhere", ArgsUsage: "VERB",
 		Description: strings.Join(lines, "\n\n") + "\n\n`pgfleet authority VERB --help` explains one.",
 		Action: func(c *cli.Context) error {
 			hint := "pgfleet authority --help lists what can be done"

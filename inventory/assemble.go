@@ -35,6 +35,7 @@ func (r *reader) assemble() *Inventory {
 	inv.index = ix
 	r.mergeVars()
 	r.checkAuthorities()
+	r.restricted()
 	for _, a := range r.authorities {
 		inv.Authorities[a.Name] = a.Authority
 	}

@@ -54,6 +54,10 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 	"allowed_names": (*reader).authorityNames,
 	"profiles":      (*reader).authorityProfiles,
 	"replaces":      func(r *reader, a *authorityDraft, e entry, what string) { a.Replaces, _ = r.text(e, what) },
+	"reserved_users": func(r *reader, a *authorityDraft, e entry, what string) {
+		a.ReservedUsers = r.patterns(e, what)
+	},
+	"max_per_day": func(r *reader, a *authorityDraft, e entry, what string) { a.MaxPerDay = r.perDay(e, what) },
 }
 
 func (r *reader) readAuthorities(n *yaml.Node) {

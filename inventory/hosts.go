@@ -19,6 +19,7 @@ type draft struct {
 	// connects is nil when the key was not given.
 	connects                               []item
 	identitiesLine, clustersLine, addrLine int
+	restricted                             bool // holds authorities in mode restricted
 }
 
 // hostEntry is one key under hosts: one host, or as many as its range stands for.

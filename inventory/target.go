@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pgfleet/pgfleet/inventory/sshconfig"
+	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -103,6 +104,9 @@ func defaultIdentities(home string) []string {
 func (s *resolver) host(d *draft) {
 	t, a := s.inventoryTarget(d, hop{})
 	t.Jumps = s.jumps(d, a, nil)
+	if d.restricted {
+		t.Program = pki.RestrictedProgram
+	}
 	d.Target = t
 }
 

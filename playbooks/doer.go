@@ -21,6 +21,8 @@ type doer struct {
 	who  tenant
 	gone func(*LockedError) bool
 	now  func() time.Time
+	// free: the host takes no lease. Its one program locks by itself.
+	free bool
 	// readOnly refuses every step that is no probe (--check).
 	readOnly bool
 
@@ -55,6 +57,9 @@ func (d *doer) Do(ctx context.Context, steps ...transport.Step) ([]transport.Res
 	}
 	if d.readOnly {
 		return nil, fmt.Errorf("a change was sent to %s in a check", d.host)
+	}
+	if d.free {
+		return d.change(ctx, nil, steps)
 	}
 	if !d.leased.IsZero() && d.now().Sub(d.leased) < leaseRenew {
 		return d.change(ctx, nil, steps)

@@ -33,7 +33,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 		return
 	}
 	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.who, dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
-		gone: r.gone}
+		gone: r.gone, free: h.inv.Target.Program != ""}
 	steps := r.needs(h)
 	began := r.opt.Now()
 	results, err := h.doer.Do(ctx, steps...)
@@ -75,7 +75,10 @@ func (r *runner) gone(held *LockedError) bool {
 // needs gives the probes of every task of the run on a host, equal keys once; the clock; and what those who depend on the host want to know of it:
 // its authorities, and of a server that clients of the run use its clusters.
 func (r *runner) needs(h *hostRun) []transport.Step {
-	steps := []transport.Step{{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true}}
+	var steps []transport.Step
+	if h.inv.Target.Program == "" {
+		steps = append(steps, transport.Step{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true})
+	}
 	h.probes = map[string]transport.Step{}
 	add := func(list ...transport.Step) {
 		for _, s := range list {
@@ -106,14 +109,11 @@ func (r *runner) needs(h *hostRun) []transport.Step {
 // clock compares the host's clock with ours, as far as a round trip that began then can tell.
 func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) {
 	for _, res := range results {
-		if res.Key != clockKey || res.Err != nil {
+		theirs, ok := r.clockIn(h, res)
+		if !ok {
 			continue
 		}
-		seconds, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
-		if err != nil {
-			return
-		}
-		theirs, now := time.Unix(seconds, 0), r.opt.Now()
+		now := r.opt.Now()
 		switch {
 		case theirs.After(now):
 			h.skew = theirs.Sub(now)
@@ -125,6 +125,22 @@ func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) 
 		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s this machine's", h.inv.Name, offBy(h.skew)),
 			Hint: fmt.Sprintf("set it right (chrony, systemd-timesyncd); beyond %s nothing is signed for it", pki.Backdate)})
 	}
+}
+
+// clockIn gives the host's time if a result tells it: that of the clock's step, or where none can be sent, that of an authority.
+func (r *runner) clockIn(h *hostRun, res transport.Result) (time.Time, bool) {
+	if res.Err != nil {
+		return time.Time{}, false
+	}
+	if h.inv.Target.Program != "" {
+		state, err := tasks.ParseAuthority(res)
+		if err != nil {
+			return time.Time{}, false
+		}
+		return state.Time, true
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
+	return time.Unix(seconds, 0), res.Key == clockKey && err == nil
 }
 
 // offBy writes a difference between clocks: "1m30s ahead of".

@@ -68,7 +68,7 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		if !p.look && p.waits == nil {
 			return nil, nil
 		}
-		return p, nil
+		return p, p.needsRoot()
 	}
 	switch {
 	case state.Encrypted && state.PublicKey == nil:
@@ -99,13 +99,13 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 	if len(p.reasons) == 0 && p.waits == nil {
 		return nil, nil
 	}
-	return p, nil
+	return p, p.needsRoot()
 }
 
 // declarable refuses what cannot be made, whatever the host holds.
 func declarable(declared map[string]pki.Authority, a pki.Authority) error {
-	if a.Mode != "" && a.Mode != "convenient" {
-		return fmt.Errorf("mode: %s is not supported by this version, use convenient: %w", a.Mode, ErrRefused)
+	if a.Mode != "" && a.Mode != "convenient" && !a.Restricted() {
+		return fmt.Errorf("mode %q is not convenient or restricted: %w", a.Mode, ErrRefused)
 	}
 	if err := pki.CheckKeyType(a.KeyType); err != nil {
 		return fmt.Errorf("%w: %w", err, ErrRefused)

@@ -47,6 +47,9 @@ type AuthorityState struct {
 	Good, Bad *x509.Certificate
 	// Revoked certificates of the records.
 	Revoked []pki.Revoked
+	// Program is the SHA-256 of what is installed, in hexadecimal digits, and Policy what it signs by; "" and nil in mode convenient.
+	Program string
+	Policy  *pki.Policy
 	// Differs says where index.txt and the records differ, one fact each.
 	Differs []string
 
@@ -87,6 +90,13 @@ func ParseAuthority(r transport.Result) (*AuthorityState, error) {
 	}
 	if err := s.parseFiles(answer); err != nil {
 		return nil, err
+	}
+	if s.Program = answer.field("program"); s.Program != "" {
+		policy, err := pki.ParsePolicy(answer.Files["policy"])
+		if err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+		s.Policy = &policy
 	}
 	return s, s.parseRevoked(answer)
 }

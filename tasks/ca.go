@@ -134,6 +134,7 @@ func (c *CA) Canaries(name string) (good, revoked *x509.Certificate, err error) 
 // index.txt.
 func (c *CA) Warnings() []string {
 	c.warnDue()
+	c.warnInstalled()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	out := c.warnings
@@ -240,9 +241,7 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 	}
 	t := req.Template
 	switch {
-	case a.Mode == "restricted":
-		return nil, refuse("mode: restricted is not supported by this version; take the line out to use mode convenient")
-	case a.Mode != "" && a.Mode != "convenient":
+	case a.Mode != "" && a.Mode != "convenient" && !a.Restricted():
 		return nil, refuse("mode %q is not convenient or restricted", a.Mode)
 	case req.Host == "":
 		return nil, refuse("the request names no host")

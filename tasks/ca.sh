@@ -2,6 +2,8 @@
 #
 #   sh ca.sh DIR <requests >answers
 #
+# In mode restricted it is installed behind ca_restricted.sh, which calls it with "restricted" after DIR and says what may be signed (permitted).
+#
 # DIR is the authority's folder:
 #   authority             who made it: "pgfleet 1 NAME"
 #   keys/ca.key           the private key; it is never printed, copied or sent
@@ -41,16 +43,18 @@ spaces=$IFS
 nl='
 '
 tab='	'
-dir=${1-}
+dir=${1-} policy=${2-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
 secret='' clear='' signer=keys/ca.key
 
 die() {
+	[ -z "$policy" ] || say warning "refused: $*"
 	printf '%s\n' "$*$(excuse "$*")" >&2
 	exit 2
 }
 
 refuse() {
+	[ -z "$policy" ] || say warning "refused: $verb: $*"
 	printf 'answer %s refused\nreason %s\nend\n' "$verb" "$*$(excuse "$*")"
 }
 
@@ -63,6 +67,7 @@ excuse() {
 
 # outdated: refused because the caller saw the records as they were before; another look mends it.
 outdated() {
+	[ -z "$policy" ] || say warning "refused: $verb: $*"
 	printf 'answer %s refused\nstale yes\nreason %s\nend\n' "$verb" "$*"
 }
 
@@ -400,6 +405,7 @@ sign() {
 	esac
 	problem="$dir/keys/ca.key has a passphrase, and none was given"
 	[ -n "$clear" ] || ! encrypted keys/ca.key || return 1
+	[ -z "$policy" ] || permitted || return 1
 	problem="openssl could not sign with $dir/keys/ca.key"
 	printf "$tbs" >"pending/$1" || return 1
 	if [ -n "$digest" ]; then
@@ -471,6 +477,10 @@ genkey() {
 # init-key: the folder and the key, where they are missing. Answers with the public key and, if asked for, a request.
 do_init_key() {
 	is_word "$want" || { refuse "name of the authority: letters, digits, '.', '_' and '-'" && return; }
+	if [ -n "$policy" ] && [ ! -f keys/ca.key ]; then
+		refuse "it has no key, and making one needs root on this host: pgfleet authority restrict $name"
+		return
+	fi
 	case $state in
 	foreign)
 		refuse "$dir holds something that pgfleet did not make ($others): name another folder for this authority"
@@ -610,6 +620,7 @@ do_install() {
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate with the chain above it" && return ;;
 	esac
+	[ -z "$policy" ] || same_place || { refuse "$problem" && return; }
 	durable pending/chain.crt pending/ca.crt && mv -f pending/chain.crt certs/chain.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nend\n' "$verb"
@@ -750,6 +761,7 @@ do_revoke() {
 		put "revoked/$serial" "$serial $stamp $cause $expires" || { refuse "cannot write to $dir/revoked" && return; }
 		durable revoked
 		rebuild
+		[ -z "$policy" ] || say info "certificate $serial is revoked ($cause)"
 	fi
 	printf 'answer %s ok\nend\n' "$verb"
 }
@@ -826,6 +838,7 @@ do_list() {
 # status: all that there is to see. Changes nothing.
 do_status() {
 	printf 'answer %s ok\ndirectory %s %s\nuid %s\n' "$verb" "$state" "$others" "$uid"
+	[ -z "$policy" ] || about
 	if [ "$state" = ours ]; then
 		printf 'name %s\n' "$name"
 		[ -n "$locked" ] || hold_still
@@ -922,7 +935,7 @@ read_request() {
 		*) die "this ca.sh does not know the field that was sent" ;;
 		esac
 	done
-	[ -z "$verb" ] || die "the requests end in the middle"
+	[ -z "$verb$field" ] || die "the requests end in the middle"
 	return 1
 }
 

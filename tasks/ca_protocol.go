@@ -54,7 +54,13 @@ func caStep(a pki.Authority, now time.Time, requests ...caRequest) transport.Ste
 		}
 		b.WriteString("end\n")
 	}
-	return transport.Step{Key: "ca:" + a.Name, Shell: caProgram, Argv: []string{a.DirOrDefault()}, Stdin: b.Bytes(), Limit: caLimit}
+	step := transport.Step{Key: "ca:" + a.Name, Stdin: b.Bytes(), Limit: caLimit}
+	if a.Restricted() {
+		step.Argv, step.Stdin = []string{pki.RestrictedProgram}, append([]byte("authority "+a.Name+"\n"), step.Stdin...)
+		return step
+	}
+	step.Shell, step.Argv = caProgram, []string{a.DirOrDefault()}
+	return step
 }
 
 // octal writes bytes as the program reads them: \ooo each.

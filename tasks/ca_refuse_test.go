@@ -17,7 +17,6 @@ func TestIssueRefuses(t *testing.T) {
 	authorities := append(walkthrough(),
 		pki.Authority{Name: "narrow", Host: "a", Subject: "CN=narrow", ValidFor: 2 * year, LeafValidFor: 90 * 24 * time.Hour, AllowedNames: []string{"*.example.net", "10.88.*"}, Profiles: []pki.Profile{pki.ProfileServer}},
 		pki.Authority{Name: "dying", Host: "a", Subject: "CN=dying", ValidFor: 100 * 24 * time.Hour},
-		pki.Authority{Name: "strict", Host: "a2", Subject: "CN=strict", Mode: "restricted"},
 		pki.Authority{Name: "company", External: "/nonexistent/company.pem"})
 	w := newCAWorld(t, authorities...)
 	w.mustRun("a")
@@ -37,7 +36,6 @@ func TestIssueRefuses(t *testing.T) {
 		is              error
 	}{
 		{"no such authority", "client", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "did you mean clients?", ErrRefused},
-		{"restricted", "strict", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "not supported by this version", ErrRefused},
 		{"external, no file", "company", IssueRequest{CSR: request, Template: client("u"), Host: "e"}, "/nonexistent/company.pem", os.ErrNotExist},
 		{"not made yet", "servers", IssueRequest{CSR: request, Template: server("db1"), Host: "e"}, "servers", ErrPending},
 		{"no host", "clients", IssueRequest{CSR: request, Template: client("u")}, "names no host", ErrRefused},

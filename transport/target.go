@@ -13,6 +13,9 @@ type Target struct {
 	User string
 	// Become: the shell runs as root through sudo; false: everything runs as User.
 	Become bool
+	// Program is the one program that this host lets us run, an absolute path without blanks; "" means a shell. With it Conn.Do takes no step but Argv of
+	// that one word, with Stdin; Become runs it through sudo.
+	Program string
 	// IdentityFiles are private key files on the controller, in the order in which they are tried. CertificateFiles are
 	// OpenSSH certificates that belong to them (besides <identity>-cert.pub, which is found by itself).
 	IdentityFiles, CertificateFiles []string

@@ -23,7 +23,7 @@ type Authority struct {
 	// Passphrase of the key: a reference {prompt: true} | {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved on the controller when the key is used, or
 	// {host_file: PATH} of a file on Host; nil: the key has none.
 	Passphrase map[string]any
-	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host).
+	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host, see Policy).
 	Mode string
 	// Offline: requests are exported and answers imported. External: not ours, only its certificate (PEM file on the controller) is known.
 	Offline  bool
@@ -38,7 +38,16 @@ type Authority struct {
 	Profiles []Profile
 	// Replaces is the name of the authority that this one takes the place of, "" for none; it need not be declared any more. See Generations.
 	Replaces string
+	// In mode restricted: database users, as patterns in small letters, that get no certificate, and how many certificates it signs within 24 hours.
+	ReservedUsers []string
+	MaxPerDay     int
 }
+
+// Restricted tells whether the authority's host lets pgfleet run nothing but RestrictedProgram, which signs by its own policy.
+func (a Authority) Restricted() bool { return a.Mode == "restricted" }
+
+// RestrictedProgram is the one program that may be run on the host of an authority in mode restricted.
+const RestrictedProgram = "/usr/local/lib/pgfleet/ca"
 
 // Profile is the purpose of a certificate.
 type Profile string

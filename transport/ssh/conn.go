@@ -39,6 +39,9 @@ type conn struct {
 // Dial connects to a host, logs in and starts the root shell. The error wraps transport.ErrUnreachable, and ErrHostKey, ErrAuth or
 // ErrBecome where that is the reason.
 func (p *Pool) Dial(ctx context.Context, t transport.Target) (transport.Conn, error) {
+	if t.Program != "" {
+		return p.dialProgram(ctx, t)
+	}
 	begin := time.Now()
 	client, err := p.connect(ctx, t)
 	if err != nil {

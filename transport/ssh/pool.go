@@ -119,7 +119,12 @@ func Dial(ctx context.Context, t transport.Target, opt Options) (transport.Conn,
 		p.Close()
 		return nil, err
 	}
-	c.(*conn).pool = p
+	switch c := c.(type) {
+	case *conn:
+		c.pool = p
+	case *programConn:
+		c.pool = p
+	}
 	return c, nil
 }
 

@@ -1,0 +1,203 @@
+#!/bin/sh
+# The one program that pgfleet may run on the host of authorities in mode restricted. Installed by "pgfleet authority restrict"; only root may change it.
+#
+#   "authority NAME" and the requests of ca.sh on standard input, answers on standard output; it takes no arguments
+#
+# What ca.sh (below) may sign, /etc/pgfleet/policy/NAME says: "KEY VALUE" lines that only root may change. It is held against the very bytes
+# that are to be signed, not against what the caller says of them. Refusals and signatures are logged: in the authority's folder, in the file log, and
+# with logger(1). Before an authority is known: in /var/log/pgfleet-ca.log.
+
+unset IFS
+LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export LC_ALL PATH
+if [ "${1-}" != inner ]; then
+	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more.
+	from=${SUDO_USER:-root}${SSH_CLIENT:+ at ${SSH_CLIENT%% *}} asked=${SSH_ORIGINAL_COMMAND-} limit=''
+	[ $# -eq 0 ] || asked="$0 $*"
+	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
+	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
+	head -c 4194304 | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
+	exit
+fi
+
+umask 077
+ulimit -f unlimited 2>/dev/null
+set -f
+from=$2 asked=$3 log=/var/log/pgfleet-ca.log when='' today='' authority='' name=''
+
+# say LEVEL TEXT: to the log and to syslog, as one line of plain characters. Fails where the log cannot be written.
+say() {
+	said="$from: ${name:+authority $name: }$2"
+	case $said in *[!\ -~]*) said=$(printf '%s' "$said" | tr -c ' -~' '?') ;; esac
+	said=$(printf '%.400s' "$said")
+	[ -n "$when" ] || when=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	! command -v logger >/dev/null 2>&1 || logger -t pgfleet-ca -p "auth.$1" -- "$said" </dev/null >/dev/null 2>&1
+	{ printf '%s %s %s\n' "$when" "$1" "$said" >>"$log"; } 2>/dev/null
+}
+
+# stop TEXT: the whole call is refused.
+stop() {
+	say warning "refused: $*"
+	printf '%s\n' "$*" >&2
+	exit 2
+}
+
+# only_roots PATH…: nobody but root may change these.
+only_roots() {
+	listing=$(ls -ldn "$@" 2>/dev/null </dev/null) || stop "cannot look at $*"
+	while read -r mode _ owner _; do
+		case $mode in
+		l* | ?????w* | ????????w*) stop "$1 is a link, or can be changed by others than root" ;;
+		esac
+		[ "$owner" = 0 ] || stop "$1 does not belong to root"
+		shift
+	done <<END
+$listing
+END
+}
+
+# read_policy sets $folder, $names, $reserved, $per_day, and $rules, which ca_policy.awk knows.
+read_policy() {
+	folder='' names='' reserved='' per_day='' rules=''
+	while IFS=' ' read -r key value || [ -n "$key" ]; do
+		case $key in
+		'' | '#'*) continue ;;
+		folder) folder=$value ;;
+		name) names="$names$value
+" ;;
+		reserved) reserved="$reserved$value
+" ;;
+		per_day) per_day=$value ;;
+		profile | life | list_least | authority) rules="$rules$key $value
+" ;;
+		*) stop "$file: the key $key is not known" ;;
+		esac
+		case $key in per_day | life | list_least) case $value in '' | *[!0-9]* | ??????*) stop "$file: $key wants a number" ;; esac ;; esac
+	done <"$file"
+	[ -n "$folder" ] || stop "$file names no folder"
+}
+
+# matches TEXT PATTERNS: one of the patterns, one a line, fits.
+matches() {
+	while IFS= read -r pattern; do
+		case $pattern in '') continue ;; esac
+		case $1 in $pattern) return 0 ;; esac
+	done <<END
+$2
+END
+	return 1
+}
+
+# permitted: ca.sh is about to sign $tbs for the request $verb with the algorithm $oid. $problem says what speaks against it. What the caller said of
+# a certificate is replaced by what stands in it.
+permitted() {
+	[ -n "$authority" ] || authority=$(openssl x509 -in certs/ca.crt -outform DER </dev/null 2>/dev/null | od -An -v -to1 | tr -d '\n' | sed 's/ /\\/g')
+	problem="the certificate of the authority cannot be read"
+	[ -n "$authority" ] || return 1
+	case $verb in
+	certificate)
+		problem="broken request"
+		case $id in *[!0-9a-f]*) return 1 ;; esac
+		[ -z "$revoke" ] || return 1
+		[ -n "$today" ] || today=$(find issued -type f ! -name '*.new' -mtime -1 | wc -l)
+		today=$((today + 1)) problem="$file: more than $per_day certificates within a day"
+		[ -z "$per_day" ] || [ $today -le "$per_day" ] || return 1
+		asking=certificate
+		;;
+	crl)
+		problem="number $number of the list is far above the next one: no list could follow it"
+		[ $((0x$number)) -le $((next + 100)) ] || return 1
+		asking=list serial=''
+		;;
+	*)
+		problem="$verb needs root on this host: pgfleet authority restrict $name"
+		return 1
+		;;
+	esac
+	found=$(printf '%s\n' "now $clock" "oid $oid" "${rules}serial $serial" "number $number" "ca $authority" "$asking $tbs" | awk "$policy_awk") || found=''
+	kind=${found%%
+*}
+	problem="$file: ${kind#no }"
+	case $asking/$kind in
+	list/list)
+		problem="cannot write to $log"
+		say info "list $number"
+		return
+		;;
+	certificate/server | certificate/client | certificate/authority) ;;
+	*) [ -n "$kind" ] || problem="$file: the request could not be judged"; return 1 ;;
+	esac
+	found=${found#*
+} subject=${found%%
+*} found=${found#*
+} profile=$kind
+	problem="broken request"
+	[ "$(printf "${found%%
+*}" | digest)" = "$key" ] || return 1
+	found=${found#*
+}
+	[ "$kind" != authority ] || same_authority || return 1
+	while IFS= read -r one; do
+		[ -n "$one" ] || continue
+		problem="$file: the name \"$one\" is not allowed"
+		[ "$kind" = authority ] || matches "$one" "$names" || return 1
+		problem="$file: the user \"$one\" is reserved"
+		[ "$kind" != client ] || ! matches "$(printf '%s' "$one" | tr A-Z a-z)" "$reserved" || return 1
+	done <<END
+$found
+END
+	problem="cannot write to $log"
+	say info "certificate $serial for a $kind: $subject"
+}
+
+# digest: SHA-256 of standard input.
+digest() {
+	sum=$(sha256sum 2>/dev/null) || sum=$(openssl dgst -sha256 -r)
+	printf '%s' "${sum%% *}"
+}
+
+# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy.
+same_authority() {
+	profile=ca problem="authority $subject has another key: a new one gets a new name"
+	strangers=$(find issued pending -type f ! -name '*.new' ! -name '*.der' -exec awk -v key="$key" '
+		FNR == 1 { ca = own = 0 }
+		$0 == "profile ca" { ca = 1 }
+		$0 == "key " key { own = 1 }
+		$1 == "subject" && ca && !own { print substr($0, 9) }' {} + </dev/null)
+	case "
+$strangers
+" in *"
+$subject
+"*) return 1 ;; esac
+}
+
+# same_place: the certificate that is to be installed (pending/ca.crt) takes the place of a former one below the same chain. $problem says why not.
+same_place() {
+	problem="another chain above the authority needs root on this host: pgfleet authority restrict $name"
+	cmp -s pending/chain.crt certs/chain.crt || return 1
+	problem="the certificate has another subject than the authority"
+	[ "$(openssl x509 -in pending/ca.crt -subject -noout </dev/null 2>/dev/null)" = "$(openssl x509 -in certs/ca.crt -subject -noout </dev/null 2>/dev/null)" ] || return 1
+	openssl x509 -in pending/ca.crt -out pending/one.crt </dev/null 2>/dev/null && mv -f pending/one.crt pending/ca.crt || return 1
+	say info "a new certificate of the authority is installed"
+}
+
+# about: what is installed here, for status.
+about() {
+	printf 'program %s\n' "$(digest <"$0")"
+	files policy "$file"
+}
+
+policy_awk='@POLICY@'
+
+[ -z "$asked" ] || stop "something else was asked for: $asked"
+IFS=' ' read -r word want || stop "nothing was asked"
+[ "$word" = authority ] || stop "this program is spoken to by pgfleet alone"
+case $want in '' | [!A-Za-z0-9_]* | *[!A-Za-z0-9_-]*) stop "authority: letters, digits, _ and - make its name" ;; esac
+file=/etc/pgfleet/policy/$want
+[ -f "$file" ] || stop "this host has no policy for an authority $want: pgfleet authority restrict $want"
+only_roots /etc /etc/pgfleet /etc/pgfleet/policy "$file" "${0%/*}" "$0"
+read_policy
+[ -f "$folder/authority" ] && read -r _ _ name <"$folder/authority" && [ "$name" = "$want" ] || stop "$folder is not the folder of authority $want"
+only_roots "$folder"
+log=$folder/log
+set -- "$folder" restricted
