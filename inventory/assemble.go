@@ -12,6 +12,7 @@ func (r *reader) assemble() *Inventory {
 	for _, d := range r.hosts {
 		inv.Hosts = append(inv.Hosts, &d.Host)
 	}
+	r.replicating()
 	ix := newIndex(inv.Hosts)
 	for _, d := range r.hosts {
 		for _, role := range d.Roles {
@@ -121,7 +122,7 @@ func (r *reader) servers(ix *index, items []item, byDefault bool) []string {
 func (r *reader) checkRoles() {
 	for _, d := range r.hosts {
 		if len(d.Identities) > 0 && !d.HasRole("client") {
-			r.add(d.identitiesLine, "%s.identities: only a host with the role client has identities", d.what)
+			r.add(d.identitiesLine, "%s.identities: only a host with the role client has identities (and a db_server those with replication: true)", d.what)
 		}
 		if len(d.Clusters) > 0 && !d.HasRole("db_server") {
 			r.add(d.clustersLine, "%s.clusters: only a host with the role db_server has clusters", d.what)

@@ -37,7 +37,7 @@ func StageOf(hba []byte) (stage, scope string) {
 			}
 		}
 	}
-	if stage == "permissive" {
+	if stage == "permissive" && (declared || !slices.Contains(block, replicationMark)) {
 		stage = Altered
 	}
 	return stage, scope
