@@ -10,10 +10,14 @@ import (
 // replicatorPassword is that of user replicator, as which standbys stream until they have certificates.
 const replicatorPassword = "replicator-lab-password"
 
-// primaryProgram lets standbys in: by password, as most are before there is mutual TLS. $1 version, $2 password.
+// primaryProgram lets standbys in: by password, as most are before there is mutual TLS; it keeps the log that they have not seen. $1 version, $2 password.
 const primaryProgram = `set -e
 printf '# Standbys.\nhost    replication     replicator      10.88.0.0/16            scram-sha-256\n' >>"/etc/postgresql/$1/main/pg_hba.conf"
-su postgres -c psql <<SQL
+keep="wal_keep_size = '128MB'"
+if [ "$1" = 12 ]; then keep='wal_keep_segments = 8'; fi
+su postgres -c 'psql -q' <<SQL
+alter system set $keep;
+alter system set wal_retrieve_retry_interval = '500ms';
 create role replicator login replication password '$2';
 select pg_reload_conf();
 SQL
