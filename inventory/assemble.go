@@ -54,7 +54,9 @@ func (r *reader) mergeVars() {
 	}
 	for _, g := range r.groups {
 		for _, i := range g.members {
-			merged[i].over(g.own)
+			if g.name != "client" || !r.hosts[i].replicates {
+				merged[i].over(g.own)
+			}
 		}
 	}
 	for i, d := range r.hosts {
@@ -122,7 +124,7 @@ func (r *reader) servers(ix *index, items []item, byDefault bool) []string {
 func (r *reader) checkRoles() {
 	for _, d := range r.hosts {
 		if len(d.Identities) > 0 && !d.HasRole("client") {
-			r.add(d.identitiesLine, "%s.identities: only a host with the role client has identities (and a db_server those with replication: true)", d.what)
+			r.add(d.identitiesLine, "%s.identities: only a host with the role client has identities", d.what)
 		}
 		if len(d.Clusters) > 0 && !d.HasRole("db_server") {
 			r.add(d.clustersLine, "%s.clusters: only a host with the role db_server has clusters", d.what)

@@ -19,6 +19,8 @@ type draft struct {
 	// connects is nil when the key was not given.
 	connects                               []item
 	identitiesLine, clustersLine, addrLine int
+	// replicates: the role client is there for replication alone, and brings no variables.
+	replicates bool
 }
 
 // hostEntry is one key under hosts: one host, or as many as its range stands for.

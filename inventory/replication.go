@@ -2,7 +2,8 @@ package inventory
 
 import "slices"
 
-// replicating gives servers with an identity for replication the role client: their standbys log in on other servers as clients do.
+// replicating gives servers with an identity for replication the role client: their standbys log in on other servers as clients do. What the role client has of
+// variables is meant for applications' hosts, and is not theirs.
 func (r *reader) replicating() {
 	for _, d := range r.hosts {
 		if !slices.ContainsFunc(d.Identities, func(id Identity) bool { return id.Replication }) {
@@ -12,7 +13,7 @@ func (r *reader) replicating() {
 		case !d.HasRole("db_server"):
 			r.add(d.identitiesLine, "%s.identities: replication: true is for a standby's logins, and this host has no role db_server", d.what)
 		case !d.HasRole("client"):
-			d.Roles = append(slices.Clone(d.Roles), "client")
+			d.Roles, d.replicates = append(slices.Clone(d.Roles), "client"), true
 		}
 	}
 }

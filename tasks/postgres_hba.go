@@ -229,6 +229,9 @@ func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
 		return b, nil
 	}
 	b.Admit, err = t.admissions(h, c)
+	if err == nil && len(b.Admit)+len(b.Replicate) == 0 {
+		err = fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
+	}
 	return b, err
 }
 

@@ -35,9 +35,6 @@ func (t *postgresHBA) admissions(h *Host, c *Cluster) ([]postgres.Admission, err
 			out = admit(out, postgres.Admission{User: id.DBUser, Databases: databases, Addresses: from, Method: t.method(c, id.DBUser)})
 		}
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
-	}
 	return out, nil
 }
 
