@@ -14,7 +14,9 @@ import (
 )
 
 // postgresReplication has standbys stream over mutual TLS.
-type postgresReplication struct{}
+type postgresReplication struct {
+	Only string `param:"only" allowed:"renew" doc:"renew: only where it names the files of one version of the certificate, which go when that is renewed twice"`
+}
 
 //go:embed postgres_replication.sh
 var postgresReplicationProgram string
@@ -113,6 +115,9 @@ func (t *postgresReplication) plan(h *Host, c *Cluster, ids []Identity) (*replic
 	st, err := stateOf(h, *id)
 	if err != nil {
 		return nil, err
+	}
+	if t.Only == "renew" && !strings.HasPrefix(was.Get("sslcert"), st.Base+"/v/") {
+		return nil, nil
 	}
 	if st.Current == nil || !st.made(replicationFile, st.Current) {
 		if h.Fleet.CheckOnly && h.View.Planned(identityKey(*id)) {

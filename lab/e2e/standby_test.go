@@ -213,6 +213,8 @@ func promoteStandby(t *testing.T, f *fleet) {
 	f.sh(t, "db1", `rm -rf /var/lib/postgresql/15/main
 		runuser -u postgres -- env -i HOME=`+home+` PATH=/usr/bin:/bin /usr/lib/postgresql/15/bin/pg_basebackup -R -c fast -D /var/lib/postgresql/15/main -d service=replicator@db2
 		pg_ctlcluster 15 main start`)
+	// What -R has written names the files of a version.
+	f.want(t, 0, []string{"changed db1.example.net: cluster 15/main streams as replicator with verified TLS and its certificate"}, "rotate")
 	f.finishes(t)
 	f.expectStreams(t, "db2", "db1", "db3")
 	out := f.want(t, 0, nil, "rotate", "--force", "-l", "db_server", "-o", "jsonl")
