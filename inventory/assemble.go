@@ -12,6 +12,7 @@ func (r *reader) assemble() *Inventory {
 	for _, d := range r.hosts {
 		inv.Hosts = append(inv.Hosts, &d.Host)
 	}
+	r.replicating()
 	ix := newIndex(inv.Hosts)
 	for _, d := range r.hosts {
 		for _, role := range d.Roles {
@@ -54,7 +55,9 @@ func (r *reader) mergeVars() {
 	}
 	for _, g := range r.groups {
 		for _, i := range g.members {
-			merged[i].over(g.own)
+			if g.name != "client" || !r.hosts[i].replicates {
+				merged[i].over(g.own)
+			}
 		}
 	}
 	for i, d := range r.hosts {

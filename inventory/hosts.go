@@ -20,6 +20,8 @@ type draft struct {
 	connects                               []item
 	identitiesLine, clustersLine, addrLine int
 	restricted                             bool // holds authorities in mode restricted
+	// replicates: the role client is there for replication alone, and brings no variables.
+	replicates bool
 }
 
 // hostEntry is one key under hosts: one host, or as many as its range stands for.

@@ -15,7 +15,7 @@ const canaryPrefix = "pgfleet-canary-"
 // (RFC 5280 appendix A, ub-common-name).
 const maxIdentifier = 63
 
-var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password", "after_change", "formats"}
+var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password", "after_change", "formats", "replication"}
 
 // identities reads {osuser: [dbuser, {user: x, …}]}.
 func (h *hostEntry) identities(e entry) {
@@ -100,6 +100,7 @@ func (r *reader) identity(n *yaml.Node, what string) (Identity, bool) {
 		r.add(user.line, "%s: names beginning with %s are pgfleet's own", what, canaryPrefix)
 	}
 	id.DBUser = user.text
+	r.replication(id, user.line, what)
 	return id, true
 }
 
@@ -131,6 +132,8 @@ func (r *reader) identityKey(id *Identity, user *item, e entry, what string) {
 		id.AfterChange = r.afterChange(e.value, name)
 	case "formats":
 		id.P12 = r.formats(e.value, name)
+	case "replication":
+		id.Replication, _ = r.boolean(e.value, name)
 	default:
 		r.unknown(e, what, identityKeys)
 	}

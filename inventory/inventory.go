@@ -70,6 +70,8 @@ type Identity struct {
 	// AfterChange runs once the certificate has changed; nil: nothing does. P12: a PKCS#12 file too.
 	AfterChange *Command
 	P12         bool
+	// Replication: standbys stream as this user. The host is a db_server.
+	Replication bool
 }
 
 // Host gives a host by name.

@@ -29,6 +29,9 @@ func inventoryHost(b *strings.Builder, s state, h Host) {
 	if h.Role == Client {
 		b.WriteString("    connects_to: [db_server]\n    identities: {postgres: [dbuser1]}\n")
 	}
+	if h.Role == DBServer && s.Standby > 0 {
+		b.WriteString("    identities: {postgres: [{user: replicator, replication: true, allow_privileged: true}]}\n")
+	}
 	switch h.Access {
 	case RootLogin:
 		b.WriteString("    vars: {ssh_user: root, become: false}\n")

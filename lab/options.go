@@ -29,6 +29,8 @@ type Options struct {
 	Folder string
 	// DB and Client are the numbers of database servers and clients, 0 to 400 each. Three hosts for authorities are always there.
 	DB, Client int
+	// Standby is how many of the database servers, the last ones, are standbys of the first, streaming as user replicator, by password: fewer than DB.
+	Standby int
 	// Variants: what differs from a host with passwordless sudo. A later one wins.
 	Variants []Variant
 	// PostgreSQL gives database servers, by short name, another PostgreSQL than the machine's: a folder with bin, lib and share, absolute. On that
@@ -116,6 +118,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.DB < 0 || o.Client < 0 || o.DB > 400 || o.Client > 400 {
 		return o, fmt.Errorf("%d database servers, %d clients: use 0 to 400 of each", o.DB, o.Client)
+	}
+	if o.Standby < 0 || o.Standby > 0 && o.Standby >= o.DB {
+		return o, fmt.Errorf("%d standbys among %d database servers: use fewer, the first is their primary", o.Standby, o.DB)
 	}
 	if o.RTT < 0 || o.RTT > 10*time.Second {
 		return o, fmt.Errorf("round-trip time %s: use 0 to 10s", o.RTT)

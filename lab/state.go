@@ -22,6 +22,8 @@ type state struct {
 	Veth    string        `json:"veth"`
 	RTT     time.Duration `json:"rtt_ns"`
 	Resolve bool          `json:"resolve"`
+	// Standby: see Options.
+	Standby int `json:"standby,omitempty"`
 	// LogSessions: see Options.
 	LogSessions bool     `json:"log_sessions"`
 	Mask        []string `json:"mask"`

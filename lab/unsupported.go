@@ -37,3 +37,5 @@ func (l *Lab) Exec(context.Context, string, []string, io.Reader) (Output, error)
 func (l *Lab) Run(context.Context, string, Command) (int, error) { return 0, Available() }
 
 func (l *Lab) ask(context.Context, string, []string) error { return Available() }
+
+func (l *Lab) makeStandbys(context.Context, Options) error { return Available() }

@@ -34,7 +34,7 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{state: state{
-		Name: o.Name, Folder: o.Folder, RTT: o.RTT, Resolve: o.Resolve, LogSessions: o.LogSessions, Tied: o.Tied, Owner: caller(), Hosts: hosts,
+		Name: o.Name, Folder: o.Folder, RTT: o.RTT, Standby: o.Standby, Resolve: o.Resolve, LogSessions: o.LogSessions, Tied: o.Tied, Owner: caller(), Hosts: hosts,
 	}}
 	l.state.Mask = append(checkouts(), o.Mask...)
 	if l.state.Version, err = postgresVersion(); err != nil {
@@ -65,7 +65,11 @@ func (l *Lab) make(ctx context.Context, o Options) error {
 		orders.Close()
 		return err
 	}
-	if err := l.writeController(); err != nil {
+	err = l.writeController()
+	if err == nil {
+		err = l.makeStandbys(ctx, o)
+	}
+	if err != nil {
 		orders.Close()
 		return err
 	}

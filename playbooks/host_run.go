@@ -24,6 +24,8 @@ type hostRun struct {
 	// deps are the hosts without which this one cannot get what it needs; found out when the first host of the run fails.
 	deps      []string
 	depsKnown bool
+	// depth: see standbys.
+	depth int
 	// skew is the host's clock less ours, as far as the look could tell.
 	skew time.Duration
 	// left counts tasks not begun; changed, pending those that changed or would change something.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -77,7 +78,8 @@ func (p *planner) choose() []chosenPlay {
 				c.hosts = append(c.hosts, h)
 			}
 		}
-		if err == nil && c.any && len(c.all) == 0 {
+		// What several groups have in common may well be nothing.
+		if err == nil && c.any && len(c.all) == 0 && !strings.Contains(play.Hosts, "&") {
 			p.plan.Notes = append(p.plan.Notes, fmt.Sprintf("play %q has no host here (%s)", play.Name, play.Hosts))
 		}
 		chosen = append(chosen, c)

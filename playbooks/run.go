@@ -53,6 +53,7 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome
 		defer release()
 	}
 	r.each(ctx, r.order, r.lookAt)
+	r.standbys()
 	newSchedule(r).run(ctx)
 	r.warnings()
 	r.goodbye(ctx)

@@ -110,6 +110,7 @@ func (s *schedule) form(p *playRun) bool {
 	if s.r.spent(p) {
 		return false
 	}
+	standbysFirst(p.ready)
 	n := p.size(p.number+1, len(p.ready))
 	p.batch, p.ready = p.ready[:n:n], p.ready[n:]
 	if first || p.Sizes != nil {

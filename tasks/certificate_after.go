@@ -10,10 +10,16 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// What has to follow when an identity's certificate has changed: its PKCS#12 file, and the application, which may have read the old one long ago.
+// What has to follow when an identity's certificate has changed: its further files, and the application, which may have read the old one long ago.
 
 //go:embed identity_p12.sh
 var identityP12Program string
+
+//go:embed identity_pem.sh
+var identityPEMProgram string
+
+// replicationFile has key and certificate in one, for primary_conninfo.
+const replicationFile = "replication.pem"
 
 // afterLimit is how long after_change of an identity may take.
 const afterLimit = 5 * time.Minute
@@ -38,8 +44,10 @@ func (w *clientWork) toRun() bool {
 // leftUndone lists what a run that was stopped has not done since the certificate changed.
 func (w *clientWork) leftUndone() []string {
 	var out []string
-	if w.st.ID.P12 && !w.p12Done() {
-		out = append(out, w.st.Base+"/client.p12")
+	for _, file := range w.st.further() {
+		if !w.st.made(file, w.plan.Current) {
+			out = append(out, w.st.Base+"/"+file)
+		}
 	}
 	if w.toRun() {
 		out = append(out, w.st.ID.AfterChange.String()+" has not run since the certificate changed")
@@ -47,19 +55,33 @@ func (w *clientWork) leftUndone() []string {
 	return out
 }
 
-// p12Done tells whether client.p12 is the one of the version in force: a copy with the times of the one in its folder.
-func (w *clientWork) p12Done() bool {
-	is, of := w.st.entry(w.st.Base+"/client.p12"), w.st.entry(w.plan.Current.Dir+"/client.p12")
+// further lists the files that an identity has besides key and certificate.
+func (st *identityState) further() []string {
+	var out []string
+	if st.ID.P12 {
+		out = append(out, "client.p12")
+	}
+	if st.ID.Replication {
+		out = append(out, replicationFile)
+	}
+	return out
+}
+
+// made tells whether a further file is the one of a version: a copy with the times of the one in its folder.
+func (st *identityState) made(file string, v *version) bool {
+	is, of := st.entry(st.Base+"/"+file), st.entry(v.Dir+"/"+file)
 	return is.Kind == "file" && of.Kind == "file" && is.Size == of.Size && is.ModTime.Equal(of.ModTime) && is.Mode&0o077 == 0
 }
 
-// p12Step makes client.p12 of the version that is in force now.
-func (w *clientWork) p12Step() []transport.Step {
-	if !w.st.ID.P12 {
-		return nil
+// furtherSteps make the further files of the version that is in force now.
+func (w *clientWork) furtherSteps() []transport.Step {
+	programs := map[string]string{"client.p12": identityP12Program, replicationFile: identityPEMProgram}
+	var out []transport.Step
+	for _, file := range w.st.further() {
+		out = append(out, transport.Step{Key: file + " of " + w.plan.Title, User: w.st.ID.OSUser, Shell: certificateCheckProgram + programs[file],
+			Argv: []string{w.st.Base, w.plan.Gen}})
 	}
-	return []transport.Step{{Key: "PKCS#12 of " + w.plan.Title, User: w.st.ID.OSUser, Shell: certificateCheckProgram + identityP12Program,
-		Argv: []string{w.st.Base, w.plan.Gen}}}
+	return out
 }
 
 // afterSteps run what has to learn of new certificates, each command once, and take the marks away.

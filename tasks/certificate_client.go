@@ -262,7 +262,7 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 		writes = append(writes, w.markStep()...)
 		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))
 		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.previous(), block, w.copies, t.Existing))
-		switches = append(switches, w.p12Step()...)
+		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
 }

@@ -61,6 +61,8 @@ type Cluster struct {
 	LoadTime, Now time.Time
 	// Managed names the tool that owns the configuration files ("patroni"), "" when none was found.
 	Managed string
+	// Replication is whom a running cluster belongs to and streams from.
+	Replication Replication
 	// Sessions now: distinct (user, database, client address, ssl) of pg_stat_activity.
 	Sessions []Session
 	// Undo: run ids with an unproved manifest under Dir/.undo, oldest first.
@@ -113,6 +115,19 @@ type Session struct {
 	// CertCN is the client certificate's subject, Serial its serial number in decimal digits, Issuer its issuer, as pg_stat_ssl gives them: names are cut
 	// after 63 bytes.
 	CertCN, Serial, Issuer string
+}
+
+// Replication is what a running cluster says of replication.
+type Replication struct {
+	// System is the system identifier: the same for a primary and all its standbys.
+	System string
+	// ConnInfo is primary_conninfo as it is in force, by Source ("configuration file", "command line"); it may hold a password. Context is "postmaster" before
+	// version 13.
+	ConnInfo, Source, Context string
+	// Written is what Line of File says now; it comes into force with a restart where Pending.
+	Written, File string
+	Line          int
+	Pending       bool
 }
 
 // HostFile is a file on a host.

@@ -76,7 +76,7 @@ func (c *Cluster) readAnswer(body []byte) error {
 
 func (c *Cluster) knowsTopic(topic string) bool {
 	switch topic {
-	case "server", "settings", "lines", "hba", "roles", "databases", "sessions":
+	case "server", "settings", "lines", "hba", "roles", "databases", "sessions", "replication":
 		return true
 	}
 	return false
@@ -112,6 +112,8 @@ func (c *Cluster) readTopic(topic string, value []byte) error {
 		return nil
 	case "databases":
 		return json.Unmarshal(value, &c.Databases)
+	case "replication":
+		return json.Unmarshal(value, &c.Replication)
 	default:
 		return c.readSessions(value)
 	}

@@ -92,7 +92,7 @@ func (c *Cluster) foreseeRoles(list []roleWork) {
 			c.Roles = append(c.Roles, Role{Name: w.id.DBUser})
 		}
 		r := &c.Roles[i]
-		r.Login = true
+		r.Login, r.Replication = true, r.Replication || w.replication
 		if w.password {
 			r.HasPassword, r.Scram = true, true
 		}

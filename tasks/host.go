@@ -61,8 +61,20 @@ type Identity struct {
 	AfterChange *Command
 	// P12: a PKCS#12 file of key and certificate is kept beside the PEM files.
 	P12 bool
+	// Replication: this server's standbys stream as this user; it logs in to the other servers, for replication alone.
+	Replication bool
 	// Password of the role: a reference {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved at apply; nil: none.
 	Password map[string]any
+}
+
+// uses tells whether an identity of a client logs in to a server that the client uses: no server replicates from itself.
+func (id Identity) uses(client, server *Host) bool {
+	return !id.Replication || client.Name != server.Name
+}
+
+// identitiesAt gives the identities of a client that log in to a server.
+func (h *Host) identitiesAt(server *Host) []Identity {
+	return slices.DeleteFunc(slices.Clone(h.Identities), func(id Identity) bool { return !id.uses(h, server) })
 }
 
 // Command is a program of the user's on a host: its words, and the OS user who runs it ("": root).

@@ -42,7 +42,7 @@ entry "$d/root.crl" pem
 entry "$d/pgfleet.env" text
 entry "$d/v"
 [ -L "$d/v" ] || versions "$d/v" client
-for f in "$d/changed" "$d/client.p12" "$d"/v/*/client.p12; do
+for f in "$d/changed" "$d/client.p12" "$d"/v/*/client.p12 "$d/replication.pem" "$d"/v/*/replication.pem; do
 	if [ -e "$f" ] || [ -L "$f" ]; then entry "$f"; fi
 done
 s=$home/.pg_service.conf

@@ -74,6 +74,9 @@ func servicesOf(h *Host, st *identityState, files ServiceFiles) ([]Service, erro
 		if server == nil {
 			return nil, fmt.Errorf("%w: %s uses %s, which is not in the inventory", ErrRefused, h.Name, name)
 		}
+		if !st.ID.uses(h, server) {
+			continue
+		}
 		for _, s := range serverServices(h.Fleet, server, st) {
 			s.OSUser, s.DBUser, s.Server, s.Files = st.ID.OSUser, st.ID.DBUser, name, files
 			s.HomeDir, s.ServiceFile, s.DB = st.Home, st.ServiceFile, "postgres"

@@ -22,18 +22,19 @@ type postgresHBA struct {
 	Addresses  []string `param:"addresses" doc:"further addresses or ranges from which the identities may come, besides those of their clients"`
 	Exceptions []string `param:"exceptions" doc:"whole lines of pg_hba.conf that come first, for monitoring, poolers, replication; a list"`
 	Loopback   string   `param:"loopback" default:"keep" allowed:"keep enforce" doc:"keep: for connections from the host itself (127.0.0.0/8, ::1) your own rules go on to decide; enforce: the rules hold there too"`
+	Only       string   `param:"only" allowed:"replication" doc:"replication: put in front the rules by which declared standbys log in with their certificate, where they are missing; nobody is refused by it, nothing else changes"`
 	HostNoSSL  string   `param:"hostnossl" default:"reject" allowed:"reject allow" doc:"reject: connections without TLS are refused, replication too; allow: your own rules decide"`
 }
 
 var _ = register(Kind{
 	Name:    "postgres_hba",
 	Summary: "Say who may log in over the network, and how, with rules at the top of pg_hba.conf",
-	Doc: `One marked block at the top of pg_hba.conf; what you wrote stays below it, byte for byte. In order: your exceptions; your own rules for the host itself; no ` +
+	Doc: `One marked block at the top of pg_hba.conf; what you wrote stays below it, byte for byte. In order: your exceptions; your own rules for the host itself; standbys of the inventory, by their certificate; no ` +
 		`login without TLS (replication included); one rule for each identity, its databases and each address of its clients; the same users refused from elsewhere. ` +
 		`The block lets nobody in who was refused before, unless you declared it.
 
 Refused, with a list, unless --accept-refusals is given: a stage for which some client has not shown in this run that it can connect with sslmode=verify-full; somebody who ` +
-		`is not declared and would be shut out (roles that may log in, sessions that are open now). Also refused: a pg_hba.conf that the server does not accept now (file and ` +
+		`is not declared and would be shut out (roles that may log in, sessions that are open now); a standby that streams without its certificate still. Also refused: a pg_hba.conf that the server does not accept now (file and ` +
 		`line are named), TLS that is not in force yet, files that Patroni writes (what to apply there is printed).
 
 The server reads the new file before it stays; when it finds an error the file of before comes back. It takes effect with postgres_reload. Stopped clusters are left alone.`,
@@ -120,7 +121,7 @@ func (t *postgresHBA) Check(_ context.Context, h *Host) (*Change, error) {
 			continue
 		}
 		work = append(work, w)
-		steps = append(steps, w.steps(t.Enforce)...)
+		steps = append(steps, w.steps(t.stageAfter(w))...)
 		titles = append(titles, w.summary(t))
 		change.Diff += w.diff()
 	}
@@ -150,11 +151,11 @@ func (t *postgresHBA) plan(h *Host, c *Cluster) (*hbaWork, error) {
 	if w.rules, err = postgres.ReadHBA(w.user, c.Major); err != nil {
 		return nil, fmt.Errorf("%w: your part of %s: %w; repair the line, then run again", ErrRefused, c.HBAFile, err)
 	}
-	if t.Enforce != "permissive" {
-		if w.block, err = t.block(h, c); err != nil {
-			return nil, err
-		}
-		w.lines = w.block.Lines(w.rules)
+	if w.block, err = t.block(h, c); err != nil {
+		return nil, err
+	}
+	if w.lines = w.block.Lines(w.rules); t.Only == "replication" {
+		w.lines = w.block.Replicating(w.was)
 	}
 	w.after = string(postgres.JoinBlock(w.lines, w.user))
 	if w.after == w.before {
@@ -163,7 +164,7 @@ func (t *postgresHBA) plan(h *Host, c *Cluster) (*hbaWork, error) {
 	if c.Managed != "" {
 		return nil, w.managed()
 	}
-	if t.Enforce == "permissive" {
+	if w.block.Open {
 		return w, nil
 	}
 	return w, t.mayEnforce(w)
@@ -182,6 +183,7 @@ func (t *postgresHBA) mayEnforce(w *hbaWork) error {
 		list = append(list, "these clients have not connected with sslmode=verify-full in this run: "+strings.Join(w.unproved, ", ")+
 			" (include them in the run, with a verify task before this one)")
 	}
+	list = append(list, w.cutStreams()...)
 	if out, err := w.shutOut(); err != nil {
 		return err
 	} else if len(out) > 0 {
@@ -208,9 +210,22 @@ func (t *postgresHBA) tlsInForce(c *Cluster) error {
 	return nil
 }
 
+// stageAfter is the stage to note of the rules: putting some in front keeps the one that they are at.
+func (t *postgresHBA) stageAfter(w *hbaWork) string {
+	if t.Only == "" {
+		return t.Enforce
+	}
+	stage, _ := postgres.StageOf([]byte(w.before))
+	return stage
+}
+
 // block gives the rules that are wanted.
 func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
-	b := postgres.Block{Exceptions: t.Exceptions, AllowPlain: t.HostNoSSL == "allow"}
+	b := postgres.Block{Exceptions: t.Exceptions, AllowPlain: t.HostNoSSL == "allow", Open: t.Enforce == "permissive" || t.Only == "replication"}
+	var err error
+	if b.Replicate, err = t.replications(h, c, b.Open); err != nil || b.Open {
+		return b, err
+	}
 	if t.Loopback != "enforce" {
 		b.Keep = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
@@ -218,8 +233,10 @@ func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
 		b.CatchAll = t.method(c, "")
 		return b, nil
 	}
-	var err error
 	b.Admit, err = t.admissions(h, c)
+	if err == nil && len(b.Admit)+len(b.Replicate) == 0 {
+		err = fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
+	}
 	return b, err
 }
 

@@ -16,7 +16,8 @@ type judge struct {
 	before, after []postgres.Rule
 	// blockEnd is the last line of the new block.
 	blockEnd int
-	declared map[string]bool
+	// declared are the users of identities for databases, replicating those for replication.
+	declared, replicating map[string]bool
 }
 
 // role tells how a role that is admitted now would be shut out, "" when it would not.
@@ -24,6 +25,9 @@ func (j *judge) role(r Role) string {
 	for _, addr := range j.addresses() {
 		for _, db := range j.databases(r) {
 			l := postgres.Login{User: r.Name, Database: db, Replication: db == "", Address: addr}
+			if j.isDeclared(l) {
+				continue
+			}
 			if rule := j.loses(l); rule != nil {
 				what := "database " + db
 				if db == "" {
@@ -65,11 +69,19 @@ func (j *judge) admitted(l postgres.Login) bool {
 		if r == nil || r.Method == "reject" {
 			continue
 		}
-		if r.Line > j.blockEnd || j.declared[l.User] || !wantsCertificate(r) || slices.Contains(j.w.block.Exceptions, r.Text) {
+		if r.Line > j.blockEnd || j.isDeclared(l) || !wantsCertificate(r) || slices.Contains(j.w.block.Exceptions, r.Text) {
 			return true
 		}
 	}
 	return false
+}
+
+// isDeclared tells whether the inventory has a login's user for what it logs in for.
+func (j *judge) isDeclared(l postgres.Login) bool {
+	if l.Replication {
+		return j.replicating[l.User]
+	}
+	return j.declared[l.User]
 }
 
 func wantsCertificate(r *postgres.Rule) bool {
@@ -83,8 +95,8 @@ func (j *judge) session(s Session) string {
 		return ""
 	}
 	l := postgres.Login{User: s.User, Database: s.Database, Replication: s.Database == "replication", Address: addr.Unmap(), TLS: s.TLS}
-	if j.declared[s.User] {
-		l.TLS = true
+	if j.isDeclared(l) {
+		l.TLS = true // what streams without it still is looked at by cutStreams
 	}
 	if j.admitted(l) {
 		return ""

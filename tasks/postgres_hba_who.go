@@ -20,6 +20,9 @@ func (t *postgresHBA) admissions(h *Host, c *Cluster) ([]postgres.Admission, err
 			return nil, err
 		}
 		for _, id := range client.Identities {
+			if id.Replication {
+				continue
+			}
 			databases := id.Databases
 			if len(databases) == 0 {
 				databases = t.Databases
@@ -31,9 +34,6 @@ func (t *postgresHBA) admissions(h *Host, c *Cluster) ([]postgres.Admission, err
 			}
 			out = admit(out, postgres.Admission{User: id.DBUser, Databases: databases, Addresses: from, Method: t.method(c, id.DBUser)})
 		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
 	}
 	return out, nil
 }
@@ -88,7 +88,7 @@ func (t *postgresHBA) clientAddresses(h *Host, c *Cluster, client *Host) ([]neti
 func (w *hbaWork) unprovedClients() []string {
 	var out []string
 	for _, client := range w.h.Fleet.Clients(w.h.Name) {
-		if len(client.Identities) == 0 || w.h.Fleet.Proofs.Has(client.Name, w.h.Name, "verify-full") || w.sameRulesFor(client) {
+		if len(client.identitiesAt(w.h)) == 0 || w.h.Fleet.Proofs.Has(client.Name, w.h.Name, "verify-full") || w.sameRulesFor(client) {
 			continue
 		}
 		if wait := w.h.Fleet.Proofs.Waiting(client.Name); wait != nil {
@@ -102,7 +102,7 @@ func (w *hbaWork) unprovedClients() []string {
 
 // sameRulesFor tells whether the rules ask of a client's users what they ask of them already.
 func (w *hbaWork) sameRulesFor(client *Host) bool {
-	for _, id := range client.Identities {
+	for _, id := range client.identitiesAt(w.h) {
 		if now := w.c.stageFor([]byte(w.before), client, id); now == "" || now != w.c.stageFor([]byte(w.after), client, id) {
 			return false
 		}
@@ -121,7 +121,7 @@ func (c *Cluster) stageFor(hba []byte, client *Host, id Identity) string {
 	stage := ""
 	for i, addr := range c.addressesOf(client) {
 		for j, db := range databases {
-			one := reader.StageFor(hba, postgres.Login{User: id.DBUser, Database: db, Address: addr})
+			one := reader.StageFor(hba, postgres.Login{User: id.DBUser, Database: db, Replication: id.Replication, Address: addr})
 			if one == "" || i+j > 0 && one != stage {
 				return ""
 			}
@@ -158,29 +158,31 @@ func (w *hbaWork) shutOut() ([]string, error) {
 		return nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
 	j := &judge{w: w, reader: postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}, before: before, after: after, blockEnd: len(w.lines) + 2,
-		declared: w.declaredUsers()}
+		declared: w.declaredUsers(false), replicating: w.declaredUsers(true)}
 	var out []string
 	for _, r := range w.c.Roles {
-		if r.Login && !r.ValidUntilPast && !j.declared[r.Name] {
+		if r.Login && !r.ValidUntilPast {
 			if text := j.role(r); text != "" {
 				out = append(out, text)
 			}
 		}
 	}
 	for _, s := range w.c.Sessions {
-		if text := j.session(s); text != "" && !slices.Contains(out, text) {
+		if text := j.session(s); text != "" && !w.readyStandby(s) && !slices.Contains(out, text) {
 			out = append(out, text)
 		}
 	}
 	return out, nil
 }
 
-// declaredUsers are the database users of the identities that use this server.
-func (w *hbaWork) declaredUsers() map[string]bool {
+// declaredUsers are the database users of the identities that use this server, for replication or for databases.
+func (w *hbaWork) declaredUsers(replication bool) map[string]bool {
 	out := map[string]bool{}
 	for _, client := range w.h.Fleet.Clients(w.h.Name) {
 		for _, id := range client.Identities {
-			out[id.DBUser] = true
+			if id.Replication == replication {
+				out[id.DBUser] = true
+			}
 		}
 	}
 	return out

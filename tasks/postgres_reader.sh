@@ -48,6 +48,9 @@ union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from
   host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn, coalesce(client_serial::text, '') as serial, coalesce(issuer_dn, '') as issuer
   from pg_stat_activity left join pg_stat_ssl using (pid) where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
   and usename is not null order by 1, 2, 3, 4, 5, 6, 7) s
+union all select 'replication' || chr(9) || jsonb_build_object('system', (select system_identifier::text from pg_control_system()),
+  'conninfo', s.setting, 'context', context, 'source', source, 'pending', pending_restart, 'written', w.setting, 'file', w.sourcefile, 'line', w.sourceline)::text
+  from s left join (select name, setting, sourcefile, sourceline from f where name = 'primary_conninfo' order by seqno desc limit 1) w using (name) where name = 'primary_conninfo'
 union all select 'file' || chr(9) || kind || chr(9) || path from (
   select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
   union select substring(name from 'ssl_(.*)_file'), setting from f where applied and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')

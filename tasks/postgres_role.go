@@ -21,7 +21,7 @@ type postgresRole struct {
 var _ = register(Kind{
 	Name:    "postgres_role",
 	Summary: "Make the database roles of the declared identities",
-	Doc: `For each identity of the clients that use this server: a role that may log in. Where the identity refers to a password ({env|file|command}, read on the controller ` +
+	Doc: `For each identity of the clients that use this server: a role that may log in, and replicate where the identity is for replication. Where the identity refers to a password ({env|file|command}, read on the controller ` +
 		`when it is needed), PostgreSQL gets its SCRAM-SHA-256 verifier, never the password. Nothing else of a role is changed, and a role that is as wanted is left alone.
 
 Only on primaries: standbys get their roles by replication. Refused: superuser, replication and postgres roles without allow_privileged; a role that has the name of a test certificate.`,
@@ -40,6 +40,8 @@ type roleWork struct {
 	id Identity
 	// create: it does not exist; login: it exists and may not log in; password: it gets the one referred to.
 	create, login, password bool
+	// replication: it may replicate, and did not.
+	replication bool
 }
 
 // Check compares the roles of each primary.
@@ -97,6 +99,8 @@ func declaredRoles(h *Host) ([]Identity, error) {
 			switch {
 			case i < 0:
 				out = append(out, id)
+			case id.Replication != out[i].Replication:
+				return nil, fmt.Errorf("%w: %s is an identity for replication on one host and for databases on another: give standbys a user of their own", ErrRefused, id.DBUser)
 			case out[i].Password == nil:
 				out[i].Password = id.Password
 			case id.Password != nil && fmt.Sprint(out[i].Password) != fmt.Sprint(id.Password):
@@ -132,7 +136,7 @@ func (t *postgresRole) missing(c *Cluster, ids []Identity) ([]roleWork, error) {
 			if id.DBUser == "postgres" && !id.AllowPrivileged || strings.HasPrefix(id.DBUser, "pg_") {
 				return nil, fmt.Errorf("%w: identity %s: this role is not made by pgfleet", ErrRefused, id.DBUser)
 			}
-			out = append(out, roleWork{id: id, create: true, password: id.Password != nil && t.Password != "never"})
+			out = append(out, roleWork{id: id, create: true, replication: id.Replication, password: id.Password != nil && t.Password != "never"})
 			continue
 		}
 		r := c.Roles[i]
@@ -140,8 +144,9 @@ func (t *postgresRole) missing(c *Cluster, ids []Identity) ([]roleWork, error) {
 			return nil, fmt.Errorf("%w: cluster %s: role %s is a superuser or replication role; say allow_privileged for its identity if it shall log in from clients", ErrRefused, c.ID, r.Name)
 		}
 		password := id.Password != nil && (t.Password == "once" && !r.HasPassword || t.Password == "always" && !t.set[c.ID+"\x00"+r.Name])
-		if !r.Login || password {
-			out = append(out, roleWork{id: id, login: !r.Login, password: password})
+		replication := id.Replication && !r.Replication && !r.Superuser
+		if !r.Login || password || replication {
+			out = append(out, roleWork{id: id, login: !r.Login, password: password, replication: replication})
 		}
 	}
 	return out, nil
@@ -156,6 +161,9 @@ func describeRoles(list []roleWork) string {
 			text = "make role " + w.id.DBUser
 		case !w.login:
 			text = "role " + w.id.DBUser
+		}
+		if w.replication {
+			text += " that may replicate"
 		}
 		if w.password {
 			text += ", set its password"
@@ -209,6 +217,9 @@ func rolesSQL(ctx context.Context, list []roleWork) (string, error) {
 			verb = "create"
 		}
 		fmt.Fprintf(&b, "%s role %s login", verb, quoteIdent(w.id.DBUser))
+		if w.replication {
+			b.WriteString(" replication")
+		}
 		if w.password {
 			secret, err := readSecret(ctx, w.id.Password)
 			if err != nil {

@@ -156,6 +156,11 @@ func waves(cases []verifyCase, which []int) [][]int {
 func readCells(ctx context.Context, cases []verifyCase, which []int, r transport.Result, cells []Cell, via Prober) error {
 	if r.Code == 127 {
 		for _, i := range which {
+			if cases[i].replication {
+				cells[i] = cases[i].blank()
+				cells[i].NotProven, cells[i].Detail = true, "no psql on this host, and a login for replication is made by nothing else here"
+				continue
+			}
 			cells[i] = cases[i].throughHost(ctx, via)
 		}
 		return nil
@@ -219,6 +224,12 @@ func (c verifyCase) seen(text string) string {
 	fields := strings.Split(strings.TrimSpace(text), "|")
 	if len(fields) != 4 {
 		return "the answer cannot be read"
+	}
+	switch {
+	case c.replication && c.system != "" && fields[0] != c.system:
+		return "that is another database system (" + fields[0] + ", not " + c.system + ")"
+	case c.replication:
+		return "" // TLS and certificate are what sslmode and the rule ask for
 	}
 	switch {
 	case fields[0] != "t":

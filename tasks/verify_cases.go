@@ -35,6 +35,9 @@ type verifyCase struct {
 	hostaddr string
 	// needsPassword: where none is known, being asked for one is as far as the test gets.
 	needsPassword bool
+	// replication: a login for replication; system is the system identifier that has to answer, "" for any.
+	replication bool
+	system      string
 	// tlsOnly: the test is about the server's certificate and name; what the server says to the login is not judged.
 	tlsOnly bool
 }
@@ -155,10 +158,15 @@ type pairContext struct {
 	serial, addr  string
 	others, names []string
 	chain, roots  []*x509.Certificate
+	// replication: the identity is a standby's; system is the server's system identifier.
+	replication bool
+	system      string
 }
 
 // settled: the server asks of this identity already what it is to prove before it is asked.
-func (c *pairContext) settled(v *verify) bool { return v.tlsOnly() && c.now == v.Enforce }
+func (c *pairContext) settled(v *verify) bool {
+	return v.tlsOnly() && (c.now == v.Enforce || c.replication && c.now == "cert" && v.Enforce != "permissive")
+}
 
 // pair gathers what is known of one service, but for the password.
 func (v *verify) pair(h *Host, s Service) (*pairContext, error) {
@@ -221,6 +229,13 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	if now != "permissive" {
 		c.now = cluster.stageFor(cluster.HBA, h, c.identity(h))
 	}
+	if c.identity(h).Replication {
+		c.replication, c.system = true, cluster.Replication.System
+		if c.stage != "permissive" && c.stage != postgres.Altered {
+			c.stage = "cert" // whatever is asked of applications
+		}
+		return nil
+	}
 	if scope == "all" {
 		for _, r := range cluster.Roles {
 			if r.Login && r.Name != c.service.DBUser {
@@ -230,7 +245,7 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 		return nil
 	}
 	for _, id := range h.Identities {
-		if id.DBUser != c.service.DBUser {
+		if id.DBUser != c.service.DBUser && !id.Replication {
 			c.others = append(c.others, id.DBUser)
 		}
 	}
@@ -257,11 +272,17 @@ func (c *pairContext) ofIdentity(h *Host) error {
 	if st.Current.complete() {
 		c.chain, c.serial = st.Current.Chain, st.Current.Chain[0].SerialNumber.String()
 	}
+	if pem := st.Base + "/" + replicationFile; c.replication && st.entry(pem).Kind == "file" {
+		c.service.Files.Cert, c.service.Files.Key = pem, pem // as primary_conninfo has it
+	}
 	return nil
 }
 
 func (c *pairContext) test(check string, want []outcome, changes ...keyword) verifyCase {
-	return verifyCase{client: c.client, check: check, service: c.service, want: want,
+	if c.replication {
+		changes = append(changes, keyword{"replication", "true"})
+	}
+	return verifyCase{client: c.client, check: check, service: c.service, want: want, replication: c.replication, system: c.system,
 		params: with(c.service, changes...), chain: c.chain, roots: c.roots, hostaddr: c.addr}
 }
 

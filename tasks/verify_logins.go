@@ -8,6 +8,9 @@ func (c *pairContext) logins(v *verify) []verifyCase {
 		return []verifyCase{t}
 	}
 	want := []outcome{connects}
+	if c.replication {
+		return []verifyCase{c.test("replication", want)}
+	}
 	login := c.test("login", want)
 	if c.stage == "cert" || c.stage == "verify-full" || c.stage == "verify-ca" {
 		login.serial = c.serial
@@ -37,6 +40,10 @@ func (c *pairContext) logins(v *verify) []verifyCase {
 // refusals are the tests that must not connect, each for its own reason.
 func (c *pairContext) refusals() []verifyCase {
 	none := c.service.HomeDir + "/.postgresql/pgfleet/none"
+	if c.replication {
+		return []verifyCase{c.test("replication no-tls", []outcome{ruleRefuses}, keyword{"sslmode", "disable"}),
+			c.test("replication no-certificate", []outcome{certWanted}, keyword{"sslcert", none}, keyword{"sslkey", none})}
+	}
 	list := []verifyCase{c.test("no-tls", []outcome{ruleRefuses}, keyword{"sslmode", "disable"})}
 	if c.service.Files.Cert != "" {
 		list = append(list, c.test("wrong-root", []outcome{serverUntrusted}, keyword{"sslrootcert", c.service.Files.Cert}))

@@ -32,6 +32,7 @@ const (
 	roleMissing     outcome = "refused: no such role"
 	databaseMissing outcome = "refused: no such database"
 	loginForbidden  outcome = "refused: role may not log in"
+	notReplicating  outcome = "refused: role may not replicate"
 	tooMany         outcome = "refused: too many connections"
 	startingUp      outcome = "refused: server is starting or stopping"
 	cannotReach     outcome = "cannot connect"
@@ -60,6 +61,8 @@ var outcomes = []struct {
 	{"pg_hba.conf rejects", ruleRefuses},
 	{"no pg_hba.conf entry", ruleRefuses},
 	{"is not permitted to log in", loginForbidden},
+	{"to start walsender", notReplicating},
+	{"to start WAL sender", notReplicating},
 	{"too many connections", tooMany},
 	{"too many clients", tooMany},
 	{"remaining connection slots", tooMany},
@@ -97,7 +100,7 @@ func classify(code int, text string) outcome {
 
 // afterTLS: outcomes that only a server reached through a finished, verified handshake can give.
 var afterTLS = []outcome{connects, noPassword, wrongPassword, certAuthFailed, certWanted, ruleRefuses, roleMissing,
-	databaseMissing, loginForbidden, tooMany}
+	databaseMissing, loginForbidden, notReplicating, tooMany}
 
 // tried is one test's answer from verify.sh.
 type tried struct {

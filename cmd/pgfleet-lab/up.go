@@ -18,6 +18,7 @@ func up() *cli.Command {
 		Flags: labFlags(
 			&cli.IntFlag{Name: "db", Usage: "`NUMBER` of database servers", Value: 1},
 			&cli.IntFlag{Name: "client", Usage: "`NUMBER` of clients", Value: 1},
+			&cli.IntFlag{Name: "standby", Usage: "`NUMBER` of database servers, the last ones, that are standbys of the first"},
 			&cli.DurationFlag{Name: "rtt", Usage: "round-trip `TIME` of SSH connections, such as 20ms"},
 			&cli.StringSliceFlag{Name: "variant", Usage: "`[HOSTS=]ACCESS`: sudo, sudo-password, root or no-sudo, for ca, db, app or one host; repeatable"},
 			&cli.StringSliceFlag{Name: "postgresql", Usage: "`HOST=FOLDER`: another PostgreSQL for a database server, an installation with bin, lib and share; repeatable"},
@@ -45,7 +46,7 @@ func up() *cli.Command {
 
 func options(c *cli.Context) (lab.Options, error) {
 	o := lab.Options{
-		Name: c.String("name"), DB: c.Int("db"), Client: c.Int("client"), RTT: c.Duration("rtt"),
+		Name: c.String("name"), DB: c.Int("db"), Client: c.Int("client"), Standby: c.Int("standby"), RTT: c.Duration("rtt"),
 		Resolve: c.Bool("resolve"), LogSessions: c.Bool("log-sessions"), Mask: c.StringSlice("mask"), Log: c.App.ErrWriter,
 	}
 	for _, text := range c.StringSlice("variant") {

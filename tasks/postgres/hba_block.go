@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -14,6 +15,8 @@ const (
 	beginStart = "# BEGIN pgfleet"
 	// declaredMark comes before the logins that the inventory declares.
 	declaredMark = "# declared identities, from their clients only"
+	// replicationMark comes before the logins of standbys that the inventory declares.
+	replicationMark = "# replication, by certificate, from declared servers only"
 )
 
 // SplitBlock takes a file apart: the lines between pgfleet's marks, and the user's own bytes (what stands before and after, exactly). Without marks, block is nil.
@@ -83,6 +86,10 @@ type Block struct {
 	AllowPlain bool
 	// Admit: the declared logins. Their roles are refused from every other address.
 	Admit []Admission
+	// Replicate: the declared logins for replication, refused from every other address.
+	Replicate []Admission
+	// Open: nobody is refused. Only Replicate counts, and only as far as it admits.
+	Open bool
 	// CatchAll, if not "", is the method for everybody else over TLS ("cert"); nobody reaches the user's rules then.
 	CatchAll string
 }
@@ -96,6 +103,9 @@ func everywhere() []netip.Prefix {
 // Keep is copied, narrowed, from the user's rules in their order.
 func (b Block) Lines(user []Rule) []string {
 	var out []string
+	if b.Open {
+		return b.replicateLines()
+	}
 	if len(b.Exceptions) > 0 {
 		out = append(append(out, "# exceptions"), b.Exceptions...)
 	}
@@ -107,6 +117,7 @@ func (b Block) Lines(user []Rule) []string {
 			out = append(out, rule("host", "all", "all", p, "reject"), rule("host", "replication", "all", p, "reject"))
 		}
 	}
+	out = append(out, b.replicateLines()...)
 	if !b.AllowPlain {
 		out = append(out, "# nobody without TLS")
 		for _, db := range []string{"all", "replication"} {
@@ -125,6 +136,37 @@ func (b Block) Lines(user []Rule) []string {
 		}
 	}
 	return out
+}
+
+// replicateLines gives the declared logins for replication, then the refusals of the same roles elsewhere.
+func (b Block) replicateLines() []string {
+	if len(b.Replicate) == 0 {
+		return nil
+	}
+	out := []string{replicationMark}
+	var refusals []string
+	for _, a := range b.Replicate {
+		for _, p := range a.Addresses {
+			out = append(out, rule("hostssl", "replication", QuoteName(a.User), p, a.Method))
+		}
+		for _, p := range everywhere() {
+			refusals = append(refusals, rule("host", "replication", QuoteName(a.User), p, "reject"))
+		}
+	}
+	if b.Open {
+		return out
+	}
+	return append(out, refusals...)
+}
+
+// Replicating gives the lines of a block with the logins for replication of b that it lacks put in front.
+func (b Block) Replicating(block []string) []string {
+	b.Open = true
+	lines := slices.DeleteFunc(b.replicateLines(), func(line string) bool { return line == replicationMark || slices.Contains(block, line) })
+	if len(lines) == 0 {
+		return block
+	}
+	return slices.Concat([]string{replicationMark}, lines, slices.DeleteFunc(slices.Clone(block), func(line string) bool { return line == replicationMark }))
 }
 
 // admitLines gives the declared logins, then the refusals of the same roles elsewhere.

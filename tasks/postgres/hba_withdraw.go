@@ -8,7 +8,7 @@ import (
 // Withdraw takes the admissions of a role from some addresses out of the lines of a block (see SplitBlock). The refusals of the role stay, so that it is
 // refused from there whatever rules follow. Exceptions are the user's own lines and stay.
 func Withdraw(block []string, user string, from []netip.Addr) []string {
-	declared := slices.Index(block, declaredMark)
+	declared := slices.IndexFunc(block, func(line string) bool { return line == declaredMark || line == replicationMark })
 	if declared < 0 {
 		return block
 	}

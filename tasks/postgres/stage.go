@@ -38,9 +38,20 @@ func StageOf(hba []byte) (stage, scope string) {
 		}
 	}
 	if stage == "permissive" {
-		stage = Altered
+		stage = stageOfReplication(block, declared)
 	}
 	return stage, scope
+}
+
+// stageOfReplication tells what a block asks for that lets in nobody but standbys.
+func stageOfReplication(block []string, declared bool) string {
+	switch {
+	case declared || !slices.Contains(block, replicationMark):
+		return Altered
+	case slices.ContainsFunc(block, func(line string) bool { return strings.HasSuffix(line, " reject") }):
+		return "cert"
+	}
+	return "permissive"
 }
 
 // stageOfLine tells what one admitting line asks for.

@@ -18,6 +18,10 @@ func TestStageOf(t *testing.T) {
 		{"the strongest counts", "cert", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "cert"}, {User: "v", Addresses: from, Method: "md5"}}}},
 		{"a method that is none of ours", "altered", "declared", Block{Admit: []Admission{{User: "u", Addresses: from, Method: "trust"}}}},
 		{"exceptions alone let none of ours in", "altered", "declared", Block{Exceptions: []string{"hostssl all monitor 10.0.0.1/32 cert"}}},
+		{"standbys alone, nobody refused", "permissive", "declared", Block{Open: true, Replicate: []Admission{{User: "r", Addresses: from, Method: "cert"}}}},
+		{"standbys alone", "cert", "declared", Block{Replicate: []Admission{{User: "r", Addresses: from, Method: "cert"}}}},
+		{"standbys, and applications by password", "password", "declared", Block{Replicate: []Admission{{User: "r", Addresses: from, Method: "cert"}},
+			Admit: []Admission{{User: "u", Addresses: from, Method: "md5"}}}},
 		{"none", "permissive", "declared", Block{AllowPlain: true}},
 	} {
 		stage, scope := StageOf(JoinBlock(tt.block.Lines(nil), []byte("host all all all md5\n")))
