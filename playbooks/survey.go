@@ -47,6 +47,7 @@ func Survey(ctx context.Context, inv *inventory.Inventory, hosts []*inventory.Ho
 			opt.Now = time.Now
 		}
 		fleet = newFleet(plan, out.Run, opt.Now(), opt)
+		fleet.CA = tasks.NewAuthorities(fleet.Authorities, func(string) *tasks.View { return nil }, nil, opt.Now) // reads files of this machine
 	}
 	var looked []string
 	var unseen []survey.Unseen
