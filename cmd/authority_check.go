@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -103,7 +104,7 @@ func (o *checkOptions) do(ctx context.Context, sys *System, names []string) erro
 		return err
 	}
 	for _, u := range fleet.Unseen {
-		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(fmt.Sprintf("%s could not be looked at: %s", u.Host, u.Reason)))
+		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(fmt.Sprintf("%s could not be looked at: %s", cmp.Or(u.Host, "this machine"), u.Reason)))
 	}
 	rows := survey.Judge(fleet)
 	var found []checked

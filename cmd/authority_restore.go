@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 	"path"
 
 	"github.com/urfave/cli/v2"
@@ -144,6 +145,7 @@ func (o *restoreOptions) look(ctx context.Context, sys *System, inv *inventory.I
 	if err != nil {
 		return nil, err
 	}
+	fleet.Unseen = slices.DeleteFunc(fleet.Unseen, func(u survey.Unseen) bool { return u.Host == "" }) // files of this machine
 	for _, u := range fleet.Unseen {
 		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(fmt.Sprintf("%s could not be looked at, and what only it has of the authority is not known: %s", u.Host, u.Reason)))
 	}
