@@ -5,8 +5,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
-	"slices"
 	"path"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
