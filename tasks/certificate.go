@@ -127,6 +127,8 @@ type issuing struct {
 	// chain is the authority's certificate first, its root last. crl is its newest list, nil when there is none.
 	chain []*x509.Certificate
 	crl   *x509.RevocationList
+	// before are the lists of the authorities that this one replaces.
+	before []*x509.RevocationList
 }
 
 // served is what is presented: the leaf and every authority above it but the root.

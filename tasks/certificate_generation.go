@@ -7,23 +7,23 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// issuing gives an authority as one that signs.
-func (h *Host) issuing(name string, chain []*x509.Certificate) *issuing {
-	crl, err := h.Fleet.CA.CRL(name)
-	if err != nil {
-		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
-	}
-	return &issuing{name, chain, crl}
-}
-
 // issuers gives the generations of the issuer that are made and known, oldest first; the error says why there is none.
 func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
 	gens := h.Fleet.Generations(t.Issuer)
 	chains, missing := h.made(gens)
 	var out []*issuing
+	var lists []*x509.RevocationList
 	for _, g := range gens {
-		if chain := chains[g]; chain != nil {
-			out = append(out, h.issuing(g, chain))
+		if chains[g] == nil {
+			continue
+		}
+		crl, err := h.Fleet.CA.CRL(g)
+		if err != nil {
+			crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
+		}
+		out = append(out, &issuing{g, chains[g], crl, lists})
+		if crl != nil {
+			lists = append(lists[:len(lists):len(lists)], crl)
 		}
 	}
 	if len(out) == 0 {

@@ -139,7 +139,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask) {
 	current := p.keepable(t)
 	for i := len(p.Versions) - 1; i >= 0; i-- {
 		v := &p.Versions[i]
-		if !v.pending() || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
+		if !v.pending() || !t.fits(v) || p.by.knownToOthers(v, p.Versions) {
 			continue
 		}
 		same := p.Current != nil && bytes.Equal(v.Key.spki(), p.Current.Key.spki())
@@ -158,7 +158,7 @@ func (p *certificatePlan) chooseKey(t *certificateTask) {
 // keepable is the version in force when its key may be used again, else nil.
 func (p *certificatePlan) keepable(t *certificateTask) *version {
 	v := p.Current
-	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || knownToOthers(p.by.crl, v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || p.by.knownToOthers(v, p.Versions) {
 		return nil
 	}
 	return v
@@ -177,14 +177,17 @@ func (t *certificateTask) fits(v *version) bool {
 	return err == nil && pki.CheckKey(pub) == nil && (t.KeyType == "" || pki.KeyType(pub) == t.KeyType)
 }
 
-// knownToOthers tells whether a certificate of this key was revoked because the key is compromised.
-func knownToOthers(crl *x509.RevocationList, key *version, versions []version) bool {
-	if crl == nil {
-		return false
-	}
+// knownToOthers tells whether a certificate of this key was revoked because the key is compromised, also by an authority that is replaced.
+func (i *issuing) knownToOthers(key *version, versions []version) bool {
 	for _, v := range versions {
-		if leaf := v.leaf(); leaf != nil && bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) && revokedFor(crl, leaf.SerialNumber) == "keyCompromise" {
-			return true
+		leaf := v.leaf()
+		if leaf == nil || !bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) {
+			continue
+		}
+		for _, crl := range append([]*x509.RevocationList{i.crl}, i.before...) {
+			if crl != nil && bytes.Equal(crl.RawIssuer, leaf.RawIssuer) && revokedFor(crl, leaf.SerialNumber) == "keyCompromise" {
+				return true
+			}
 		}
 	}
 	return false

@@ -186,9 +186,15 @@ func TestReplaceServers(t *testing.T) {
 		t.Errorf("an authority without a list: %v", err)
 	}
 	w.ca.publish(t, "servers_g2", 1)
+	// A key that the old authority knows to be compromised gets no certificate of the new one.
+	_, _, key, _ := w.serverFiles()
+	w.ca.publish(t, "servers", 2, x509.RevocationListEntry{SerialNumber: w.ca.issued[0].SerialNumber, RevocationTime: w.fleet.Now, ReasonCode: 1})
 	w.must(w.client, add, true)
 	w.again()
 	w.must(w.server, replace, true)
+	if _, _, now, _ := w.serverFiles(); now == key {
+		t.Error("the compromised key is kept")
+	}
 	w.reload()
 	w.must(w.client, task(t, "trust", home), false)
 	w.must(w.server, task(t, "certificate", serverCertificate), false)
