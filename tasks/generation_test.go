@@ -234,6 +234,7 @@ func TestJoinReplacement(t *testing.T) {
 	cert := task(t, "certificate", clientCertificate).(*certificateTask)
 	first := func() string {
 		t.Helper()
+		w.again()
 		if err := w.look(w.server, having(t, "trust", serverTrusts)); err != nil {
 			t.Fatal(err)
 		}

@@ -137,7 +137,7 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 // names, root.crl whenever our services name no list (libpq then applies it to every connection).
 func (t *trustTask) foreignFiles(h *Host, st *identityState, a *anchors) ([]*x509.Certificate, error) {
 	crt, crl := st.entry(st.Home+"/.postgresql/root.crt"), st.entry(st.Home+"/.postgresql/root.crl")
-	ours := append(slices.Clone(a.certs), st.entry(st.Base+"/root.crt").certificates()...)
+	ours := slices.Concat(a.certs, a.gone, st.entry(st.Base+"/root.crt").certificates())
 	var foreign []*x509.Certificate
 	if st.ID.Default {
 		if err := refuseEntry(h, crt, st.UID); err != nil {
