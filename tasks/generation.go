@@ -164,6 +164,8 @@ type belief struct {
 	who   string
 	certs []*x509.Certificate
 	lists []*x509.RevocationList
+	// untold: its application has not been told of them.
+	untold bool
 }
 
 // serverBeliefs gives those of a server's clusters that ask for certificates, or why they are not known.
@@ -219,7 +221,7 @@ func (h *Host) clientBeliefs() (out []belief, unknown string) {
 }
 
 func (st *identityState) belief(roots, lists string) belief {
-	b := belief{who: st.ID.DBUser + " of " + st.ID.OSUser, certs: st.entry(roots).certificates()}
+	b := belief{who: st.ID.DBUser + " of " + st.ID.OSUser, certs: st.entry(roots).certificates(), untold: st.untold()}
 	if lists != "" {
 		found, _ := pki.ParseCRLs(st.entry(lists).PEM)
 		b.lists = append([]*x509.RevocationList{}, found...)
@@ -244,6 +246,9 @@ func (b belief) lacks(chain []*x509.Certificate) string {
 		if b.lists != nil && !slices.ContainsFunc(b.lists, func(l *x509.RevocationList) bool { return pki.BelongsTo(l, ca) == nil }) {
 			return "has no list of revoked certificates of " + pki.CertTitle(ca)
 		}
+	}
+	if b.untold {
+		return "has an application that has not been told yet (after_change)"
 	}
 	return ""
 }

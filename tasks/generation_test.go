@@ -189,7 +189,20 @@ func TestReplaceServers(t *testing.T) {
 	// A key that the old authority knows to be compromised gets no certificate of the new one.
 	_, _, key, _ := w.serverFiles()
 	w.ca.publish(t, "servers", 2, x509.RevocationListEntry{SerialNumber: w.ca.issued[0].SerialNumber, RevocationTime: w.fleet.Now, ReasonCode: 1})
+	// Its application has to know the successor before a server shows it.
+	w.client.Identities[0].AfterChange = &Command{Argv: []string{"false"}, User: "app"}
+	if _, err := w.run(w.client, add); err == nil || !strings.Contains(err.Error(), "after_change of dbuser1 of app (false as app)") {
+		t.Errorf("an application that cannot be told: %v", err)
+	}
+	w.again()
+	if err := w.look(w.client, add); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.server, replace, "dbuser1 of app has an application that has not been told yet (after_change)")
+	w.client.Identities[0].AfterChange.Argv = []string{"touch", "/home/app/told"}
 	w.must(w.client, add, true)
+	w.must(w.client, add, false)
+	w.sb.Shell("rm /home/app/told")
 	w.again()
 	w.must(w.server, replace, true)
 	if _, _, now, _ := w.serverFiles(); now == key {
@@ -208,6 +221,7 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, drop, true)
 	w.must(w.client, drop, false)
 	w.must(w.client, task(t, "trust", home), false)
+	w.sb.Shell("! [ -e /home/app/told ]")
 	if got, lists := w.believed(w.client), w.listNumbers("/home/app/.postgresql/ca.crl"); got != "servers root G2 servers G2" || lists != "01 01" {
 		t.Errorf("believed are %q, with lists %q", got, lists)
 	}
