@@ -319,6 +319,10 @@ func TestSessionsOfReplaced(t *testing.T) {
 	if err != nil || len(sessions) != 1 || sessions[0].Address != "10.0.0.2" {
 		t.Errorf("sessions of the old authority: %v, %v", sessions, err)
 	}
+	c.Sessions[1].User = "standby"
+	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil || !strings.Contains(err.Error(), "the session of standby from 10.0.0.2") {
+		t.Errorf("the session of somebody whose certificate nobody renews: %v", err)
+	}
 	w.client.View.Put(transport.Result{Key: identityKey(w.client.Identities[0])})
 	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
 		t.Error("sessions are ended although nothing is known of a client")
