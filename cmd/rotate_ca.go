@@ -116,6 +116,9 @@ func (o *rotateCAOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
+	if err := meant(inv, old, pb, opt.Vars); err != nil {
+		return err
+	}
 	plan, err := playbooks.NewPlan(pb, inv, opt)
 	if err != nil {
 		return asConfiguration(err)
@@ -154,6 +157,30 @@ func replaced(inv *inventory.Inventory) ([]string, error) {
 		err.text += " (" + strings.Join(done, ", ") + ")"
 	}
 	return nil, err
+}
+
+// meant refuses an authority with a successor that the run would pass over: it is not the one that signs for servers or for clients, nor above it.
+func meant(inv *inventory.Inventory, old []string, pb *playbooks.Playbook, vars map[string]any) error {
+	var signing, covered []string
+	for _, name := range []string{"server_authority", "client_authority"} {
+		value := pb.Vars[name]
+		if v, ok := vars[name]; ok {
+			value = v
+		}
+		signing = append(signing, fmt.Sprintf("%s=%v", name, value))
+		for _, generation := range pki.Generations(inv.Authorities, fmt.Sprint(value)) {
+			for a, ok := inv.Authorities[generation]; ok; a, ok = inv.Authorities[a.Issuer] {
+				covered = append(covered, a.Name)
+			}
+		}
+	}
+	for _, name := range old {
+		if !slices.Contains(covered, name) {
+			return &usageError{text: fmt.Sprintf("rotate-ca: %s has a successor, but signs neither for servers nor for clients (%s)", name, strings.Join(signing, ", ")),
+				hint: "say which it is: -e server_authority=NAME or -e client_authority=NAME"}
+		}
+	}
+	return nil
 }
 
 // ask gives an error when the answer is no.

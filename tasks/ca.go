@@ -162,7 +162,11 @@ func (c *CA) warnDue() {
 		}
 		end := cert.NotAfter.UTC().Format("2006-01-02")
 		if due, why := pki.Renew(cert, pki.RenewPolicy{}, now); due {
-			c.warn("authority %s is due, %s: it ends on %s; plan its successor", name, why, end)
+			next := "declare its successor (replaces: " + name + ")"
+			if by := pki.Successor(c.declared, name); by != "" {
+				next = "its successor " + by + " is declared"
+			}
+			c.warn("authority %s is due, %s: it ends on %s; %s and run pgfleet rotate-ca", name, why, end, next)
 		} else if a.Ours() && cert.NotAfter.Before(now.Add(a.LeafLife())) {
 			c.warn("authority %s ends on %s, sooner than a certificate of %s that it may be asked for", name, end, days(a.LeafLife()))
 		}

@@ -134,6 +134,8 @@ type issuing struct {
 	foreign *pki.Authority
 	// unwanted certificates of a foreign authority shall be revoked, which they are once its list says so.
 	unwanted []pki.Revoked
+	// before are the lists of the authorities that this one replaces.
+	before []*x509.RevocationList
 }
 
 // served is what is presented: the leaf and every authority above it but the root.

@@ -8,13 +8,13 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// issuing gives an authority as one that signs.
-func (h *Host) issuing(name string, chain []*x509.Certificate) (*issuing, error) {
+// issuing gives an authority as one that signs; before are the lists of those that it replaces.
+func (h *Host) issuing(name string, chain []*x509.Certificate, before []*x509.RevocationList) (*issuing, error) {
 	crl, err := h.Fleet.CA.CRL(name)
 	if err != nil {
 		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
 	}
-	by := &issuing{name: name, chain: chain, crl: crl}
+	by := &issuing{name: name, chain: chain, crl: crl, before: before}
 	if a := h.Fleet.Authorities[name]; a.Foreign() {
 		by.foreign = &a
 		if by.unwanted, err = (desk.Desk{Dir: a.Desk}).Revoked(); err != nil {
@@ -29,15 +29,19 @@ func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
 	gens := h.Fleet.Generations(t.Issuer)
 	chains, missing := h.made(gens)
 	var out []*issuing
+	var lists []*x509.RevocationList
 	for _, g := range gens {
 		if chains[g] == nil {
 			continue
 		}
-		by, err := h.issuing(g, chains[g])
+		by, err := h.issuing(g, chains[g], lists)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, by)
+		if by.crl != nil {
+			lists = append(lists[:len(lists):len(lists)], by.crl)
+		}
 	}
 	if len(out) == 0 {
 		return nil, missing

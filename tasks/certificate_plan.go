@@ -193,14 +193,19 @@ func (t *certificateTask) fits(v *version) bool {
 	return err == nil && pki.CheckKey(pub) == nil && (t.KeyType == "" || pki.KeyType(pub) == t.KeyType)
 }
 
-// knownToOthers tells whether a certificate of this key was revoked because the key is compromised.
+// knownToOthers tells whether a certificate of this key was revoked because the key is compromised, also by an authority that is replaced.
 func (i *issuing) knownToOthers(key *version, versions []version) bool {
 	for _, v := range versions {
 		leaf := v.leaf()
 		if leaf == nil || !bytes.Equal(leaf.RawSubjectPublicKeyInfo, key.Key.spki()) {
 			continue
 		}
-		if i.crl != nil && revokedFor(i.crl, leaf.SerialNumber) == "keyCompromise" || i.unwantedFor(leaf) == "keyCompromise" {
+		for _, crl := range append([]*x509.RevocationList{i.crl}, i.before...) {
+			if crl != nil && bytes.Equal(crl.RawIssuer, leaf.RawIssuer) && revokedFor(crl, leaf.SerialNumber) == "keyCompromise" {
+				return true
+			}
+		}
+		if i.unwantedFor(leaf) == "keyCompromise" {
 			return true
 		}
 	}

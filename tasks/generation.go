@@ -123,7 +123,7 @@ func (t *trustTask) chosen(h *Host, gens []string, chains map[string][]*x509.Cer
 		case t.Only == "drop":
 			is = i == newest
 		case top < 0:
-			is = i == newest || !h.droppedElsewhere(t.server(h), chains[g], chains[gens[newest]])
+			is = i == newest || !h.droppedElsewhere(t.server(h), g, chains[g], chains[gens[newest]])
 		case t.Only == "" || t.Only == "add":
 			is = is || i > top // an older one that is not believed any more was dropped
 		}
@@ -135,7 +135,14 @@ func (t *trustTask) chosen(h *Host, gens []string, chains map[string][]*x509.Cer
 }
 
 // droppedElsewhere tells whether another server (or client) of the run believes an authority's successor and that authority no more: then nobody new begins to.
-func (h *Host) droppedElsewhere(server bool, old, next []*x509.Certificate) bool {
+func (h *Host) droppedElsewhere(server bool, name string, old, next []*x509.Certificate) (dropped bool) {
+	if p := h.Fleet.Proofs; p != nil {
+		asked := fmt.Sprint(server, " dropped ", name)
+		if p.Has("", asked, "yes") || p.Has("", asked, "no") {
+			return p.Has("", asked, "yes")
+		}
+		defer func() { p.Add("", asked, map[bool]string{true: "yes", false: "no"}[dropped]) }()
+	}
 	for _, name := range sortedKeys(h.Fleet.Hosts) {
 		other := h.Fleet.Hosts[name]
 		if other == h {
@@ -157,6 +164,8 @@ type belief struct {
 	who   string
 	certs []*x509.Certificate
 	lists []*x509.RevocationList
+	// untold: its application has not been told of them.
+	untold bool
 }
 
 // serverBeliefs gives those of a server's clusters that ask for certificates, or why they are not known.
@@ -212,7 +221,7 @@ func (h *Host) clientBeliefs() (out []belief, unknown string) {
 }
 
 func (st *identityState) belief(roots, lists string) belief {
-	b := belief{who: st.ID.DBUser + " of " + st.ID.OSUser, certs: st.entry(roots).certificates()}
+	b := belief{who: st.ID.DBUser + " of " + st.ID.OSUser, certs: st.entry(roots).certificates(), untold: st.untold()}
 	if lists != "" {
 		found, _ := pki.ParseCRLs(st.entry(lists).PEM)
 		b.lists = append([]*x509.RevocationList{}, found...)
@@ -238,6 +247,9 @@ func (b belief) lacks(chain []*x509.Certificate) string {
 			return "has no list of revoked certificates of " + pki.CertTitle(ca)
 		}
 	}
+	if b.untold {
+		return "has an application that has not been told yet (after_change)"
+	}
 	return ""
 }
 
@@ -255,9 +267,9 @@ func (h *Host) unbelieving(profile pki.Profile, authority string, chain []*x509.
 	}
 	var out []string
 	for _, peer := range peers {
-		// Who is believed stays so in a run that reissues: this need not be read again for every host.
-		known := "believes " + authority
-		if h.Fleet.Proofs != nil && !seenOnly && h.Fleet.Proofs.Has(peer.Name, "", known) {
+		// Nobody stops to believe it in a run that issues: once is enough, however many ask.
+		known := map[bool]string{true: "has no doubt of ", false: "believes "}[seenOnly] + authority
+		if h.Fleet.Proofs != nil && h.Fleet.Proofs.Has(peer.Name, "", known) {
 			continue
 		}
 		beliefs, unknown := peer.clientBeliefs()
@@ -274,7 +286,7 @@ func (h *Host) unbelieving(profile pki.Profile, authority string, chain []*x509.
 		switch {
 		case unknown != "" && !seenOnly:
 			out = append(out, fmt.Sprintf("%s (%s)", peer.Name, unknown))
-		case unknown == "" && !bad && !seenOnly && h.Fleet.Proofs != nil:
+		case unknown == "" && !bad && h.Fleet.Proofs != nil:
 			h.Fleet.Proofs.Add(peer.Name, "", known)
 		}
 	}

@@ -186,9 +186,28 @@ func TestReplaceServers(t *testing.T) {
 		t.Errorf("an authority without a list: %v", err)
 	}
 	w.ca.publish(t, "servers_g2", 1)
+	// A key that the old authority knows to be compromised gets no certificate of the new one.
+	_, _, key, _ := w.serverFiles()
+	w.ca.publish(t, "servers", 2, x509.RevocationListEntry{SerialNumber: w.ca.issued[0].SerialNumber, RevocationTime: w.fleet.Now, ReasonCode: 1})
+	// Its application has to know the successor before a server shows it.
+	w.client.Identities[0].AfterChange = &Command{Argv: []string{"false"}, User: "app"}
+	if _, err := w.run(w.client, add); err == nil || !strings.Contains(err.Error(), "after_change of dbuser1 of app (false as app)") {
+		t.Errorf("an application that cannot be told: %v", err)
+	}
+	w.again()
+	if err := w.look(w.client, add); err != nil {
+		t.Fatal(err)
+	}
+	w.refused(w.server, replace, "dbuser1 of app has an application that has not been told yet (after_change)")
+	w.client.Identities[0].AfterChange.Argv = []string{"touch", "/home/app/told"}
 	w.must(w.client, add, true)
+	w.must(w.client, add, false)
+	w.sb.Shell("rm /home/app/told")
 	w.again()
 	w.must(w.server, replace, true)
+	if _, _, now, _ := w.serverFiles(); now == key {
+		t.Error("the compromised key is kept")
+	}
 	w.reload()
 	w.must(w.client, task(t, "trust", home), false)
 	w.must(w.server, task(t, "certificate", serverCertificate), false)
@@ -202,6 +221,7 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, drop, true)
 	w.must(w.client, drop, false)
 	w.must(w.client, task(t, "trust", home), false)
+	w.sb.Shell("! [ -e /home/app/told ]")
 	if got, lists := w.believed(w.client), w.listNumbers("/home/app/.postgresql/ca.crl"); got != "servers root G2 servers G2" || lists != "01 01" {
 		t.Errorf("believed are %q, with lists %q", got, lists)
 	}
@@ -228,6 +248,7 @@ func TestJoinReplacement(t *testing.T) {
 	cert := task(t, "certificate", clientCertificate).(*certificateTask)
 	first := func() string {
 		t.Helper()
+		w.again()
 		if err := w.look(w.server, having(t, "trust", serverTrusts)); err != nil {
 			t.Fatal(err)
 		}
@@ -297,6 +318,10 @@ func TestSessionsOfReplaced(t *testing.T) {
 	sessions, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c)
 	if err != nil || len(sessions) != 1 || sessions[0].Address != "10.0.0.2" {
 		t.Errorf("sessions of the old authority: %v, %v", sessions, err)
+	}
+	c.Sessions[1].User = "standby"
+	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil || !strings.Contains(err.Error(), "the session of standby from 10.0.0.2") {
+		t.Errorf("the session of somebody whose certificate nobody renews: %v", err)
 	}
 	w.client.View.Put(transport.Result{Key: identityKey(w.client.Identities[0])})
 	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {

@@ -126,7 +126,23 @@ func (t *postgresSessions) ofReplaced(h *Host, c *Cluster) ([]Session, error) {
 	if holders := h.Fleet.holders(pki.ProfileClient, a.gone); len(holders) > 0 {
 		return nil, fmt.Errorf("%w: sessions are ended once no client has a certificate of %s in force: %s", ErrRefused, strings.Join(t.Replaced, ", "), inShort(holders, 5, "; "))
 	}
+	for _, s := range sessions {
+		if !h.Fleet.knowsUser(s.User) {
+			return nil, fmt.Errorf("%w: the session of %s from %s to %s began with a certificate of %s, and no client of the inventory has that user: it would come back with the same certificate; give it one of the successor first",
+				ErrRefused, s.User, s.Address, h.Name, strings.Join(t.Replaced, ", "))
+		}
+	}
 	return sessions, nil
+}
+
+// knowsUser tells whether a client of the fleet has an identity of a database user.
+func (f *Fleet) knowsUser(name string) bool {
+	for _, h := range f.Hosts {
+		if slices.ContainsFunc(h.Identities, func(id Identity) bool { return id.DBUser == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // endSQL ends sessions and waits until they have ended, three seconds at most: a session notices only between two steps of its query.

@@ -27,6 +27,8 @@ type trustWork struct {
 	// stale lists are removed at the end.
 	stale  []string
 	repair []string
+	// tell: the application is told of new authorities, which it may have read long ago.
+	tell bool
 }
 
 // checkClient finds the identities of a client that do not believe what they shall.
@@ -130,6 +132,7 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 	w.compare()
 	w.compareCopies()
 	t.defaults(w)
+	w.toTell(t.follows(h) && t.Only != "drop")
 	return w, nil
 }
 
@@ -137,7 +140,7 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 // names, root.crl whenever our services name no list (libpq then applies it to every connection).
 func (t *trustTask) foreignFiles(h *Host, st *identityState, a *anchors) ([]*x509.Certificate, error) {
 	crt, crl := st.entry(st.Home+"/.postgresql/root.crt"), st.entry(st.Home+"/.postgresql/root.crl")
-	ours := append(slices.Clone(a.certs), st.entry(st.Base+"/root.crt").certificates()...)
+	ours := slices.Concat(a.certs, a.gone, st.entry(st.Base+"/root.crt").certificates())
 	var foreign []*x509.Certificate
 	if st.ID.Default {
 		if err := refuseEntry(h, crt, st.UID); err != nil {
@@ -216,6 +219,9 @@ func (t *trustTask) clientChange(h *Host, work []*trustWork) *Change {
 	c.Apply = func(context.Context, Doer) ([]transport.Step, error) {
 		return t.clientClosing(work), nil
 	}
+	if slices.ContainsFunc(work, func(w *trustWork) bool { return w.tell }) {
+		return c // what an application does is not foreseen
+	}
 	c.Foresee = func(v *View) {
 		for _, w := range work {
 			v.Foresee(identityKey(w.st.ID), func(seen any) { w.foresee(seen.(*look)) })
@@ -249,8 +255,13 @@ func trustLine(c *x509.Certificate) string {
 // clientClosing: folders where they are missing, all files under names that nobody reads yet, then one switch an identity.
 func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 	var folders, writes, switches, removals []transport.Step
+	var told []*clientWork
 	for _, w := range work {
 		st, user := w.st, w.st.ID.OSUser
+		if w.tell {
+			told = append(told, w.application())
+			writes = append(writes, w.application().markStep()...)
+		}
 		if st.entry(st.Base).Kind != "dir" {
 			folders = append(folders, transport.Step{Key: "folders of " + st.ID.DBUser, User: user, Shell: certificateCheckProgram + identityFoldersProgram,
 				Argv: []string{st.Home, st.Below}})
@@ -272,5 +283,5 @@ func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 			removals = append(removals, transport.Step{Key: "remove lists", User: user, Argv: append([]string{"rm", "-f", "--"}, w.stale...)})
 		}
 	}
-	return slices.Concat(folders, writes, switches, removals)
+	return slices.Concat(folders, writes, switches, removals, afterSteps(told))
 }

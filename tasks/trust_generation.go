@@ -95,3 +95,26 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 	}
 	return nil
 }
+
+// toTell has the application told where an authority is being replaced and who is believed changes, or has changed without its being told: one that read root.crt when
+// it began would not accept servers with certificates of the successor.
+func (w *trustWork) toTell(replacing bool) {
+	if !replacing || w.st.ID.AfterChange == nil || w.st.Block == "" {
+		return
+	}
+	untold := w.st.untold()
+	w.tell = untold || slices.Contains(w.repair, "root.crt")
+	if untold {
+		w.repair = append(w.repair, w.st.ID.AfterChange.String()+" has not run since the files changed")
+	}
+}
+
+// application is the identity as one whose application is told.
+func (w *trustWork) application() *clientWork {
+	return &clientWork{st: w.st, plan: &certificatePlan{holder: &holder{Title: w.st.ID.DBUser + " of " + w.st.ID.OSUser}, Why: "other authorities"}}
+}
+
+// untold tells whether after_change of an identity has not run since its files changed.
+func (st *identityState) untold() bool {
+	return st.ID.AfterChange != nil && st.entry((&clientWork{st: st}).mark()).Kind == "file"
+}

@@ -22,6 +22,8 @@ type PlannedPlay struct {
 	Name string `json:"name"`
 	// WaitFor is "all" or "related".
 	WaitFor string `json:"wait_for"`
+	// LookAgain: each host is looked at anew when it begins the play.
+	LookAgain bool `json:"look_again,omitempty"`
 	// Serial: hosts in a batch, of the first, second, …; the last one holds for all that follow. None: all at once.
 	Serial  []int                    `json:"serial,omitempty"`
 	Batches [][]string               `json:"batches"`
@@ -48,7 +50,7 @@ func PlanDocument(plan *playbooks.Plan) PlanJSON {
 		out.Support = append(out.Support, h.Name)
 	}
 	for _, p := range plan.Plays {
-		play := PlannedPlay{Name: p.Name, WaitFor: "all", Serial: p.Sizes, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
+		play := PlannedPlay{Name: p.Name, WaitFor: "all", LookAgain: p.LookAgain, Serial: p.Sizes, Batches: p.Batches, Tasks: map[string][]PlannedTask{}}
 		if p.Related {
 			play.WaitFor = "related"
 		}

@@ -84,7 +84,7 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 	if due, why := pki.Renew(c, pki.RenewPolicy{}, j.f.Now); due {
 		r.Renewal = &Renewal{Due: true, At: j.now(), Reason: why}
 		if !r.has(Expired) {
-			r.find(RenewSoon, why, "plan its successor: an authority with a new subject, believed everywhere before it signs")
+			r.find(RenewSoon, why, "declare its successor in the inventory (replaces), then: pgfleet rotate-ca")
 		}
 	} else {
 		r.Renewal = &Renewal{At: renewAt(c), Reason: "two thirds of its life are over; pgfleet does not replace an authority by itself"}
