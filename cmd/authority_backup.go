@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -57,10 +58,6 @@ away from this machine and from the authority's host; authority restore wants it
 }
 
 func (o *backupOptions) do(ctx context.Context, sys *System, names []string) error {
-	recipient, err := readRecipients(o.recipients.Value())
-	if err != nil {
-		return err
-	}
 	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
@@ -69,6 +66,12 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 	authorities, err := chooseAuthorities(inv, names)
 	if err != nil {
 		return err
+	}
+	var recipient []byte
+	if len(o.recipients.Value()) > 0 || slices.ContainsFunc(authorities, func(a pki.Authority) bool { return a.Key == "" }) {
+		if recipient, err = readRecipients(o.recipients.Value()); err != nil {
+			return err
+		}
 	}
 	if info, err := os.Stat(o.to); err != nil || !info.IsDir() {
 		return usagef("--to %s: is not a folder", o.to)
@@ -101,11 +104,14 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 
 // contents says in short what a backup holds.
 func contents(b *backup.Backup) string {
-	text := fmt.Sprintf("%d certificates on record, %d revoked; the key is encrypted by %s", len(b.Serials("issued")), len(b.Serials("revoked")), b.Sealed)
-	if b.Passphrase {
-		text += " and has its passphrase"
+	text := fmt.Sprintf("%d certificates on record, %d revoked; ", len(b.Serials("issued")), len(b.Serials("revoked")))
+	switch {
+	case b.Sealed == "token":
+		return text + "the key is in a token, and not in here"
+	case b.Passphrase:
+		return text + "the key is encrypted by " + b.Sealed + " and has its passphrase"
 	}
-	return text
+	return text + "the key is encrypted by " + b.Sealed
 }
 
 // chooseAuthorities gives those that are named, or all, in order, of those whose keys are on hosts.

@@ -77,6 +77,7 @@ func (o *restoreOptions) read(sys *System, inv *inventory.Inventory, word string
 	switch {
 	case o.records && o.identity != "":
 		return a, nil, usagef("authority restore: --identity has no meaning with --records, which needs no backup")
+	case b != nil && b.Sealed == "token" && o.identity == "":
 	case !o.records && (!path.IsAbs(o.identity) || path.Clean(o.identity) != o.identity):
 		return a, nil, &usageError{text: "authority restore: --identity wants the absolute path of a file on " + chosen[0].Host,
 			hint: "put the age identity (or the key of the certificate) there, readable by root alone, and take it away afterwards"}
@@ -129,7 +130,7 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 		Batches: [][]string{{h.Name}}, Tasks: map[string][]playbooks.PlannedTask{h.Name: {{Kind: "restore", Task: task}}}}}}
 	outcome, err := o.apply.outcome(ctx, sys, plan)
 	if outcome != nil && !o.apply.checkOnly && outcome.Hosts[h.Name].Kind == events.Changed {
-		if b != nil {
+		if o.identity != "" {
 			fmt.Fprintf(sys.Err, "notice: take %s away from %s\n", o.identity, a.Host)
 		}
 		fmt.Fprintln(sys.Err, "notice: pgfleet run crl brings the newest lists to servers and clients")

@@ -101,6 +101,9 @@ func (t *Restore) kept() (*AuthorityState, error) {
 		return nil, err
 	}
 	s.PublicKey = s.Certificate.PublicKey
+	if t.Backup.Sealed == "token" {
+		s.Token = strings.TrimSpace(string(t.Backup.Content[t.Backup.Key()]))
+	}
 	if s.CRL, err = t.Backup.List(); err != nil {
 		return nil, err
 	}

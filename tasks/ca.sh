@@ -5,6 +5,7 @@
 # DIR is the authority's folder:
 #   authority             who made it: "pgfleet 1 NAME"
 #   keys/ca.key           the private key; it is never printed, copied or sent
+#   keys/ca.pkcs11        instead of it, where the key is in a token: its URI (RFC 7512)
 #   certs/ca.crt          its certificate; certs/chain.crt: the certificates above it
 #   crl/ca.crl            the newest list of revoked certificates
 #   issued/SERIAL         one record a certificate: facts, then PEM. These and revoked/ are the truth
@@ -43,7 +44,7 @@ nl='
 tab='	'
 dir=${1-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
-secret='' clear='' signer=keys/ca.key
+secret='' clear='' signer=keys/ca.key token='' room=''
 
 die() {
 	printf '%s\n' "$*$(excuse "$*")" >&2
@@ -323,6 +324,7 @@ encrypted() {
 
 # locked_out REASON ends the program: the key cannot be opened.
 locked_out() {
+	[ -z "$room" ] || rm -rf "$room"
 	printf 'answer unlock refused\nreason %s\nend\n' "$1"
 	exit 0
 }
@@ -331,11 +333,39 @@ locked_out() {
 unlock() {
 	case $(command -v printf) in printf) ;; *) locked_out "this host's sh has no printf of its own, and another program's arguments can be seen by everybody" ;; esac
 	ulimit -c 0 2>/dev/null
-	[ "$state" = ours ] && [ -f keys/ca.key ] || return 0
+	[ "$state" = ours ] || return 0
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r signer <keys/ca.pkcs11
+		open_token
+		return
+	fi
+	[ -f keys/ca.key ] || return 0
 	encrypted keys/ca.key || locked_out "$dir/keys/ca.key has no passphrase, but one was given"
 	clear=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key -passin stdin 2>/dev/null) && [ -n "$clear" ] ||
 		locked_out "the passphrase does not open $dir/keys/ca.key"
 	signer=/dev/stdin
+}
+
+# open_token logs in to the token once, with $secret as its PIN: a wrong one is not tried again and again, which tokens count. $signer is the URI of its
+# key, $token the public half then.
+open_token() {
+	case $signer in
+	*'?module-path='*)
+		PKCS11_MODULE_PATH=${signer#*'?module-path='} signer=${signer%%'?'*}
+		export PKCS11_MODULE_PATH
+		;;
+	esac
+	case $signer in *'type='*) ;; *) signer="$signer;type=private" ;; esac
+	token=yes
+	said=$({ keyed pkey -in "$signer" -pubout; } 2>&1)
+	token=-----BEGIN${said#*-----BEGIN} token=${token%%-----END*}'-----END PUBLIC KEY-----'
+	case $said in
+	*'-----END PUBLIC KEY-----'*) ;;
+	*'PIN incorrect'*) locked_out "the PIN does not open the token of $signer; tokens lock themselves after some wrong ones" ;;
+	*'PIN locked'*) locked_out "the token of $signer has locked itself, after too many wrong PINs" ;;
+	*'invalid engine'* | *'could not load the shared library'*) locked_out "openssl on this host has no engine pkcs11: apt-get install libengine-pkcs11-openssl (or openssl-pkcs11)" ;;
+	*) locked_out "there is no key $signer: pkcs11-tool --list-objects --login on this host shows what its tokens have" ;;
+	esac
 }
 
 # read_secret FILE: $secret is its first line. It has to be closed to others.
@@ -352,7 +382,16 @@ END
 
 # keyed WORD…: openssl with these words, among them $signer.
 keyed() {
-	if [ -n "$clear" ]; then printf '%s\n' "$clear" | openssl "$@"; else openssl "$@" </dev/null; fi
+	if [ -n "$token" ]; then
+		tool=$1
+		shift
+		case $tool in pkey) set -- -inform engine "$@" ;; *) set -- -keyform engine "$@" ;; esac
+		printf '%s\n' "$secret" | openssl "$tool" -engine pkcs11 -passin stdin "$@"
+	elif [ -n "$clear" ]; then
+		printf '%s\n' "$clear" | openssl "$@"
+	else
+		openssl "$@" </dev/null
+	fi
 }
 
 # ---- signing
@@ -400,14 +439,17 @@ sign() {
 	esac
 	problem="$dir/keys/ca.key has a passphrase, and none was given"
 	[ -n "$clear" ] || ! encrypted keys/ca.key || return 1
+	problem="the key is in a token, and no PIN was given"
+	[ -n "$token" ] || [ ! -f keys/ca.pkcs11 ] || return 1
 	problem="openssl could not sign with $dir/keys/ca.key"
+	[ -z "$token" ] || problem="openssl could not sign with $signer"
 	printf "$tbs" >"pending/$1" || return 1
 	if [ -n "$digest" ]; then
-		hex=$(keyed dgst $digest -hex -sign $signer "pending/$1" 2>/dev/null) || return 1
+		hex=$(keyed dgst $digest -hex -sign "$signer" "pending/$1" 2>/dev/null) || return 1
 		hex=${hex##*= }
 	else
 		problem="$problem: signing with Ed25519 needs OpenSSL 3"
-		keyed pkeyutl -sign -rawin -inkey $signer -in "pending/$1" -out pending/signature 2>/dev/null || return 1
+		keyed pkeyutl -sign -rawin -inkey "$signer" -in "pending/$1" -out pending/signature 2>/dev/null || return 1
 		hex=''
 		for byte in $(od -An -v -tx1 pending/signature </dev/null); do hex=$hex$byte; done
 	fi
@@ -485,7 +527,12 @@ do_init_key() {
 	lay_out || { refuse "cannot set up $dir" && return; }
 	reconcile
 	made=no
-	if [ ! -f keys/ca.key ]; then
+	if [ -n "$uri" ]; then
+		take_token || return
+	elif [ -f keys/ca.pkcs11 ]; then
+		refuse "its key is in a token ($dir/keys/ca.pkcs11), and the inventory says nothing of it"
+		return
+	elif [ ! -f keys/ca.key ]; then
 		if [ -e certs/ca.crt ]; then
 			refuse "$dir/certs/ca.crt is there, but its key is missing: bring back $dir/keys/ca.key from its backup, or declare a new authority"
 			return
@@ -502,17 +549,38 @@ do_init_key() {
 		refuse "$dir/keys/ca.key has a passphrase, and none was given"
 		return
 	else
-		public=$(keyed pkey -in $signer -pubout 2>/dev/null)
+		public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		keyed req -new -config pending/csr.cnf -key $signer -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+		keyed req -new -config pending/csr.cnf -key "$signer" -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
 	files csr pending/csr
 	printf 'end\n'
+}
+
+# take_token has the key in a token be the authority's from now on; nothing of it is on disk but its URI.
+take_token() {
+	is_bytes "$uri" || { refuse "broken request" && return 1; }
+	uri=$(printf "$uri") known=$(printf "$uri")
+	[ ! -f keys/ca.key ] || { refuse "its key is in a file, $dir/keys/ca.key: to move it, put it into the token by hand, and this file away" && return 1; }
+	[ ! -f keys/ca.pkcs11 ] || IFS= read -r known <keys/ca.pkcs11
+	[ "$known" = "$uri" ] || { refuse "its key is $known, not $uri: an authority keeps its key; declare a new authority" && return 1; }
+	if [ -z "$token" ]; then
+		signer=$uri
+		open_token
+	fi
+	public=$token
+	[ ! -f certs/ca.crt ] || [ "$public" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the key $uri does not belong to $dir/certs/ca.crt" && return 1; }
+	# Of several keys without ids of their own, or with the same, a private and a public half that do not belong together are found.
+	printf '%s\n' "$public" >pending/public && keyed dgst -sha256 -sign "$signer" -out pending/trial authority 2>/dev/null &&
+		openssl dgst -sha256 -verify pending/public -signature pending/trial authority </dev/null >/dev/null 2>&1 ||
+		{ refuse "the key $uri does not sign what its public half verifies: give each key in the token an id of its own (pkcs11-tool --id)" && return 1; }
+	[ -f keys/ca.pkcs11 ] || put keys/ca.pkcs11 "$uri" || { refuse "cannot write to $dir/keys" && return 1; }
+	durable keys
 }
 
 make_folder() {
@@ -529,7 +597,9 @@ lay_out() {
 	done
 	[ -z "$lacking" ] || mkdir $lacking || return 1
 	chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
-	[ ! -f keys/ca.key ] || chmod 0600 keys/ca.key || return 1
+	for part in keys/ca.key keys/ca.pkcs11; do
+		[ ! -f $part ] || chmod 0600 $part || return 1
+	done
 	lacking=''
 	for part in index.txt.attr crlnumber openssl.cnf; do
 		if [ ! -f $part ]; then
@@ -604,7 +674,8 @@ do_install() {
 	is_bytes "$certificate" && is_bytes "$chain" || { refuse "broken request" && return; }
 	printf "$certificate" >pending/ca.crt && printf "$chain" >pending/chain.crt
 	[ -n "$clear" ] || ! encrypted keys/ca.key || { refuse "$dir/keys/ca.key has a passphrase, and none was given" && return; }
-	public=$(keyed pkey -in $signer -pubout 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	[ -n "$token" ] || [ ! -f keys/ca.pkcs11 ] || { refuse "the key is in a token, and no PIN was given" && return; }
+	public=$(keyed pkey -in "$signer" -pubout 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	[ "$public" = "$(openssl x509 -in pending/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the certificate is not for the key of this authority" && return; }
 	case $(openssl verify -CAfile pending/chain.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
@@ -846,14 +917,21 @@ hold_still() {
 }
 
 status_files() {
-	ls -ldn . keys certs issued revoked crl keys/ca.key </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
+	ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
 		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
 	done
-	if encrypted keys/ca.key; then
-		# Without its passphrase its certificate says whose it is.
-		printf 'key encrypted\n'
-		if [ -n "$clear" ]; then
-			public=$(keyed pkey -in $signer -pubout 2>/dev/null)
+	if [ -f keys/ca.pkcs11 ] || encrypted keys/ca.key; then
+		# Without passphrase or PIN its certificate says whose it is.
+		if [ -f keys/ca.pkcs11 ]; then
+			IFS= read -r known <keys/ca.pkcs11
+			printf 'key token %s\n' "$known"
+		else
+			printf 'key encrypted\n'
+		fi
+		if [ -n "$token" ]; then
+			public=$token
+		elif [ -n "$clear" ]; then
+			public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
 		elif [ -f certs/ca.crt ]; then
 			public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null)
 		else
@@ -884,7 +962,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' uri=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -908,6 +986,7 @@ read_request() {
 		sealing) sealing=$value ;;
 		recipient) recipient=$value ;;
 		identity) identity=$value ;;
+		token) uri=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"
 			secret=$(printf "$value")

@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +28,14 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 		field = "passphrase-file " + octal([]byte(path))
 	} else {
 		if secret == nil {
-			return step, fmt.Errorf("passphrase of authority %s: nobody can be asked for it: %w", a.Name, ErrRefused)
+			return step, fmt.Errorf("%s: nobody can be asked for it: %w", a.SecretName(), ErrRefused)
 		}
 		text, err := secret(ctx, a, made)
 		if err == nil {
 			err = checkPassphrase(text)
 		}
 		if err != nil {
-			return step, fmt.Errorf("passphrase of authority %s: %w", a.Name, err)
+			return step, fmt.Errorf("%s: %w", a.SecretName(), err)
 		}
 		field = "passphrase " + octal(text)
 	}
@@ -69,6 +70,10 @@ func (r *caReply) lockedOut() error {
 func refuseKey(a pki.Authority, s *AuthorityState) error {
 	key := a.DirOrDefault() + "/keys/ca.key"
 	switch {
+	case a.Key != s.Token && (s.Token != "" || s.PublicKey != nil):
+		return fmt.Errorf("its key is %s, declared is %s: an authority keeps its key; declare a new authority: %w", cmp.Or(s.Token, key), cmp.Or(a.Key, "a key in a file"), ErrRefused)
+	case a.Key != "":
+		return nil
 	case s.Encrypted && a.Passphrase == nil:
 		return fmt.Errorf("its key %s has a passphrase: say in the inventory where it comes from, for example passphrase: prompt: %w", key, ErrRefused)
 	case !s.Encrypted && s.PublicKey != nil && a.Passphrase != nil:
