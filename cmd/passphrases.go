@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -53,8 +54,11 @@ func (p *passphrases) typed(a pki.Authority, made bool) ([]byte, error) {
 		question = fmt.Sprintf("new passphrase for authority %s (its key on %s): ", a.Name, a.Host)
 	}
 	text, err := p.ask(question)
-	if err != nil {
+	if errors.Is(err, errNoTerminal) {
 		return nil, fmt.Errorf("%w, and the inventory says prompt", err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if made {
 		return text, nil

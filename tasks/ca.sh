@@ -380,6 +380,24 @@ END
 	IFS= read -r secret <"$1" || [ -n "$secret" ] || locked_out "the file with the passphrase, $1, is empty or cannot be read"
 }
 
+# opened: nothing has to be given any more before the key can be used; $problem says what. $keyname is what the key is called.
+opened() {
+	keyname=$dir/keys/ca.key problem="$dir/keys/ca.key has a passphrase, and none was given"
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r keyname <keys/ca.pkcs11
+		problem="the key $keyname is in a token, and no PIN was given"
+		[ -n "$token" ]
+	else
+		[ -n "$clear" ] || ! encrypted keys/ca.key
+	fi
+}
+
+# public_half: $public, of the key that is opened.
+public_half() {
+	public=$token
+	[ -n "$token" ] || public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
+}
+
 # keyed WORD…: openssl with these words, among them $signer.
 keyed() {
 	if [ -n "$token" ]; then
@@ -437,12 +455,8 @@ sign() {
 		return 1
 		;;
 	esac
-	problem="$dir/keys/ca.key has a passphrase, and none was given"
-	[ -n "$clear" ] || ! encrypted keys/ca.key || return 1
-	problem="the key is in a token, and no PIN was given"
-	[ -n "$token" ] || [ ! -f keys/ca.pkcs11 ] || return 1
-	problem="openssl could not sign with $dir/keys/ca.key"
-	[ -z "$token" ] || problem="openssl could not sign with $signer"
+	opened || return 1
+	problem="openssl could not sign with $keyname"
 	printf "$tbs" >"pending/$1" || return 1
 	if [ -n "$digest" ]; then
 		hex=$(keyed dgst $digest -hex -sign "$signer" "pending/$1" 2>/dev/null) || return 1
@@ -504,7 +518,7 @@ genkey() {
 		return
 	fi
 	# scrypt is not in OpenSSL 1.0.2, nor where only FIPS-approved algorithms are allowed.
-	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000'; do
+	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000' ''; do
 		printf '%s\n' "$secret" | { openssl genpkey "$@" </dev/null 2>/dev/null | openssl pkcs8 -topk8 -v2 aes-256-cbc $kdf -passout fd:3 2>/dev/null; } 3<&0 && return
 	done
 	return 1
@@ -545,11 +559,9 @@ do_init_key() {
 		durable keys
 		made=yes
 		[ -z "$secret" ] || unlock
-	elif encrypted keys/ca.key && [ -z "$clear" ]; then
-		refuse "$dir/keys/ca.key has a passphrase, and none was given"
-		return
 	else
-		public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
+		opened || { refuse "$problem" && return; }
+		public_half
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
@@ -673,9 +685,8 @@ do_install() {
 	ready || return
 	is_bytes "$certificate" && is_bytes "$chain" || { refuse "broken request" && return; }
 	printf "$certificate" >pending/ca.crt && printf "$chain" >pending/chain.crt
-	[ -n "$clear" ] || ! encrypted keys/ca.key || { refuse "$dir/keys/ca.key has a passphrase, and none was given" && return; }
-	[ -n "$token" ] || [ ! -f keys/ca.pkcs11 ] || { refuse "the key is in a token, and no PIN was given" && return; }
-	public=$(keyed pkey -in "$signer" -pubout 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	opened || { refuse "$problem" && return; }
+	public_half || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	[ "$public" = "$(openssl x509 -in pending/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the certificate is not for the key of this authority" && return; }
 	case $(openssl verify -CAfile pending/chain.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
@@ -920,26 +931,17 @@ status_files() {
 	ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
 		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
 	done
-	if [ -f keys/ca.pkcs11 ] || encrypted keys/ca.key; then
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r keyname <keys/ca.pkcs11
+		printf 'key token %s\n' "$keyname"
+	elif encrypted keys/ca.key; then
+		printf 'key encrypted\n'
+	fi
+	if ! opened; then
 		# Without passphrase or PIN its certificate says whose it is.
-		if [ -f keys/ca.pkcs11 ]; then
-			IFS= read -r known <keys/ca.pkcs11
-			printf 'key token %s\n' "$known"
-		else
-			printf 'key encrypted\n'
-		fi
-		if [ -n "$token" ]; then
-			public=$token
-		elif [ -n "$clear" ]; then
-			public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
-		elif [ -f certs/ca.crt ]; then
-			public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null)
-		else
-			public=''
-		fi
-		[ -z "$public" ] || text publickey "$public"
-	elif [ -f keys/ca.key ]; then
-		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
+		[ ! -f certs/ca.crt ] || { public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null) && text publickey "$public"; }
+	elif [ -f keys/ca.key ] || [ -n "$token" ]; then
+		public_half && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
 	fi
 	set -- certificate certs/ca.crt chain certs/chain.crt crl crl/ca.crl
 	for id in canary-good canary-revoked; do
