@@ -6,15 +6,14 @@ seal() {
 	case $sealing in
 	age)
 		command -v age >/dev/null 2>&1 || {
-			printf 'age is not installed on this host: apt-get install age (or dnf, apk), or give the file of a certificate as recipient, for which every openssl does\n'
+			echo 'age is not installed on this host: apt-get install age (or dnf, apk), or give the file of a certificate as recipient, for which every openssl does' >&2
 			return 1
 		}
-		printf '%s\n' "$recipient" | age -a -R - keys/ca.key 2>&1
+		printf '%s\n' "$recipient" | age -a -R - keys/ca.key
 		;;
-	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM -in keys/ca.key /dev/stdin 2>&1 ;;
+	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM -in keys/ca.key /dev/stdin ;;
 	*) return 1 ;;
 	esac
-	return 0
 }
 
 # backup: the authority's files as fields, the key as keys/ca.key.age or keys/ca.key.cms; of a key in a token its URI, keys/ca.pkcs11. Changes nothing.
@@ -25,8 +24,11 @@ do_backup() {
 	if [ ! -f keys/ca.pkcs11 ]; then
 		is_bytes "$recipient" || { refuse "its key is in a file: it is backed up only encrypted to a recipient" && return; }
 		recipient=$(printf "$recipient")
-		sealed=$(seal) || { refuse "the key could not be encrypted: ${sealed%%"$nl"*}" && return; }
-		case $sealed in '-----BEGIN AGE ENCRYPTED FILE-----'* | '-----BEGIN CMS-----'*) ;; *) refuse "the key could not be encrypted: ${sealed%%"$nl"*}" && return ;; esac
+		sealed=$(seal 2>/dev/null) || {
+			problem=$(seal 2>&1 >/dev/null)
+			refuse "the key could not be encrypted: ${problem%%"$nl"*}"
+			return
+		}
 	fi
 	printf 'answer %s ok\n' "$verb"
 	if [ -n "$sealed" ]; then

@@ -44,6 +44,11 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 	return step, nil
 }
 
+// OpenProbe is AuthorityProbe that opens the key, too: ParseAuthority then fails where it cannot be opened, and gives the key's own public half. It changes nothing.
+func (secret KeySecret) OpenProbe(ctx context.Context, a pki.Authority) (transport.Step, error) {
+	return secret.open(ctx, a, true, AuthorityProbe(a))
+}
+
 // checkPassphrase refuses what would not arrive at openssl as it is.
 func checkPassphrase(text []byte) error {
 	switch {
