@@ -329,10 +329,15 @@ locked_out() {
 	exit 0
 }
 
-# unlock opens the key, if there is one, with $secret.
-unlock() {
+# unseen: what is given to printf stays in this shell's memory.
+unseen() {
 	case $(command -v printf) in printf) ;; *) locked_out "this host's sh has no printf of its own, and another program's arguments can be seen by everybody" ;; esac
 	ulimit -c 0 2>/dev/null
+}
+
+# unlock opens the key, if there is one, with $secret.
+unlock() {
+	unseen
 	[ "$state" = ours ] || return 0
 	if [ -f keys/ca.pkcs11 ]; then
 		IFS= read -r signer <keys/ca.pkcs11
@@ -964,7 +969,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' uri=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' opener='' uri=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -988,6 +993,7 @@ read_request() {
 		sealing) sealing=$value ;;
 		recipient) recipient=$value ;;
 		identity) identity=$value ;;
+		opener) opener=$value ;;
 		token) uri=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"

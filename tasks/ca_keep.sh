@@ -11,7 +11,7 @@ seal() {
 		}
 		printf '%s\n' "$recipient" | age -a -R - keys/ca.key
 		;;
-	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM -in keys/ca.key /dev/stdin ;;
+	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes256 -outform PEM -in keys/ca.key /dev/stdin ;;
 	*) return 1 ;;
 	esac
 }
@@ -66,6 +66,11 @@ give_up() {
 do_restore() {
 	is_word "$want" && { [ "$sealing" = token ] || is_bytes "$identity"; } || { refuse "broken request" && return; }
 	identity=$(printf "$identity")
+	if [ -n "$opener" ]; then
+		is_bytes "$opener" || { refuse "broken request" && return; }
+		unseen
+		opener=$(printf "$opener")
+	fi
 	case $state in
 	ours)
 		refuse "$dir holds an authority, which is not overwritten: if it is lost, move the folder away first"
@@ -89,7 +94,7 @@ do_restore() {
 		IFS= read -r signer <keys/ca.pkcs11
 		open_token
 		;;
-	cms) problem=$(openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin pass: -out keys/ca.key 2>&1 </dev/null) ;;
+	cms) problem=$(printf '%s\n' "$opener" | openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin stdin -out keys/ca.key 2>&1) ;;
 	*) false ;;
 	esac || { give_up "$identity does not open the key of this backup: ${problem%%"$nl"*}" && return; }
 	public=$token
