@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
-	"github.com/pgfleet/pgfleet/playbooks"
 	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/tasks/backup"
 	"github.com/pgfleet/pgfleet/tasks/pki"
@@ -57,10 +56,6 @@ away from this machine and from the authority's host; authority restore wants it
 }
 
 func (o *backupOptions) do(ctx context.Context, sys *System, names []string) error {
-	recipient, err := readRecipients(o.recipients.Value())
-	if err != nil {
-		return err
-	}
 	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
@@ -69,6 +64,12 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 	authorities, err := chooseAuthorities(inv, names)
 	if err != nil {
 		return err
+	}
+	var recipient []byte
+	if len(o.recipients.Value()) > 0 || slices.ContainsFunc(authorities, func(a pki.Authority) bool { return a.Key == "" }) {
+		if recipient, err = readRecipients(o.recipients.Value()); err != nil {
+			return err
+		}
 	}
 	if info, err := os.Stat(o.to); err != nil || !info.IsDir() {
 		return usagef("--to %s: is not a folder", o.to)
@@ -101,11 +102,14 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 
 // contents says in short what a backup holds.
 func contents(b *backup.Backup) string {
-	text := fmt.Sprintf("%d certificates on record, %d revoked; the key is encrypted by %s", len(b.Serials("issued")), len(b.Serials("revoked")), b.Sealed)
-	if b.Passphrase {
-		text += " and has its passphrase"
+	text := fmt.Sprintf("%d certificates on record, %d revoked; ", len(b.Serials("issued")), len(b.Serials("revoked")))
+	switch {
+	case b.Sealed == "token":
+		return text + "the key is in a token, and not in here"
+	case b.Passphrase:
+		return text + "the key is encrypted by " + b.Sealed + " and has its passphrase"
 	}
-	return text
+	return text + "the key is encrypted by " + b.Sealed
 }
 
 // chooseAuthorities gives those that are named, or all, in order, of those whose keys are on hosts.
@@ -213,63 +217,3 @@ func saveBackup(folder string, b *backup.Backup) (string, error) {
 
 // backupTime is the time in a backup's name.
 const backupTime = "20060102T150405Z"
-
-// askTask asks the authorities of one host for something. It changes nothing.
-type askTask struct {
-	authorities []pki.Authority
-	step        func(pki.Authority) transport.Step
-	read        func(pki.Authority, *tasks.Host) error
-}
-
-// Needs gives one probe an authority.
-func (t *askTask) Needs(*tasks.Host) []transport.Step {
-	var out []transport.Step
-	for _, a := range t.authorities {
-		out = append(out, t.step(a))
-	}
-	return out
-}
-
-// Check reads the answers.
-func (t *askTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
-	var errs []error
-	for _, a := range t.authorities {
-		if err := t.read(a, h); err != nil {
-			errs = append(errs, fmt.Errorf("authority %s: %w", a.Name, err))
-		}
-	}
-	return nil, errors.Join(errs...)
-}
-
-// askingPlan asks authorities for something, each on its host. found has the answers once the plan was run.
-func askingPlan[T any](inv *inventory.Inventory, authorities []pki.Authority, kind string, step func(pki.Authority) transport.Step,
-	read func(pki.Authority, *tasks.Host) (T, error)) (plan *playbooks.Plan, found map[string]T) {
-	found = map[string]T{}
-	plan = &playbooks.Plan{Playbook: kind, Inventory: inv, BestEffort: true}
-	play := playbooks.PlannedPlay{Name: kind, Batches: [][]string{nil}, Tasks: map[string][]playbooks.PlannedTask{}}
-	var mu sync.Mutex
-	for _, h := range inv.Hosts {
-		t := &askTask{step: step, read: func(a pki.Authority, h *tasks.Host) error {
-			answer, err := read(a, h)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			found[a.Name] = answer
-			return nil
-		}}
-		for _, a := range authorities {
-			if a.Host == h.Name {
-				t.authorities = append(t.authorities, a)
-			}
-		}
-		if len(t.authorities) > 0 {
-			plan.Hosts = append(plan.Hosts, h)
-			play.Batches[0] = append(play.Batches[0], h.Name)
-			play.Tasks[h.Name] = []playbooks.PlannedTask{{Kind: kind, Task: t}}
-		}
-	}
-	plan.Plays = []playbooks.PlannedPlay{play}
-	return plan, found
-}

@@ -23,6 +23,7 @@ import (
 type checkOptions struct {
 	in      string
 	maxAge  string
+	open    bool
 	fleet   fleetOptions
 	connect connectOptions
 	out     outputOptions
@@ -35,14 +36,15 @@ func newAuthorityCheck(sys *System) *command {
 	return &command{
 		Command: &cli.Command{
 			Name: "authority check", Usage: "Tell whether authorities are sound, and whether their backups would do", ArgsUsage: "[AUTHORITY…]",
-			Description: `Each authority: its key belongs to its certificate (of a key with a passphrase that is not known), its records, index.txt, list and numbers agree,
+			Description: `Each authority: its key belongs to its certificate (with a passphrase or a PIN, that is seen only with --open-keys), its records, index.txt, list and numbers agree,
 and what servers and clients have is on record. With --in, its newest backup there: it can be read, is whole, is of this authority, and
-lacks nothing that was issued or revoked since. Nothing is changed, no key is opened.
+lacks nothing that was issued or revoked since. Nothing is changed.
 
 Fit for cron: exit 2 when an authority is not sound or has no backup that can be read, 8 when its backup is out of date.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "in", Usage: "`FOLDER` that authority backup writes to, or one such file", Destination: &o.in},
 				&cli.StringFlag{Name: "max-age", Usage: "a backup is out of date after this `TIME` (30d), whatever was done since", Destination: &o.maxAge},
+				&cli.BoolFlag{Name: "open-keys", Usage: "also see that the passphrase or PIN that the inventory refers to opens the key", Destination: &o.open},
 			}, o.fleet.flags(), o.connect.flags(), o.out.flags("text", "json")),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "[AUTHORITY…]"); err != nil {
@@ -52,6 +54,7 @@ Fit for cron: exit 2 when an authority is not sound or has no backup that can be
 			},
 		},
 		examples: `pgfleet authority check
+			pgfleet authority check --open-keys
 			pgfleet authority check clients --in /srv/backups --max-age 30d`,
 	}
 }
@@ -98,6 +101,12 @@ func (o *checkOptions) do(ctx context.Context, sys *System, names []string) erro
 	if err != nil {
 		return err
 	}
+	locked := map[string]string{}
+	if o.open {
+		if locked, err = o.openKeys(ctx, sys, inv, authorities); err != nil {
+			return err
+		}
+	}
 	certs := &certsOptions{fleet: o.fleet, connect: o.connect}
 	fleet, end, err := certs.look(ctx, sys, inv, inv.Hosts)
 	if err != nil {
@@ -111,6 +120,9 @@ func (o *checkOptions) do(ctx context.Context, sys *System, names []string) erro
 	for _, a := range authorities {
 		i := slices.IndexFunc(fleet.Authorities, func(s survey.Authority) bool { return s.Name == a.Name })
 		c := sound(fleet, &fleet.Authorities[i], rows)
+		if why, ok := locked[a.Name]; ok {
+			c.Problems = append(c.Problems, why)
+		}
 		if o.in != "" {
 			c.Backup = o.copyOf(&fleet.Authorities[i], sys.Now())
 			end.Failed = end.Failed || c.Backup.Broken != ""
@@ -213,7 +225,7 @@ func behind(b *backup.Backup, a *survey.Authority, same bool) (out []string) {
 			}
 		}
 		if lacks > 0 {
-			out = append(out, fmt.Sprintf("%d were %s since", lacks, what))
+			out = append(out, fmt.Sprintf("%d %s since", lacks, what))
 		}
 	}
 	var issued, revoked []string

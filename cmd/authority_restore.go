@@ -23,6 +23,7 @@ import (
 // restoreOptions is what pgfleet authority restore was asked for.
 type restoreOptions struct {
 	identity string
+	askPass  bool
 	records  bool
 	leaveOut bool
 	yes      bool
@@ -46,6 +47,7 @@ cannot be looked at stops it (exit 4) unless --leave-out-unreachable goes on wit
 --records does the second half alone, to an authority that is there and whose records were lost or came from an old copy.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "identity", Usage: "`PATH` on the authority's host of what opens the backup's key; take it away from there afterwards", Destination: &o.identity},
+				&cli.BoolFlag{Name: "ask-identity-pass", Usage: "ask for the passphrase of that file, where it is the key of a certificate and has one", Destination: &o.askPass},
 				&cli.BoolFlag{Name: "records", Usage: "only take into the records of an authority that is there what the fleet has seen of it", Destination: &o.records},
 				&cli.BoolFlag{Name: "leave-out-unreachable", Usage: "go on without hosts that cannot be looked at", Destination: &o.leaveOut},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
@@ -78,10 +80,13 @@ func (o *restoreOptions) read(sys *System, inv *inventory.Inventory, word string
 	switch {
 	case o.records && o.identity != "":
 		return a, nil, usagef("authority restore: --identity has no meaning with --records, which needs no backup")
+	case b != nil && b.Sealed == "token" && o.identity == "":
 	case !o.records && (!path.IsAbs(o.identity) || path.Clean(o.identity) != o.identity):
 		return a, nil, &usageError{text: "authority restore: --identity wants the absolute path of a file on " + chosen[0].Host,
 			hint: "put the age identity (or the key of the certificate) there, readable by root alone, and take it away afterwards"}
-	case !o.yes && !o.apply.checkOnly && !sys.canAsk():
+	case o.askPass && (b == nil || b.Sealed != "cms"):
+		return a, nil, &usageError{text: "authority restore: --ask-identity-pass is for the key of a certificate", hint: "age asks on a terminal only: open the identity on the host, age -d -o /dev/shm/identity identity.age"}
+	case (!o.yes || o.askPass) && !o.apply.checkOnly && !sys.canAsk():
 		return a, nil, &usageError{text: "authority restore: " + errNoTerminal.Error(), hint: "-y restores without asking, --check only shows what would be done"}
 	}
 	return chosen[0], b, nil
@@ -125,12 +130,17 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if err := o.ask(sys, task); err != nil {
 		return err
 	}
+	if o.askPass && !o.apply.checkOnly {
+		if task.Opener, err = sys.secret("passphrase of " + o.identity + " on " + a.Host + ": "); err != nil {
+			return err
+		}
+	}
 	h, _ := inv.Host(a.Host)
 	plan := &playbooks.Plan{Playbook: "restore", Inventory: inv, Hosts: []*inventory.Host{h}, Plays: []playbooks.PlannedPlay{{Name: "Restore authority " + a.Name,
 		Batches: [][]string{{h.Name}}, Tasks: map[string][]playbooks.PlannedTask{h.Name: {{Kind: "restore", Task: task}}}}}}
 	outcome, err := o.apply.outcome(ctx, sys, plan)
 	if outcome != nil && !o.apply.checkOnly && outcome.Hosts[h.Name].Kind == events.Changed {
-		if b != nil {
+		if o.identity != "" {
 			fmt.Fprintf(sys.Err, "notice: take %s away from %s\n", o.identity, a.Host)
 		}
 		fmt.Fprintln(sys.Err, "notice: pgfleet run crl brings the newest lists to servers and clients")

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -47,13 +48,16 @@ func (p *passphrases) of(ctx context.Context, a pki.Authority, made bool) ([]byt
 
 // typed asks; for a key that is going to be made, twice.
 func (p *passphrases) typed(a pki.Authority, made bool) ([]byte, error) {
-	question := fmt.Sprintf("passphrase of authority %s (its key on %s): ", a.Name, a.Host)
+	question := fmt.Sprintf("%s (its key on %s): ", a.SecretName(), a.Host)
 	if !made {
 		question = fmt.Sprintf("new passphrase for authority %s (its key on %s): ", a.Name, a.Host)
 	}
 	text, err := p.ask(question)
+	if errors.Is(err, errNoTerminal) {
+		return nil, fmt.Errorf("%w, and the inventory says prompt", err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("passphrase: prompt in the inventory: %w", err)
+		return nil, err
 	}
 	if made {
 		return text, nil

@@ -10,76 +10,41 @@ import (
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/tasks/pki"
-	"github.com/pgfleet/pgfleet/transport"
 )
-
-// recordsTask reads what the authorities of one host have issued. It is no kind of its own: it changes nothing, and only commands want to know.
-type recordsTask struct {
-	authorities []pki.Authority
-	found       []authorityRecords
-}
-
-// Needs gives one probe an authority.
-func (t *recordsTask) Needs(*tasks.Host) []transport.Step {
-	var out []transport.Step
-	for _, a := range t.authorities {
-		out = append(out, tasks.IssuedProbe(a))
-	}
-	return out
-}
-
-// Check reads what was seen.
-func (t *recordsTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
-	t.found = nil
-	for _, a := range t.authorities {
-		r, err := h.View.Get(tasks.KeyIssued(a.Name))
-		if err != nil {
-			return nil, err
-		}
-		records := authorityRecords{name: a.Name}
-		if records.issued, records.cert, err = tasks.IssuedBy(a.Name, r); err != nil {
-			return nil, fmt.Errorf("records of authority %s: %w", a.Name, err)
-		}
-		t.found = append(t.found, records)
-	}
-	return nil, nil
-}
 
 // records asks the authorities of the inventory, or the one that was named, what they have issued. missing, if not nil, ends the command where one that has not
 // answered matters; why it has not was told.
 func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory.Inventory) (found []authorityRecords, missing, err error) {
-	plan := &playbooks.Plan{Playbook: "records", Inventory: inv, BestEffort: true}
-	play := playbooks.PlannedPlay{Name: "Records", Batches: [][]string{nil}, Tasks: map[string][]playbooks.PlannedTask{}}
-	var all []*recordsTask
-	for _, h := range inv.Hosts {
-		t := &recordsTask{}
-		for _, name := range sortedNames(inv.Authorities) {
-			if a := inv.Authorities[name]; a.Host == h.Name && a.Ours() && (o.choice.authority == "" || o.choice.authority == name) {
-				t.authorities = append(t.authorities, a)
-			}
-		}
-		if len(t.authorities) > 0 {
-			plan.Hosts = append(plan.Hosts, h)
-			play.Batches[0] = append(play.Batches[0], h.Name)
-			play.Tasks[h.Name] = []playbooks.PlannedTask{{Kind: "records", Task: t}}
-			all = append(all, t)
+	var asked []pki.Authority
+	for _, name := range sortedNames(inv.Authorities) {
+		if a := inv.Authorities[name]; a.Ours() && (o.choice.authority == "" || o.choice.authority == name) {
+			asked = append(asked, a)
 		}
 	}
 	if found, err = o.elsewhere(inv); err != nil {
 		return nil, nil, err
 	}
-	if len(all) == 0 {
+	if len(asked) == 0 {
 		if len(found) == 0 {
 			err = &usageError{text: "revoke: the inventory has no authority that pgfleet can have revoke", hint: "certificates of others are revoked by their owner; pgfleet run crl brings the new list to servers and clients"}
 		}
 		return found, nil, err
 	}
-	plan.Plays = []playbooks.PlannedPlay{play}
+	plan, answers := askingPlan(inv, asked, "records", tasks.IssuedProbe, func(a pki.Authority, h *tasks.Host) (records authorityRecords, err error) {
+		r, err := h.View.Get(tasks.KeyIssued(a.Name))
+		if err == nil {
+			records.name = a.Name
+			records.issued, records.cert, err = tasks.IssuedBy(a.Name, r)
+		}
+		return records, err
+	})
 	if missing, err = o.apply.connect.look(ctx, sys, plan, "its records could not be read"); err != nil {
 		return nil, nil, err
 	}
-	for _, t := range all {
-		found = append(found, t.found...)
+	for _, a := range asked {
+		if records, ok := answers[a.Name]; ok {
+			found = append(found, records)
+		}
 	}
 	return found, missing, nil
 }

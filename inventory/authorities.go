@@ -47,6 +47,8 @@ var authorityKeys = map[string]func(*reader, *authorityDraft, entry, string){
 		a.Mode = r.oneOf(e, what, []string{"convenient", "restricted"})
 	},
 	"passphrase":    (*reader).authorityPassphrase,
+	"key":           (*reader).authorityKey,
+	"pin":           (*reader).authorityPassphrase,
 	"dir":           (*reader).authorityDir,
 	"offline":       func(r *reader, a *authorityDraft, e entry, what string) { a.Offline, _ = r.boolean(e.value, what) },
 	"external":      func(r *reader, a *authorityDraft, e entry, what string) { a.External = r.authorityFile(e, what) },
@@ -183,7 +185,7 @@ func (r *reader) checkAuthority(a *authorityDraft, what string) {
 		a.Desk = filepath.Join(r.dir, "authorities", a.Name)
 	}
 	if given("external") {
-		for _, key := range []string{"host", "subject", "valid_for", "leaf_valid_for", "key_type", "passphrase", "dir", "mode", "offline", "issuer"} {
+		for _, key := range []string{"host", "subject", "valid_for", "leaf_valid_for", "key_type", "key", "pin", "passphrase", "dir", "mode", "offline", "issuer"} {
 			if given(key) {
 				r.add(a.at(key), "%s.%s: has no meaning with external: that authority is not ours, its certificate file says everything", what, key)
 			}
@@ -194,7 +196,7 @@ func (r *reader) checkAuthority(a *authorityDraft, what string) {
 		r.add(a.line, "%s: the key subject is missing; write for example subject: \"CN=%s\"", what, a.Name)
 	}
 	if a.Offline {
-		for _, key := range []string{"host", "passphrase", "dir", "mode"} {
+		for _, key := range []string{"host", "key", "pin", "passphrase", "dir", "mode"} {
 			if given(key) {
 				r.add(a.at(key), "%s.%s: has no meaning with offline: an offline authority's host is never contacted", what, key)
 			}
@@ -202,6 +204,7 @@ func (r *reader) checkAuthority(a *authorityDraft, what string) {
 	} else if !given("host") {
 		r.add(a.line, "%s: the key host is missing: the host that holds its key (or offline: true, or external: FILE)", what)
 	}
+	r.checkKey(a, what)
 	if !given("valid_for") {
 		a.ValidFor = rootLife
 		if given("issuer") {

@@ -3,7 +3,7 @@
 # Services of the installed packages are not started on this machine: the lab starts its own, inside its hosts.
 set -eu
 
-packages="openssl openssh-server openssh-client sudo postgresql-15 postgresql-client-15 ssl-cert iproute2 procps util-linux busybox-static age gcc libc6-dev"
+packages="openssl openssh-server openssh-client sudo postgresql-15 postgresql-client-15 ssl-cert iproute2 procps util-linux busybox-static age softhsm2 opensc libengine-pkcs11-openssl gcc libc6-dev"
 
 missing=
 for p in $packages; do

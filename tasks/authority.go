@@ -15,7 +15,7 @@ var _ = register(Kind{
 	Name:    "authority",
 	Summary: "A certificate authority: key, certificate, records and list of revoked certificates",
 	Doc: `Makes the authorities that the inventory places on this host, parents first. The private key is made by the host's own openssl and never leaves
-it. A root signs itself; for an intermediate only the request travels to the authority above and only the certificate travels back. Each
+it; it has a passphrase, or is in a token, where the inventory says so. A root signs itself; for an intermediate only the request travels to the authority above and only the certificate travels back. Each
 authority gets its list of revoked certificates at once, and two canaries: test certificates, one good and one revoked, whose key was
 destroyed when they were made.
 

@@ -74,8 +74,8 @@ func lookAgain(ctx context.Context, h *Host, plans []*authorityPlan, do Doer) (m
 		if !p.look {
 			continue
 		}
-		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot() || p.ask), "subject", p.askedSubject())}
-		there := p.state.PublicKey != nil || p.state.Encrypted
+		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "token", octal([]byte(p.a.Key)), "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot() || p.ask), "subject", p.askedSubject())}
+		there := p.state.PublicKey != nil || p.state.Encrypted || p.a.Key != ""
 		step, err := h.Fleet.KeySecret.open(ctx, p.a, there, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
 		if err != nil {
 			return nil, err
@@ -123,6 +123,9 @@ func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 	}
 	if made.public == nil {
 		return nil, errors.New("ca.sh gave no public key")
+	}
+	if is := pki.KeyType(made.public); is != p.a.KeyTypeOrDefault() {
+		return nil, fmt.Errorf("its key is %s, declared is %s: %w", is, p.a.KeyTypeOrDefault(), ErrRefused)
 	}
 	p.state, err = ParseAuthority(r)
 	return made, err

@@ -71,8 +71,10 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		return p, p.needsRoot()
 	}
 	switch {
-	case state.Encrypted && state.PublicKey == nil:
+	case (state.Encrypted || state.Token != "") && state.PublicKey == nil:
 		p.want("open its key", &p.look)
+	case state.Token == "" && a.Key != "":
+		p.want("take the key "+a.Key, &p.look)
 	case state.PublicKey == nil:
 		p.want("make key", &p.look)
 	}
@@ -158,6 +160,8 @@ func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 		return refuseKey(a, s)
 	case s.Certificate == nil:
 		return nil
+	case s.PublicKey == nil && a.Key != "":
+		return nil // its own host sees whether the key in the token belongs to it
 	case s.PublicKey == nil:
 		return refuse("%s/certs/ca.crt is there, but its key is missing: bring %s/keys/ca.key back from its backup, or declare a new authority with a new subject", dir, dir)
 	case !pki.SameKey(s.PublicKey, s.Certificate.PublicKey):
@@ -261,7 +265,9 @@ func (p *authorityPlan) diff(h *Host) string {
 	}
 	t, _ := authorityTemplate(h.Fleet.Authorities, p.a)
 	issuer, key := "itself", p.a.KeyTypeOrDefault()
-	if p.a.Passphrase != nil {
+	if p.a.Key != "" {
+		key += ", " + p.a.Key
+	} else if p.a.Passphrase != nil {
 		key += ", with a passphrase"
 	}
 	if !p.a.IsRoot() {

@@ -19,6 +19,8 @@ type Restore struct {
 	// Backup, nil: the authority is there, and only lacks records. Identity is the file on the authority's host that opens the backup's key.
 	Backup   *backup.Backup
 	Identity string
+	// Opener is the passphrase of that file, where it is the key of a certificate and has one.
+	Opener []byte
 	// Seen is what the fleet has of the authority.
 	Seen *survey.Seen
 
@@ -101,6 +103,9 @@ func (t *Restore) kept() (*AuthorityState, error) {
 		return nil, err
 	}
 	s.PublicKey = s.Certificate.PublicKey
+	if t.Backup.Sealed == "token" {
+		s.Token = strings.TrimSpace(string(t.Backup.Content[t.Backup.Key()]))
+	}
 	if s.CRL, err = t.Backup.List(); err != nil {
 		return nil, err
 	}
@@ -161,7 +166,7 @@ func (t *Restore) apply(ctx context.Context, h *Host, do Doer) error {
 	a := t.Authority
 	request := newCARequest("adopt")
 	if t.Backup != nil && !t.restored {
-		request = newCARequest("restore", "name", a.Name, "sealing", t.Backup.Sealed, "identity", octal([]byte(t.Identity)))
+		request = newCARequest("restore", "name", a.Name, "sealing", t.Backup.Sealed, "identity", octal([]byte(t.Identity)), "opener", octal(t.Opener))
 	}
 	step, err := h.Fleet.KeySecret.open(ctx, a, true, keepStep(a, time.Time{}, files, request))
 	if err != nil {

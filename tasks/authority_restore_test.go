@@ -35,7 +35,7 @@ func recipient(t *testing.T, sealing string) (public []byte, identity string) {
 		}
 	} else {
 		cert := filepath.Join(dir, "crt")
-		if out, err = exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", identity, "-out", cert, "-days", "30", "-subj", "/CN=backup").CombinedOutput(); err == nil {
+		if out, err = exec.Command("openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:opener", "-keyout", identity, "-out", cert, "-days", "30", "-subj", "/CN=backup").CombinedOutput(); err == nil {
 			out, err = os.ReadFile(cert)
 		}
 	}
@@ -43,6 +43,14 @@ func recipient(t *testing.T, sealing string) (public []byte, identity string) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	return bytes.TrimSpace(out), identity
+}
+
+// opener is the passphrase of the identity that recipient made.
+func opener(sealing string) []byte {
+	if sealing == "cms" {
+		return []byte("opener")
+	}
+	return nil
 }
 
 // backup has authority clients backed up, through the file.
@@ -120,7 +128,7 @@ func TestRestore(t *testing.T) {
 			for _, e := range list.RevokedCertificateEntries {
 				seen.Revoked = append(seen.Revoked, pki.Revoked{Serial: e.SerialNumber, At: e.RevocationTime, Reason: e.ReasonCode, Expires: before.NotAfter})
 			}
-			restore := &Restore{Authority: w.fleet.Authorities["clients"], Backup: b, Identity: identity, Seen: seen}
+			restore := &Restore{Authority: w.fleet.Authorities["clients"], Backup: b, Identity: identity, Opener: opener(c.sealing), Seen: seen}
 			if _, err := w.runTask("a", restore); err == nil || !strings.Contains(err.Error(), "not overwritten") {
 				t.Fatalf("over an authority that is there: %v", err)
 			}
@@ -185,7 +193,7 @@ func TestRestoreRefused(t *testing.T) {
 	}{
 		"no identity":               {filepath.Join(t.TempDir(), "none"), nil, "there is no file"},
 		"another's identity":        {other, nil, "does not open the key"},
-		"a key of another":          {identity, func(b *backup.Backup) { b.Content["certs/ca.crt"] = pki.CertificatePEM(someCertificate(t)) }, ""},
+		"a key of another":          {identity, func(b *backup.Backup) { b.Content["certs/ca.crt"] = pki.CertificatePEM(someCertificate(t)) }, "does not belong to its certificate"},
 		"a passphrase not known of": {identity, func(b *backup.Backup) { b.Passphrase = true }, "passphrase: prompt"},
 	} {
 		copy := *b
@@ -194,7 +202,7 @@ func TestRestoreRefused(t *testing.T) {
 			c.change(&copy)
 		}
 		w.connect()
-		_, err := w.runTask("a", &Restore{Authority: w.fleet.Authorities["clients"], Backup: &copy, Identity: c.identity, Seen: &survey.Seen{}})
+		_, err := w.runTask("a", &Restore{Authority: w.fleet.Authorities["clients"], Backup: &copy, Identity: c.identity, Opener: []byte("opener"), Seen: &survey.Seen{}})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

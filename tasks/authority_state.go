@@ -35,8 +35,10 @@ type AuthorityState struct {
 	// PublicKey of the key on the host; nil: no key. KeyProblem: a key is there but cannot be read.
 	PublicKey  crypto.PublicKey
 	KeyProblem string
-	// Encrypted: the key has a passphrase; its public half is then taken from the certificate, and unknown where there is none yet.
+	// Encrypted: the key has a passphrase. Token: it is in a token, and this its URI. Either way its public half is taken from the certificate, and unknown where
+	// there is none yet.
 	Encrypted bool
+	Token     string
 	// Certificate of the authority and Chain above it (its root last), nil when not there.
 	Certificate *x509.Certificate
 	Chain       []*x509.Certificate
@@ -82,6 +84,9 @@ func ParseAuthority(r transport.Result) (*AuthorityState, error) {
 	}
 	s := &AuthorityState{Time: reply.Time, Owner: answer.field("name"), KeyProblem: answer.field("keyproblem"),
 		Encrypted: answer.field("key") == "encrypted", Differs: answer.Fields["differs"]}
+	if uri, ok := strings.CutPrefix(answer.field("key"), "token "); ok {
+		s.Token = uri
+	}
 	s.Folder, s.Others, _ = strings.Cut(strings.TrimSpace(answer.field("directory")), " ")
 	for _, mode := range answer.Fields["mode"] {
 		if open := wrongMode(mode, answer.field("uid")); open != "" {

@@ -7,6 +7,7 @@
 # DIR is the authority's folder:
 #   authority             who made it: "pgfleet 1 NAME"
 #   keys/ca.key           the private key; it is never printed, copied or sent
+#   keys/ca.pkcs11        instead of it, where the key is in a token: its URI (RFC 7512)
 #   certs/ca.crt          its certificate; certs/chain.crt: the certificates above it
 #   crl/ca.crl            the newest list of revoked certificates
 #   issued/SERIAL         one record a certificate: facts, then PEM. These and revoked/ are the truth
@@ -45,7 +46,7 @@ nl='
 tab='	'
 dir=${1-} policy=${2-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
-secret='' clear='' signer=keys/ca.key
+secret='' clear='' signer=keys/ca.key token='' room=''
 
 die() {
 	[ -z "$policy" ] || say warning "refused: $*"
@@ -328,19 +329,53 @@ encrypted() {
 
 # locked_out REASON ends the program: the key cannot be opened.
 locked_out() {
+	[ -z "$room" ] || rm -rf "$room"
 	printf 'answer unlock refused\nreason %s\nend\n' "$1"
 	exit 0
 }
 
-# unlock opens the key, if there is one, with $secret.
-unlock() {
+# unseen: what is given to printf stays in this shell's memory.
+unseen() {
 	case $(command -v printf) in printf) ;; *) locked_out "this host's sh has no printf of its own, and another program's arguments can be seen by everybody" ;; esac
 	ulimit -c 0 2>/dev/null
-	[ "$state" = ours ] && [ -f keys/ca.key ] || return 0
+}
+
+# unlock opens the key, if there is one, with $secret.
+unlock() {
+	unseen
+	[ "$state" = ours ] || return 0
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r signer <keys/ca.pkcs11
+		open_token
+		return
+	fi
+	[ -f keys/ca.key ] || return 0
 	encrypted keys/ca.key || locked_out "$dir/keys/ca.key has no passphrase, but one was given"
 	clear=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key -passin stdin 2>/dev/null) && [ -n "$clear" ] ||
 		locked_out "the passphrase does not open $dir/keys/ca.key"
 	signer=/dev/stdin
+}
+
+# open_token logs in to the token once, with $secret as its PIN: a wrong one is not tried again and again, which tokens count. $signer is the URI of its
+# key, $token the public half then.
+open_token() {
+	case $signer in
+	*'?module-path='*)
+		PKCS11_MODULE_PATH=${signer#*'?module-path='} signer=${signer%%'?'*}
+		export PKCS11_MODULE_PATH
+		;;
+	esac
+	case $signer in *'type='*) ;; *) signer="$signer;type=private" ;; esac
+	token=yes
+	said=$({ keyed pkey -in "$signer" -pubout; } 2>&1)
+	token=-----BEGIN${said#*-----BEGIN} token=${token%%-----END*}'-----END PUBLIC KEY-----'
+	case $said in
+	*'-----END PUBLIC KEY-----'*) ;;
+	*'PIN incorrect'*) locked_out "the PIN does not open the token of $signer; tokens lock themselves after some wrong ones" ;;
+	*'PIN locked'*) locked_out "the token of $signer has locked itself, after too many wrong PINs" ;;
+	*'invalid engine'* | *'could not load the shared library'*) locked_out "openssl on this host has no engine pkcs11: apt-get install libengine-pkcs11-openssl (or openssl-pkcs11)" ;;
+	*) locked_out "there is no key $signer: pkcs11-tool --list-objects --login on this host shows what its tokens have" ;;
+	esac
 }
 
 # read_secret FILE: $secret is its first line. It has to be closed to others.
@@ -355,9 +390,36 @@ END
 	IFS= read -r secret <"$1" || [ -n "$secret" ] || locked_out "the file with the passphrase, $1, is empty or cannot be read"
 }
 
+# opened: nothing has to be given any more before the key can be used; $problem says what. $keyname is what the key is called.
+opened() {
+	keyname=$dir/keys/ca.key problem="$dir/keys/ca.key has a passphrase, and none was given"
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r keyname <keys/ca.pkcs11
+		problem="the key $keyname is in a token, and no PIN was given"
+		[ -n "$token" ]
+	else
+		[ -n "$clear" ] || ! encrypted keys/ca.key
+	fi
+}
+
+# public_half: $public, of the key that is opened.
+public_half() {
+	public=$token
+	[ -n "$token" ] || public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
+}
+
 # keyed WORD…: openssl with these words, among them $signer.
 keyed() {
-	if [ -n "$clear" ]; then printf '%s\n' "$clear" | openssl "$@"; else openssl "$@" </dev/null; fi
+	if [ -n "$token" ]; then
+		tool=$1
+		shift
+		case $tool in pkey) set -- -inform engine "$@" ;; *) set -- -keyform engine "$@" ;; esac
+		printf '%s\n' "$secret" | openssl "$tool" -engine pkcs11 -passin stdin "$@"
+	elif [ -n "$clear" ]; then
+		printf '%s\n' "$clear" | openssl "$@"
+	else
+		openssl "$@" </dev/null
+	fi
 }
 
 # ---- signing
@@ -403,17 +465,16 @@ sign() {
 		return 1
 		;;
 	esac
-	problem="$dir/keys/ca.key has a passphrase, and none was given"
-	[ -n "$clear" ] || ! encrypted keys/ca.key || return 1
+	opened || return 1
 	[ -z "$policy" ] || permitted || return 1
-	problem="openssl could not sign with $dir/keys/ca.key"
+	problem="openssl could not sign with $keyname"
 	printf "$tbs" >"pending/$1" || return 1
 	if [ -n "$digest" ]; then
-		hex=$(keyed dgst $digest -hex -sign $signer "pending/$1" 2>/dev/null) || return 1
+		hex=$(keyed dgst $digest -hex -sign "$signer" "pending/$1" 2>/dev/null) || return 1
 		hex=${hex##*= }
 	else
 		problem="$problem: signing with Ed25519 needs OpenSSL 3"
-		keyed pkeyutl -sign -rawin -inkey $signer -in "pending/$1" -out pending/signature 2>/dev/null || return 1
+		keyed pkeyutl -sign -rawin -inkey "$signer" -in "pending/$1" -out pending/signature 2>/dev/null || return 1
 		hex=''
 		for byte in $(od -An -v -tx1 pending/signature </dev/null); do hex=$hex$byte; done
 	fi
@@ -468,7 +529,7 @@ genkey() {
 		return
 	fi
 	# scrypt is not in OpenSSL 1.0.2, nor where only FIPS-approved algorithms are allowed.
-	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000'; do
+	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000' ''; do
 		printf '%s\n' "$secret" | { openssl genpkey "$@" </dev/null 2>/dev/null | openssl pkcs8 -topk8 -v2 aes-256-cbc $kdf -passout fd:3 2>/dev/null; } 3<&0 && return
 	done
 	return 1
@@ -495,7 +556,12 @@ do_init_key() {
 	lay_out || { refuse "cannot set up $dir" && return; }
 	reconcile
 	made=no
-	if [ ! -f keys/ca.key ]; then
+	if [ -n "$uri" ]; then
+		take_token || return
+	elif [ -f keys/ca.pkcs11 ]; then
+		refuse "its key is in a token ($dir/keys/ca.pkcs11), and the inventory says nothing of it"
+		return
+	elif [ ! -f keys/ca.key ]; then
 		if [ -e certs/ca.crt ]; then
 			refuse "$dir/certs/ca.crt is there, but its key is missing: bring back $dir/keys/ca.key from its backup, or declare a new authority"
 			return
@@ -508,21 +574,40 @@ do_init_key() {
 		durable keys
 		made=yes
 		[ -z "$secret" ] || unlock
-	elif encrypted keys/ca.key && [ -z "$clear" ]; then
-		refuse "$dir/keys/ca.key has a passphrase, and none was given"
-		return
 	else
-		public=$(keyed pkey -in $signer -pubout 2>/dev/null)
+		opened || { refuse "$problem" && return; }
+		public_half
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key $signer -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+		keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
 	files csr pending/csr
 	printf 'end\n'
+}
+
+# take_token has the key in a token be the authority's from now on; nothing of it is on disk but its URI.
+take_token() {
+	is_bytes "$uri" || { refuse "broken request" && return 1; }
+	uri=$(printf "$uri") known=$(printf "$uri")
+	[ ! -f keys/ca.key ] || { refuse "its key is in a file, $dir/keys/ca.key: to move it, put it into the token by hand, and this file away" && return 1; }
+	[ ! -f keys/ca.pkcs11 ] || IFS= read -r known <keys/ca.pkcs11
+	[ "$known" = "$uri" ] || { refuse "its key is $known, not $uri: an authority keeps its key; declare a new authority" && return 1; }
+	if [ -z "$token" ]; then
+		signer=$uri
+		open_token
+	fi
+	public=$token
+	[ ! -f certs/ca.crt ] || [ "$public" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the key $uri does not belong to $dir/certs/ca.crt" && return 1; }
+	# Of several keys without ids of their own, or with the same, a private and a public half that do not belong together are found.
+	printf '%s\n' "$public" >pending/public && keyed dgst -sha256 -sign "$signer" -out pending/trial authority 2>/dev/null &&
+		openssl dgst -sha256 -verify pending/public -signature pending/trial authority </dev/null >/dev/null 2>&1 ||
+		{ refuse "the key $uri does not sign what its public half verifies: give each key in the token an id of its own (pkcs11-tool --id)" && return 1; }
+	[ -f keys/ca.pkcs11 ] || put keys/ca.pkcs11 "$uri" || { refuse "cannot write to $dir/keys" && return 1; }
+	durable keys
 }
 
 make_folder() {
@@ -539,7 +624,9 @@ lay_out() {
 	done
 	[ -z "$lacking" ] || mkdir $lacking || return 1
 	chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
-	[ ! -f keys/ca.key ] || chmod 0600 keys/ca.key || return 1
+	for part in keys/ca.key keys/ca.pkcs11; do
+		[ ! -f $part ] || chmod 0600 $part || return 1
+	done
 	lacking=''
 	for part in index.txt.attr crlnumber openssl.cnf; do
 		if [ ! -f $part ]; then
@@ -613,8 +700,8 @@ do_install() {
 	ready || return
 	is_bytes "$certificate" && is_bytes "$chain" || { refuse "broken request" && return; }
 	printf "$certificate" >pending/ca.crt && printf "$chain" >pending/chain.crt
-	[ -n "$clear" ] || ! encrypted keys/ca.key || { refuse "$dir/keys/ca.key has a passphrase, and none was given" && return; }
-	public=$(keyed pkey -in $signer -pubout 2>/dev/null) || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
+	opened || { refuse "$problem" && return; }
+	public_half || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	[ "$public" = "$(openssl x509 -in pending/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the certificate is not for the key of this authority" && return; }
 	case $(openssl verify -CAfile pending/chain.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
@@ -859,22 +946,20 @@ hold_still() {
 }
 
 status_files() {
-	ls -ldn . keys certs issued revoked crl keys/ca.key </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
+	ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
 		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
 	done
-	if encrypted keys/ca.key; then
-		# Without its passphrase its certificate says whose it is.
+	if [ -f keys/ca.pkcs11 ]; then
+		IFS= read -r keyname <keys/ca.pkcs11
+		printf 'key token %s\n' "$keyname"
+	elif encrypted keys/ca.key; then
 		printf 'key encrypted\n'
-		if [ -n "$clear" ]; then
-			public=$(keyed pkey -in $signer -pubout 2>/dev/null)
-		elif [ -f certs/ca.crt ]; then
-			public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null)
-		else
-			public=''
-		fi
-		[ -z "$public" ] || text publickey "$public"
-	elif [ -f keys/ca.key ]; then
-		public=$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null) && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
+	fi
+	if ! opened; then
+		# Without passphrase or PIN its certificate says whose it is.
+		[ ! -f certs/ca.crt ] || { public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null) && text publickey "$public"; }
+	elif [ -f keys/ca.key ] || [ -n "$token" ]; then
+		public_half && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
 	fi
 	set -- certificate certs/ca.crt chain certs/chain.crt crl crl/ca.crl
 	for id in canary-good canary-revoked; do
@@ -897,7 +982,7 @@ END
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' opener='' uri=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -921,6 +1006,8 @@ read_request() {
 		sealing) sealing=$value ;;
 		recipient) recipient=$value ;;
 		identity) identity=$value ;;
+		opener) opener=$value ;;
+		token) uri=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"
 			secret=$(printf "$value")

@@ -32,6 +32,8 @@ type caWorld struct {
 	cut func(call int) (before, after bool)
 	// program replaces ca.sh.
 	program string
+	// env is added to what programs have.
+	env []string
 }
 
 var errCut = errors.New("connection cut by the test")
@@ -112,7 +114,7 @@ func (w *caWorld) one(ctx context.Context, s transport.Step) transport.Result {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(s.Stdin), &stdout, &stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Dir, cmd.Env = "/", []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Dir, cmd.Env = "/", append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, w.env...)
 	err := cmd.Run()
 	r := transport.Result{Key: s.Key, Stdout: stdout.Bytes(), Stderr: stderr.Bytes()}
 	if err != nil {

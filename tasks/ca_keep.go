@@ -45,11 +45,14 @@ func keepStep(a pki.Authority, now time.Time, files map[string][]byte, request c
 func KeyBackup(name string) string { return "backup:" + name }
 
 // BackupProbe has an authority's host encrypt the key, as it lies in its file, to a recipient, and reads everything else of the authority. It changes
-// nothing. recipient is lines for age (age1…, ssh-…), or one certificate in PEM, for which openssl encrypts it.
+// nothing. recipient is lines for age (age1…, ssh-…), or one certificate in PEM, for which openssl encrypts it. A key in a token stays there.
 func BackupProbe(a pki.Authority, recipient []byte) transport.Step {
 	sealing := "age"
 	if bytes.Contains(recipient, []byte("-----BEGIN CERTIFICATE-----")) {
 		sealing = "cms"
+	}
+	if a.Key != "" {
+		sealing, recipient = "", nil
 	}
 	step := keepStep(a, time.Time{}, nil, newCARequest("backup", "sealing", sealing, "recipient", octal(bytes.TrimSpace(recipient))))
 	step.Key, step.Probe = KeyBackup(a.Name), true
@@ -74,6 +77,8 @@ func Backup(a pki.Authority, r transport.Result) (*backup.Backup, error) {
 	for name := range b.Content {
 		if sealing, ok := strings.CutPrefix(name, "keys/ca.key."); ok {
 			b.Sealed = sealing
+		} else if name == "keys/ca.pkcs11" {
+			b.Sealed = "token"
 		}
 	}
 	// Nothing else that may lie there is part of an authority.

@@ -6,28 +6,37 @@ seal() {
 	case $sealing in
 	age)
 		command -v age >/dev/null 2>&1 || {
-			printf 'age is not installed on this host: apt-get install age (or dnf, apk), or give the file of a certificate as recipient, for which every openssl does\n'
+			echo 'age is not installed on this host: apt-get install age (or dnf, apk), or give the file of a certificate as recipient, for which every openssl does' >&2
 			return 1
 		}
-		printf '%s\n' "$recipient" | age -a -R - keys/ca.key 2>&1
+		printf '%s\n' "$recipient" | age -a -R - keys/ca.key
 		;;
-	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes-256-cbc -outform PEM -in keys/ca.key /dev/stdin 2>&1 ;;
+	cms) printf '%s\n' "$recipient" | openssl cms -encrypt -binary -aes256 -outform PEM -in keys/ca.key /dev/stdin ;;
 	*) return 1 ;;
 	esac
-	return 0
 }
 
-# backup: the authority's files as fields, the key as keys/ca.key.age or keys/ca.key.cms. Changes nothing.
+# backup: the authority's files as fields, the key as keys/ca.key.age or keys/ca.key.cms; of a key in a token its URI, keys/ca.pkcs11. Changes nothing.
 do_backup() {
-	[ "$state" = ours ] && [ -f keys/ca.key ] && [ -f certs/ca.crt ] || { refuse "there is no authority with key and certificate in $dir" && return; }
+	[ "$state" = ours ] && { [ -f keys/ca.key ] || [ -f keys/ca.pkcs11 ]; } && [ -f certs/ca.crt ] || { refuse "there is no authority with key and certificate in $dir" && return; }
 	[ -n "$locked" ] || hold_still
-	is_bytes "$recipient" || { refuse "broken request" && return; }
-	recipient=$(printf "$recipient")
-	sealed=$(seal) || { refuse "the key could not be encrypted: ${sealed%%"$nl"*}" && return; }
-	case $sealed in '-----BEGIN AGE ENCRYPTED FILE-----'* | '-----BEGIN CMS-----'*) ;; *) refuse "the key could not be encrypted: ${sealed%%"$nl"*}" && return ;; esac
+	sealed=''
+	if [ ! -f keys/ca.pkcs11 ]; then
+		is_bytes "$recipient" || { refuse "its key is in a file: it is backed up only encrypted to a recipient" && return; }
+		recipient=$(printf "$recipient")
+		sealed=$(seal 2>/dev/null) || {
+			problem=$(seal 2>&1 >/dev/null)
+			refuse "the key could not be encrypted: ${problem%%"$nl"*}"
+			return
+		}
+	fi
 	printf 'answer %s ok\n' "$verb"
-	encrypted keys/ca.key && printf 'key encrypted\n'
-	text "keys/ca.key.$sealing" "$sealed"
+	if [ -n "$sealed" ]; then
+		encrypted keys/ca.key && printf 'key encrypted\n'
+		text "keys/ca.key.$sealing" "$sealed"
+	else
+		files keys/ca.pkcs11 keys/ca.pkcs11
+	fi
 	find authority certs crl issued revoked index.txt crlnumber -type f ! -name '*.new' -exec awk '
 		FNR == 1 { if (n++) print ""; print FILENAME }
 		{ print "|" $0 }
@@ -43,7 +52,7 @@ unpack() {
 		path != "" { close(path) }
 		$0 == "end" { whole = 1; exit }
 		{ path = substr($0, 6) }
-		$1 != "file" || path !~ /^(authority|index\.txt|crlnumber|keys\/ca\.key\.(age|cms)|certs\/[A-Za-z0-9][A-Za-z0-9._-]*|crl\/ca\.crl|(issued|revoked)\/[0-9A-F]+)$/ { exit }
+		$1 != "file" || path !~ /^(authority|index\.txt|crlnumber|keys\/ca\.(key\.(age|cms)|pkcs11)|certs\/[A-Za-z0-9][A-Za-z0-9._-]*|crl\/ca\.crl|(issued|revoked)\/[0-9A-F]+)$/ { exit }
 		END { exit !whole }'
 }
 
@@ -55,8 +64,13 @@ give_up() {
 
 # restore: the authority from a backup, whose files follow the request. It is made beside its place, and moved there as a whole in the end.
 do_restore() {
-	is_word "$want" && is_bytes "$identity" || { refuse "broken request" && return; }
+	is_word "$want" && { [ "$sealing" = token ] || is_bytes "$identity"; } || { refuse "broken request" && return; }
 	identity=$(printf "$identity")
+	if [ -n "$opener" ]; then
+		is_bytes "$opener" || { refuse "broken request" && return; }
+		unseen
+		opener=$(printf "$opener")
+	fi
 	case $state in
 	ours)
 		refuse "$dir holds an authority, which is not overwritten: if it is lost, move the folder away first"
@@ -67,7 +81,7 @@ do_restore() {
 		return
 		;;
 	esac
-	case $identity in /*) [ -f "$identity" ] ;; *) false ;; esac || { refuse "there is no file $identity on this host: put there what opens the backup" && return; }
+	case $sealing$identity in token*) ;; age/* | cms/*) [ -f "$identity" ] ;; *) false ;; esac || { refuse "there is no file $identity on this host: put there what opens the backup" && return; }
 	room=$dir.restoring
 	(umask 022 && mkdir -p "${dir%/*}/") && rm -rf "$room" && mkdir "$room" && cd "$room" || { refuse "cannot make $room" && return; }
 	unpack || { give_up "the backup did not arrive whole; is the disk full?" && return; }
@@ -76,10 +90,15 @@ do_restore() {
 		command -v age >/dev/null 2>&1 || { give_up "age is not installed on this host: apt-get install age (or dnf, apk)" && return; }
 		problem=$(age -d -i "$identity" -o keys/ca.key keys/ca.key.age 2>&1 </dev/null)
 		;;
-	cms) problem=$(openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin pass: -out keys/ca.key 2>&1 </dev/null) ;;
+	token)
+		IFS= read -r signer <keys/ca.pkcs11
+		open_token
+		;;
+	cms) problem=$(printf '%s\n' "$opener" | openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin stdin -out keys/ca.key 2>&1) ;;
 	*) false ;;
 	esac || { give_up "$identity does not open the key of this backup: ${problem%%"$nl"*}" && return; }
-	public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key -passin stdin -pubout 2>/dev/null) || { give_up "the passphrase does not open the key in this backup" && return; }
+	public=$token
+	[ -n "$token" ] || public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key -passin stdin -pubout 2>/dev/null) || { give_up "the passphrase does not open the key in this backup" && return; }
 	[ "$public" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { give_up "the key in this backup does not belong to its certificate" && return; }
 	rm -f keys/ca.key.age keys/ca.key.cms
 	name=$want

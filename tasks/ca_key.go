@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,20 +28,25 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 		field = "passphrase-file " + octal([]byte(path))
 	} else {
 		if secret == nil {
-			return step, fmt.Errorf("passphrase of authority %s: nobody can be asked for it: %w", a.Name, ErrRefused)
+			return step, fmt.Errorf("%s: nobody can be asked for it: %w", a.SecretName(), ErrRefused)
 		}
 		text, err := secret(ctx, a, made)
 		if err == nil {
 			err = checkPassphrase(text)
 		}
 		if err != nil {
-			return step, fmt.Errorf("passphrase of authority %s: %w", a.Name, err)
+			return step, fmt.Errorf("%s: %w", a.SecretName(), err)
 		}
 		field = "passphrase " + octal(text)
 	}
 	head, rest, _ := bytes.Cut(step.Stdin, []byte("\n"))
 	step.Stdin = bytes.Join([][]byte{head, []byte(field), rest}, []byte("\n"))
 	return step, nil
+}
+
+// OpenProbe is AuthorityProbe that opens the key, too: ParseAuthority then fails where it cannot be opened, and gives the key's own public half. It changes nothing.
+func (secret KeySecret) OpenProbe(ctx context.Context, a pki.Authority) (transport.Step, error) {
+	return secret.open(ctx, a, true, AuthorityProbe(a))
 }
 
 // checkPassphrase refuses what would not arrive at openssl as it is.
@@ -69,6 +75,10 @@ func (r *caReply) lockedOut() error {
 func refuseKey(a pki.Authority, s *AuthorityState) error {
 	key := a.DirOrDefault() + "/keys/ca.key"
 	switch {
+	case a.Key != s.Token && (s.Token != "" || s.PublicKey != nil):
+		return fmt.Errorf("its key is %s, declared is %s: an authority keeps its key; declare a new authority: %w", cmp.Or(s.Token, key), cmp.Or(a.Key, "a key in a file"), ErrRefused)
+	case a.Key != "":
+		return nil
 	case s.Encrypted && a.Passphrase == nil:
 		return fmt.Errorf("its key %s has a passphrase: say in the inventory where it comes from, for example passphrase: prompt: %w", key, ErrRefused)
 	case !s.Encrypted && s.PublicKey != nil && a.Passphrase != nil:

@@ -3,6 +3,7 @@ package tasks
 import (
 	"context"
 	"errors"
+	"math/big"
 	"os"
 	"strings"
 	"testing"
@@ -108,5 +109,33 @@ func TestDueAuthoritiesAreNamed(t *testing.T) {
 	got := strings.Join(ca.Warnings(), "\n")
 	if !strings.Contains(got, "authority long is due, two thirds of its life are over") || !strings.Contains(got, "authority short is due, it ended on") {
 		t.Errorf("in eight years: %q", got)
+	}
+}
+
+// The authority's own host refuses a list that lacks a certificate that was revoked, whatever its caller believes.
+func TestListLacksRevoked(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	request, _ := csr(t)
+	leaf, err := w.issue(request, client("dbuser1"), "e", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := w.fleet.Authorities["clients"]
+	before, err := ParseAuthority(w.one(context.Background(), AuthorityProbe(a)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.runTask("a", &revokeTask{Reason: "superseded", List: "due", named: []namedCertificate{{"clients", leaf.SerialNumber}}}); err != nil {
+		t.Fatal(err)
+	}
+	tbs, algorithm, err := pki.CRLTBS(before.Certificate, big.NewInt(9), before.Revoked, 0, w.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply := w.reply(caStep(a, w.now(), newCARequest("crl", "number", "09", "algorithm", algorithm, "tbs", octal(tbs))))
+	if want := "lacks the revoked certificate " + pki.FormatSerial(leaf.SerialNumber); !strings.Contains(reply.Answers[0].Refused, want) {
+		t.Errorf("%q, want %q", reply.Answers[0].Refused, want)
 	}
 }

@@ -165,6 +165,7 @@ func (s *surveyor) authority(fact *survey.Authority, a pki.Authority) error {
 		return err
 	}
 	fact.Seen, fact.Cert, fact.Chain, fact.List, fact.Public = true, state.Certificate, state.Chain, state.CRL, state.PublicKey
+	fact.InToken = state.Token != ""
 	fact.KeyProblem, fact.Open, fact.Differs, fact.Revoked = state.KeyProblem, state.Open, state.Differs, state.Revoked
 	return nil
 }

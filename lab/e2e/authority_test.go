@@ -43,7 +43,8 @@ func TestAuthorityLost(t *testing.T) {
 	}
 	folder := t.TempDir()
 	f.want(t, 0, []string{"encrypted by age"}, "authority", "backup", "--recipient", strings.TrimSpace(string(public)), "--to", folder)
-	f.want(t, 0, []string{"clients: on ca1.example.net, sound", "lacks nothing"}, "authority", "check", "--in", folder)
+	f.want(t, 0, []string{"clients: on ca1.example.net, sound", "lacks nothing"}, "authority", "check", "--in", folder, "--open-keys")
+	wrong.want(t, 2, []string{"clients: on ca1.example.net, the passphrase does not open"}, "authority", "check", "clients", "--open-keys")
 	backups, err := filepath.Glob(filepath.Join(folder, "clients-*.tar.gz"))
 	if err != nil || len(backups) != 1 {
 		t.Fatalf("backups %q, %v", backups, err)
@@ -54,7 +55,7 @@ func TestAuthorityLost(t *testing.T) {
 	old := f.sh(t, "app1", "cat "+home+"/.postgresql/pgfleet/dbuser1/v/*/client.crt")
 	f.finishes(t)
 	before = f.number(t, "ca1", "clients")
-	f.want(t, 8, []string{"clients: backup " + backups[0] + " is out of date: 1 were issued since, 1 were revoked since"}, "authority", "check", "--in", folder)
+	f.want(t, 8, []string{"clients: backup " + backups[0] + " is out of date: 1 issued since, 1 revoked since"}, "authority", "check", "--in", folder)
 
 	f.sh(t, "ca1", "rm -rf "+caDir("clients"))
 	f.want(t, 2, []string{"clients: on ca1.example.net, the authority has no certificate yet"}, "authority", "check", "clients")

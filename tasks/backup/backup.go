@@ -43,7 +43,7 @@ type Manifest struct {
 	Dir       string `json:"dir"`
 	// Made is the time of the authority's host.
 	Made time.Time `json:"made"`
-	// Sealed is how the key is encrypted: age or cms (RFC 5652).
+	// Sealed is how the key is encrypted: age or cms (RFC 5652); token: it is in a token, and not in the backup.
 	Sealed string `json:"sealed"`
 	// Passphrase: below that encryption the key has a passphrase of its own.
 	Passphrase bool `json:"key_has_passphrase"`
@@ -65,13 +65,18 @@ type Backup struct {
 }
 
 // nameRE is what a file of a backup may be called.
-var nameRE = regexp.MustCompile(`^(authority|index\.txt|crlnumber|policy|keys/ca\.key\.(age|cms)|certs/[A-Za-z0-9][A-Za-z0-9._-]*|crl/ca\.crl|(issued|revoked)/[0-9A-F]+)$`)
+var nameRE = regexp.MustCompile(`^(authority|index\.txt|crlnumber|policy|keys/ca\.(key\.(age|cms)|pkcs11)|certs/[A-Za-z0-9][A-Za-z0-9._-]*|crl/ca\.crl|(issued|revoked)/[0-9A-F]+)$`)
 
 // Belongs tells whether a file of that name in an authority's folder is part of a backup.
 func Belongs(name string) bool { return nameRE.MatchString(name) }
 
-// Key is the name of the encrypted key.
-func (b *Backup) Key() string { return "keys/ca.key." + b.Sealed }
+// Key is the name of the encrypted key, or of the URI of one in a token.
+func (b *Backup) Key() string {
+	if b.Sealed == "token" {
+		return "keys/ca.pkcs11"
+	}
+	return "keys/ca.key." + b.Sealed
+}
 
 // Certificate is the authority's own.
 func (b *Backup) Certificate() (*x509.Certificate, error) {
@@ -113,7 +118,8 @@ func (b *Backup) check() error {
 			return fmt.Errorf("%w: %.80q is no file of an authority", ErrDamaged, name)
 		}
 	}
-	if b.Sealed != "age" && b.Sealed != "cms" {
+	head, ok := map[string]string{"age": "-----BEGIN AGE ENCRYPTED FILE-----\n", "cms": "-----BEGIN CMS-----\n", "token": "pkcs11:"}[b.Sealed]
+	if !ok {
 		return fmt.Errorf("%w: its key is encrypted by %.20q, not by age or cms", ErrDamaged, b.Sealed)
 	}
 	for _, name := range []string{"authority", "certs/ca.crt", b.Key()} {
@@ -121,7 +127,6 @@ func (b *Backup) check() error {
 			return fmt.Errorf("%w: it lacks %s", ErrDamaged, name)
 		}
 	}
-	head := map[string]string{"age": "-----BEGIN AGE ENCRYPTED FILE-----\n", "cms": "-----BEGIN CMS-----\n"}[b.Sealed]
 	if !bytes.HasPrefix(b.Content[b.Key()], []byte(head)) {
 		return fmt.Errorf("%w: %s is not encrypted", ErrDamaged, b.Key())
 	}

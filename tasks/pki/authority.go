@@ -20,7 +20,9 @@ type Authority struct {
 	KeyType string
 	// Dir on the host; "" means /etc/pgfleet/ca/<name>.
 	Dir string
-	// Passphrase of the key: a reference {prompt: true} | {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved on the controller when the key is used, or
+	// Key is the URI (RFC 7512) of a key in a token of Host, "" where the key is in a file.
+	Key string
+	// Passphrase of the key, or the PIN of its token: a reference {prompt: true} | {env: NAME} | {file: PATH} | {command: [WORD …]}, resolved on the controller when the key is used, or
 	// {host_file: PATH} of a file on Host; nil: the key has none.
 	Passphrase map[string]any
 	// Mode: convenient (ca.sh travels with the request) or restricted (installed on the host, see Policy).
@@ -82,6 +84,14 @@ const DefaultLeafLife = 398 * 24 * time.Hour
 
 // DefaultLife is the life of an authority's certificate where the inventory names none.
 const DefaultLife = 3650 * 24 * time.Hour
+
+// SecretName says what Passphrase is: "passphrase of authority clients", or its "PIN".
+func (a Authority) SecretName() string {
+	if a.Key != "" {
+		return "PIN of authority " + a.Name
+	}
+	return "passphrase of authority " + a.Name
+}
 
 // LeafLife is the longest life that the authority gives to a leaf.
 func (a Authority) LeafLife() time.Duration {

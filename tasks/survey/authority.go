@@ -50,6 +50,9 @@ func (a *Authority) role() string {
 
 func (j *judge) authorityKey(base Row, a *Authority) {
 	base.Kind, base.Path = KindKey, a.Dir+"/keys/ca.key"
+	if a.InToken {
+		base.Path = a.Dir + "/keys/ca.pkcs11"
+	}
 	switch {
 	case a.KeyProblem != "":
 		base.find(Unreadable, a.KeyProblem, "bring it back from its backup")

@@ -136,8 +136,10 @@ type Authority struct {
 	Cert  *x509.Certificate
 	Chain []*x509.Certificate
 	List  *x509.RevocationList
-	// Seen: it was looked at on its host; what follows is known only then. Public is the public half of its key, nil when there is none. KeyProblem: why that could not be read.
+	// Seen: it was looked at on its host; what follows is known only then. Public is the public half of its key, nil when there is none; of a key with a passphrase, or in a
+	// token (InToken), it is its certificate's. KeyProblem: why that could not be read.
 	Seen       bool
+	InToken    bool
 	Public     crypto.PublicKey
 	KeyProblem string
 	// Open lists files and folders whose owner or mode is wrong, Differs where index.txt and the records differ.
