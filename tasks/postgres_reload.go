@@ -101,16 +101,13 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	if err := t.mayReload(c); err != nil {
 		return nil, "", nil, err
 	}
-	if t.reloaded[c.ID] {
-		// The check before may have been one of what was foreseen.
-		if err := startProblem(c); err != nil {
-			return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
-		}
+	// Also where there is nothing to reload: PostgreSQL goes on with what it has read before, until it is restarted.
+	if err := startProblem(c); t.reloaded[c.ID] && err != nil {
+		return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
+	} else if err != nil {
+		return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
-		if err := startProblem(c); err != nil {
-			return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
-		}
 		if served := servedReasons(c); len(served) == len(reasons) && t.reloaded[c.ID] {
 			return nil, "", nil, fmt.Errorf("cluster %s: the server read its files, but %s: its log says why (\"SSL configuration was not reloaded\")", c.ID, strings.Join(served, "; "))
 		}
@@ -159,6 +156,9 @@ func (t *postgresReload) mayReload(c *Cluster) error {
 	}
 	if err := overridden(c, parseSettings(c.Ours)); err != nil {
 		return err
+	}
+	if err := c.passphraseReload(); err != nil && concernsTLS(c) {
+		return fmt.Errorf("%w: cluster %s: %w", ErrRefused, c.ID, err)
 	}
 	return listsMissing(c)
 }
