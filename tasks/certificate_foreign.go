@@ -14,6 +14,9 @@ func (t *certificateTask) inTheWay(h *Host, c *Cluster, l *look, by []*issuing) 
 	if foreign := t.foreign(c, by); foreign != "" {
 		switch t.Existing {
 		case "keep":
+			if err := c.keepable(); err != nil {
+				return false, fmt.Errorf("%w: cluster %s of %s is to keep its own certificate, and could not start or go on with it: %w; or say existing: replace", ErrRefused, c.ID, h.Name, err)
+			}
 			return true, nil
 		case "stop":
 			stay := "its files stay where they are"

@@ -30,6 +30,11 @@ func startProblem(c *Cluster) error {
 	if err := c.pair(cert, key); err != nil {
 		return err
 	}
+	return c.trustProblem()
+}
+
+// trustProblem tells why a server would not start with its authorities and lists.
+func (c *Cluster) trustProblem() error {
 	if c.upcomingPath("ssl_ca_file") != "" {
 		ca, err := c.startFile("CA file", "ssl_ca_file")
 		if err != nil {
@@ -90,14 +95,61 @@ func (c *Cluster) pair(cert, key HostFile) error {
 	if err != nil || c.upcoming("ssl_passphrase_command") != "" {
 		return nil //nolint:nilerr // OpenSSL takes some that Go does not; the proof is a connection
 	}
+	if key.encrypted() {
+		return fmt.Errorf("private key %s has a passphrase, which a server cannot be asked for when it starts unattended: take it away (openssl pkey -in %s -out NEW, with mode 0600), "+
+			"or set ssl_passphrase_command, and ssl_passphrase_command_supports_reload: on", key.Path, key.Path)
+	}
 	public, _ := pem.Decode(key.Bytes)
 	if public == nil {
-		return fmt.Errorf("private key %s cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended", key.Path)
+		return fmt.Errorf("private key %s cannot be used: it is broken", key.Path)
 	}
 	if !bytes.Equal(public.Bytes, leaf.RawSubjectPublicKeyInfo) {
 		return fmt.Errorf("certificate %s and private key %s do not belong together", cert.Path, key.Path)
 	}
 	return nil
+}
+
+// encrypted tells whether a key file wants a passphrase.
+func (f HostFile) encrypted() bool { return bytes.HasPrefix(f.Bytes, []byte("ENCRYPTED\n")) }
+
+// passphraseReload tells why no reload brings a new certificate, authority or list into force; nil: one does.
+func (c *Cluster) passphraseReload() error {
+	key := c.Files[c.upcomingPath("ssl_key_file")]
+	if on, _ := ParseBool(c.upcoming("ssl_passphrase_command_supports_reload")); on || !key.encrypted() || !c.Running || !c.upcomingTLS() || c.upcoming("ssl_passphrase_command") == "" {
+		return nil
+	}
+	return fmt.Errorf("private key %s has a passphrase that the server asks for only when it starts, so no reload brings a new certificate, authority or list into force: set ssl_passphrase_command_supports_reload: on where ssl_passphrase_command is set",
+		key.Path)
+}
+
+// keepable tells why the certificate in force cannot be kept as it is; nil: it can. Of a stopped cluster it is not known where a passphrase would come from.
+func (c *Cluster) keepable() error {
+	cert, err := c.startFile("certificate", "ssl_cert_file")
+	if err != nil {
+		return err
+	}
+	key, err := c.startFile("private key", "ssl_key_file")
+	if err != nil {
+		return err
+	}
+	if err := c.keyMode(key); err != nil {
+		return err
+	}
+	if key.encrypted() && !c.Running {
+		return nil
+	}
+	if err := c.pair(cert, key); err != nil {
+		return err
+	}
+	return c.passphraseReload()
+}
+
+// keepableTrust tells why the authorities in force cannot be kept with their lists; nil: they can.
+func (c *Cluster) keepableTrust() error {
+	if err := c.trustProblem(); err != nil || !c.Running {
+		return err
+	}
+	return c.listLacking()
 }
 
 // certificateBlocks are the kinds of PEM block that OpenSSL takes as a certificate.

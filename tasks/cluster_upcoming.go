@@ -227,6 +227,14 @@ func sameNames(a, b []string) bool {
 // listsMissing refuses a file of authorities of which some has no current list of revoked certificates while lists are on: PostgreSQL
 // would then refuse everybody who shows a certificate (CRL_CHECK_ALL).
 func listsMissing(c *Cluster) error {
+	if err := c.listLacking(); err != nil {
+		return fmt.Errorf("%w: cluster %s: %w; put a trust task before this one", ErrRefused, c.ID, err)
+	}
+	return nil
+}
+
+// listLacking names an authority without a current list while lists are on; nil: there is none.
+func (c *Cluster) listLacking() error {
 	name := c.upcomingPath("ssl_crl_file")
 	f, seen := c.Files[name]
 	if name == "" || !seen || c.upcoming("ssl_crl_dir") != "" {
@@ -238,8 +246,8 @@ func listsMissing(c *Cluster) error {
 			return l.CheckSignatureFrom(ca) == nil && !l.ThisUpdate.After(c.Now) && (l.NextUpdate.IsZero() || l.NextUpdate.After(c.Now))
 		})
 		if !current {
-			return fmt.Errorf("%w: cluster %s: %s has no list of authority %s that is valid at %s (the host's clock): everybody who shows a certificate would be refused; put a trust task before this one",
-				ErrRefused, c.ID, name, subjectText(ca), c.Now.Format("2006-01-02 15:04:05"))
+			return fmt.Errorf("%s has no list of authority %s that is valid at %s (the host's clock): everybody who shows a certificate would be refused", name, subjectText(ca),
+				c.Now.Format("2006-01-02 15:04:05"))
 		}
 	}
 	return nil

@@ -123,7 +123,10 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server woul
         *"Key is valid"*-----BEGIN*) of_key="-----BEGIN${of_key#*-----BEGIN}" ;;
         *) of_key=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null) ;;
         esac
-        [ -n "$of_key" ] || wrong "private key $key cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended"
+        if [ -z "$of_key" ]; then
+          ! grep -q ENCRYPTED -- "$key" || wrong "private key $key has a passphrase, which a server cannot be asked for when it starts unattended: take it away (openssl pkey -in $key -out NEW, with mode 0600), or set ssl_passphrase_command with it"
+          wrong "private key $key cannot be used: it is broken"
+        fi
         [ "$of_cert" = "$of_key" ] || wrong "certificate $cert and private key $key do not belong together"
       fi
       if [ -n "$chain" ]; then

@@ -124,6 +124,15 @@ meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
   done
   meta=$(stat -L -c '%s %a %U %G %.9Y' -- "$1" 2>&1)
 }
+pem() { # pem PATH: a block in PEM form begins in it, near its top. What is none, DER for one, cannot be told: shells drop zero bytes
+  lines=0
+  while IFS= read -r line; do
+    case $line in *-----BEGIN*) return 0 ;; esac
+    lines=$((lines + 1))
+    [ "$lines" -lt 1000 ] || return 1
+  done <"$1"
+  return 1
+}
 bodies= total=0
 give() { # give RECORD KIND PATH: its metadata, and its bytes now or later
   if ! meta "$3"; then
@@ -137,8 +146,20 @@ $meta"
 "
     return
   fi
+  case $2 in cert | ca | crl)
+    if ! pem "$3"; then
+      put "$1" "$2 found $meta $3
+"
+      return
+    fi ;;
+  esac
   case $2$secret in
-  key*) body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null)$nl ;;
+  key*)
+    body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null)$nl
+    case $body in
+    *'-----BEGIN PUBLIC KEY'*) ;;
+    *) if grep -q ENCRYPTED -- "$3"; then body=ENCRYPTED$nl; fi ;;
+    esac ;;
   *"$nl$3$nl"*) body=$(sed '/-----BEGIN [A-Z ]*PRIVATE KEY-----/,/-----END [A-Z ]*PRIVATE KEY-----/d' <"$3")$nl ;;
   *)
     put "$1" "$2 follows $meta $3
@@ -149,8 +170,8 @@ $meta"
   put "$1" "$2 found $meta $3
 $body"
 }
-for line in $files; do
-  kind=${line%%"$tab"*} path=${line#*"$tab"}
+for item in $files; do
+  kind=${item%%"$tab"*} path=${item#*"$tab"}
   case $path in /*) ;; *) path=$data/$path ;; esac
   case $kind in
   dir) ;;

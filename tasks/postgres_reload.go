@@ -102,16 +102,13 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 		return nil, "", nil, err
 	}
 	before, reloaded := t.reloaded[c.ID]
-	if reloaded {
-		// The check before may have been one of what was foreseen.
-		if err := startProblem(c); err != nil {
-			return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
-		}
+	// Also where there is nothing to reload: PostgreSQL goes on with what it has read before, until it is restarted.
+	if err := startProblem(c); reloaded && err != nil {
+		return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
+	} else if err != nil {
+		return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
-		if err := startProblem(c); err != nil {
-			return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
-		}
 		if reloaded && c.LoadTime.Equal(before) {
 			return nil, "", nil, fmt.Errorf("cluster %s: the server did not read its files again: postgresql.conf has an error that makes it ignore the whole file; its log says which", c.ID)
 		}
@@ -163,6 +160,9 @@ func (t *postgresReload) mayReload(c *Cluster) error {
 	}
 	if err := overridden(c, parseSettings(c.Ours)); err != nil {
 		return err
+	}
+	if err := c.passphraseReload(); err != nil && concernsTLS(c) {
+		return fmt.Errorf("%w: cluster %s: %w", ErrRefused, c.ID, err)
 	}
 	return listsMissing(c)
 }

@@ -119,7 +119,7 @@ var _ = register(Kind{
 	Doc: `Writes /etc/pgfleet/<cluster>/pgfleet.conf and has postgresql.conf include it as its last line. Settings of earlier tasks in that file stay. ` +
 		`Before anything is changed, PostgreSQL's own program reads the whole configuration with the new file in place.
 
-Refused: a setting that the server's version lacks; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; ` +
+Refused: a setting that the server's version lacks; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; authorities of which the lists have none that is valid; ` +
 		`files that Patroni writes, with the YAML to apply there. A stopped cluster gets its files, nothing is started.
 
 It takes effect with postgres_reload, or at the next restart where PostgreSQL wants one.`,
@@ -147,9 +147,9 @@ func (t *postgresSettings) Validate() []*ParamError {
 	return out
 }
 
-// Needs gives the probe of clusters.
+// Needs gives the probe of clusters, and those of files that are named.
 func (t *postgresSettings) Needs(h *Host) []transport.Step {
-	return []transport.Step{PostgresProbe(h)}
+	return append([]transport.Step{PostgresProbe(h)}, t.fileProbes()...)
 }
 
 // Check compares each cluster's file of ours.
@@ -222,6 +222,9 @@ func (t *postgresSettings) missing(h *Host, c *Cluster) ([]string, error) {
 		return nil, t.managed(c)
 	}
 	if err := t.certificateForTLS(h, c); err != nil {
+		return nil, err
+	}
+	if err := t.listsWould(h, c); err != nil {
 		return nil, err
 	}
 	ours := parseSettings(c.Ours)

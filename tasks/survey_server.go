@@ -138,7 +138,10 @@ func (c *Cluster) keyFact(p string) survey.Key {
 	} else if pub, err := pki.ParsePublicKey(f.Bytes); err == nil {
 		out.Public = pub
 	} else if c.upcoming("ssl_passphrase_command") == "" {
-		out.Problem = "it cannot be used: it is broken, or has a passphrase that a server cannot be asked for when it starts unattended"
+		out.Problem = "it cannot be used: it is broken"
+		if f.encrypted() {
+			out.Problem = "it has a passphrase, which a server cannot be asked for when it starts unattended"
+		}
 	}
 	return out
 }

@@ -156,10 +156,18 @@ func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leav
 	}
 	switch t.Existing {
 	case "keep":
+		if err := c.keepableTrust(); err != nil {
+			return now, false, fmt.Errorf("%w: cluster %s of %s is to keep its own authorities: %w; or say existing: replace", ErrRefused, c.ID, h.Name, err)
+		}
 		return now, true, nil
 	case "stop":
 		return now, false, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep",
 			ErrRefused, c.ID, h.Name, inForce)
+	}
+	if t.Existing == "overlap" {
+		if err := c.trustProblem(); err != nil {
+			return now, false, fmt.Errorf("%w: cluster %s of %s is to go on believing its own authorities: %w; repair it, or say existing: replace", ErrRefused, c.ID, h.Name, err)
+		}
 	}
 	return believed{c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes}, false, nil
 }
@@ -196,6 +204,10 @@ func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certif
 		if list == nil {
 			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, of which no list of revoked certificates is in force; with lists everybody below it would be locked out: say crl: no, or existing: replace",
 				ErrRefused, c.ID, pki.CertTitle(cert))
+		}
+		if end := list.NextUpdate; !end.IsZero() && end.Before(c.Now) {
+			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, whose list of revoked certificates ended on %s: everybody below it is refused; bring its newest list to %s, or say existing: replace",
+				ErrRefused, c.ID, pki.CertTitle(cert), end.UTC().Format("2006-01-02"), c.path(c.Settings["ssl_crl_file"].Value))
 		}
 		crls = append(crls, list)
 	}

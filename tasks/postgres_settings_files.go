@@ -1,0 +1,58 @@
+package tasks
+
+import (
+	"fmt"
+	"maps"
+	"path"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// What settings say of authorities and their lists is judged before it is written: with a list that has ended, or is of another authority, PostgreSQL starts, and refuses
+// everybody who shows a certificate.
+
+// pemProgram prints the certificates and lists in a file, nothing else of it. $1 the file.
+const pemProgram = `awk '/^-----BEGIN (TRUSTED |X509 )?(CERTIFICATE|CRL)-----/ { on = 1 } on { print } /^-----END / { on = 0 }' "$1"`
+
+// named gives the files of authorities and lists that the settings name.
+func (t *postgresSettings) named() []string {
+	var out []string
+	for _, name := range []string{"ssl_ca_file", "ssl_crl_file"} {
+		if p := t.Settings[name]; path.IsAbs(p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// fileProbes read them.
+func (t *postgresSettings) fileProbes() []transport.Step {
+	var out []transport.Step
+	for _, p := range t.named() {
+		out = append(out, transport.Step{Key: "pem:" + p, Shell: pemProgram, Argv: []string{p}, Probe: true})
+	}
+	return out
+}
+
+// listsWould refuses settings under which some authority has no current list, as postgres_reload would. What could not be read, and what is no PEM, is left to the program that writes the
+// settings.
+func (t *postgresSettings) listsWould(h *Host, c *Cluster) error {
+	if len(t.named()) == 0 || !c.Running {
+		return nil
+	}
+	after := *c
+	after.Lines, after.Files = append([]FileLine(nil), c.Lines...), maps.Clone(c.Files)
+	after.Settings, after.ConfigFiles, after.Copies = maps.Clone(c.Settings), maps.Clone(c.ConfigFiles), nil
+	after.foreseeSettings("", t.Settings)
+	for _, p := range t.named() {
+		r, err := h.View.Get("pem:" + p)
+		if err != nil || r.Err != nil || len(r.Stdout) == 0 {
+			return nil //nolint:nilerr // see above
+		}
+		after.Files[p] = HostFile{Path: p, Bytes: r.Stdout, Readable: true}
+	}
+	if err := after.listLacking(); err != nil {
+		return fmt.Errorf("%w: cluster %s: %w; name the file with its newest list", ErrRefused, c.ID, err)
+	}
+	return nil
+}
