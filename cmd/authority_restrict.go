@@ -83,9 +83,6 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 		}
 		o.user = hostOf(plain, a).Target.User
 	}
-	if o.print {
-		return o.printFiles(sys, inv, a, key)
-	}
 	unlock(inv, a.Host)
 	pb, err := playbooks.LoadShipped("restrict")
 	if err != nil {
@@ -97,6 +94,9 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 	plan, err := playbooks.NewPlan(pb, inv, playbooks.PlanOptions{Vars: vars})
 	if err != nil {
 		return asConfiguration(err)
+	}
+	if o.print {
+		return o.printFiles(sys, inv, a, key)
 	}
 	return o.apply.apply(ctx, sys, plan)
 }
