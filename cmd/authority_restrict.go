@@ -23,6 +23,18 @@ type restrictOptions struct {
 	apply           applyOptions
 }
 
+// restrictPlaybook makes an authority, installs what its host signs with from then on, and sees that it answers. It is no shipped playbook: it needs another login than the
+// inventory's.
+const restrictPlaybook = `name: Restrict an authority
+vars: {authority: "", holder: "", user: "", key: ""}
+plays:
+  - name: Restrict an authority
+    hosts: "{{ holder }}"
+    tasks:
+      - authority: {name: "{{ authority }}"}
+      - authority_program: {name: "{{ authority }}", user: "{{ user }}", key: "{{ key }}"}
+`
+
 func newAuthorityRestrict(sys *System) *command {
 	o := &restrictOptions{}
 	return &command{
@@ -84,7 +96,7 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 		o.user = hostOf(plain, a).Target.User
 	}
 	unlock(inv, a.Host)
-	pb, err := playbooks.LoadShipped("restrict")
+	pb, err := playbooks.Parse("pgfleet authority restrict", []byte(restrictPlaybook))
 	if err != nil {
 		return err
 	}

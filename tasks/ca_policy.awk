@@ -8,16 +8,22 @@
 
 function no(reason) { print "no " reason; exit }
 
-# take checks that all of a text is \ooo, \ooo, …: what is judged is then what is signed.
-function take(rest,   copy) {
-	text = copy = rest
-	if (gsub(/\\[0-3][0-7][0-7]/, "&", copy) * 4 != length(text)) no(what " is not written in bytes")
+# take reads bytes, \ooo each, and leaves no other reading of them: what is judged is then what is signed. An array, since some awks
+# look for a place in a long text from its beginning.
+function take(rest,   n, i) {
+	n = split(rest, b, "\\"); size = n - 1
+	if (n < 2 || b[1] != "" || length(rest) != 4 * size) no(what " is not written in bytes")
+	for (i = 2; i <= n; i++) if (!(b[i] in value)) no(what " is not written in bytes")
 }
 
-function byte(p) { return value[substr(text, 4 * p + 2, 3)] }
+function byte(p) { return value[b[p + 2]] }
 
 # raw: the bytes from p up to e, as they came.
-function raw(p, e) { return substr(text, 4 * p + 1, 4 * (e - p)) }
+function raw(p, e,   out) {
+	out = ""
+	while (p < e) out = out "\\" b[2 + p++]
+	return out
+}
 
 function hex(p, e,   out) {
 	out = ""
@@ -330,7 +336,7 @@ $1 == "list_least" { listleast = rest + 0 }
 $1 == "authority" { sub(/^[0-9]+ [0-9]+ /, "", rest); below[rest] = $2 + 0; life[rest] = $3 + 0 }
 $1 == "ca" {
 	what = "the certificate of this authority"; take(rest)
-	item(0, length(text) / 4); item(C, E)
+	item(0, size); item(C, E)
 	whole(C, E)
 	authority["subject"] = mine; authority["key"] = key; authority["to"] = to; authority["root"] = mine == issuer
 	authority["id"] = substr(ext["551d0e"], 5)
@@ -338,16 +344,16 @@ $1 == "ca" {
 }
 $1 == "certificate" {
 	what = "the certificate"; take(rest); list = ""
-	need(48, 0, length(text) / 4, "a certificate")
-	if (E != length(text) / 4) no("the certificate has something after its end")
+	need(48, 0, size, "a certificate")
+	if (E != size) no("the certificate has something after its end")
 	whole(C, E)
 	judge()
 	exit
 }
 $1 == "list" {
 	what = "the list"; take(rest)
-	need(48, 0, length(text) / 4, "a list")
-	if (E != length(text) / 4) no("the list has something after its end")
+	need(48, 0, size, "a list")
+	if (E != size) no("the list has something after its end")
 	lists(C, E)
 	exit
 }
