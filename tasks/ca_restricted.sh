@@ -2,6 +2,7 @@
 # The one program that pgfleet may run on the host of authorities in mode restricted. Installed by "pgfleet authority restrict"; only root may change it.
 #
 #   "authority NAME" and the requests of ca.sh on standard input, answers on standard output; it takes no arguments
+#   "ping": the version of openssl
 #
 # What ca.sh (below) may sign, /etc/pgfleet/policy/NAME says: "KEY VALUE" lines that only root may change. It is held against the very bytes
 # that are to be signed, not against what the caller says of them. Refusals and signatures are logged: in the authority's folder, in the file log, and
@@ -191,6 +192,10 @@ policy_awk='@POLICY@'
 
 [ -z "$asked" ] || stop "something else was asked for: $asked"
 IFS=' ' read -r word want || stop "nothing was asked"
+if [ "$word" = ping ]; then
+	openssl version </dev/null
+	exit
+fi
 [ "$word" = authority ] || stop "this program is spoken to by pgfleet alone"
 case $want in '' | [!A-Za-z0-9_]* | *[!A-Za-z0-9_-]*) stop "authority: letters, digits, _ and - make its name" ;; esac
 file=/etc/pgfleet/policy/$want

@@ -521,6 +521,9 @@ func (l *lockedHost) refusesCalls(t *testing.T) {
 	l.sb.WriteFile("/tmp/mine/openssl", "#!/bin/sh\ntouch /tmp/owned\n", 0o755)
 	l.sb.WriteFile("/tmp/mine/env.sh", "touch /tmp/owned\n", 0o755)
 	l.sb.WriteFile("/tmp/mine/openssl.cnf", "openssl_conf = x\n", 0o644)
+	if out, errs, err := l.call([]byte("ping\n"), nil); err != nil || !strings.HasPrefix(out, "OpenSSL ") {
+		t.Errorf("ping: %v %s %s", err, out, errs)
+	}
 	for _, c := range []struct {
 		name      string
 		stdin     []byte

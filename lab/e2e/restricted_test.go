@@ -44,6 +44,7 @@ func TestRestricted(t *testing.T) {
 		f.want(t, 0, []string{"1 ok"}, append(args, "--verbose")...)
 	}
 	f.finishes(t)
+	f.want(t, 0, []string{"its policy"}, "hosts", "--ping")
 	f.want(t, 0, []string{"clients: revoke"}, "revoke", "--name", "dbuser1", "--host", "app1", "-y")
 	f.expectRefused(t, "app1", "db1")
 	f.finishes(t)
