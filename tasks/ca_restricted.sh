@@ -12,12 +12,13 @@ unset IFS
 LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 if [ "${1-}" != inner ]; then
-	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more.
+	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more. All is read before anything is locked.
 	from=${SUDO_USER:-root}${SSH_CLIENT:+ at ${SSH_CLIENT%% *}} asked=${SSH_ORIGINAL_COMMAND-} limit=''
 	[ $# -eq 0 ] || asked="$0 $*"
 	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
 	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
-	head -c 4194304 | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
+	input=$($limit head -c 4194304 2>/dev/null)
+	printf '%s\n' "$input" | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
 	exit
 fi
 
@@ -191,7 +192,8 @@ about() {
 policy_awk='@POLICY@'
 
 [ -z "$asked" ] || stop "something else was asked for: $asked"
-IFS=' ' read -r word want || stop "nothing was asked"
+IFS=' ' read -r word want
+[ -n "$word" ] || stop "nothing was asked"
 if [ "$word" = ping ]; then
 	openssl version </dev/null
 	exit
