@@ -165,7 +165,7 @@ func (f *fleet) wanted(t *testing.T, host, name string) map[string]wanted {
 	client := pki.Template{Profile: pki.ProfileClient, Subject: pkix.Name{CommonName: "dbuser1"}, ValidFor: 24 * time.Hour}
 	super, long := client, client
 	super.Subject.CommonName = "postgres"
-	long.ValidFor = ca.NotAfter.Sub(time.Now()) - time.Hour
+	long.ValidFor = time.Until(ca.NotAfter) - time.Hour
 	reserved := `the user "postgres" is reserved`
 	if name != "clients" {
 		reserved = `the name "postgres" is not allowed`
