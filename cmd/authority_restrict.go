@@ -23,6 +23,18 @@ type restrictOptions struct {
 	apply           applyOptions
 }
 
+// restrictPlaybook makes an authority, installs what its host signs with from then on, and sees that it answers. It is no shipped playbook: it needs another login than the
+// inventory's.
+const restrictPlaybook = `name: Restrict an authority
+vars: {authority: "", holder: "", user: "", key: ""}
+plays:
+  - name: Restrict an authority
+    hosts: "{{ holder }}"
+    tasks:
+      - authority: {name: "{{ authority }}"}
+      - authority_program: {name: "{{ authority }}", user: "{{ user }}", key: "{{ key }}"}
+`
+
 func newAuthorityRestrict(sys *System) *command {
 	o := &restrictOptions{}
 	return &command{
@@ -83,11 +95,8 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 		}
 		o.user = hostOf(plain, a).Target.User
 	}
-	if o.print {
-		return o.printFiles(sys, inv, a, key)
-	}
 	unlock(inv, a.Host)
-	pb, err := playbooks.LoadShipped("restrict")
+	pb, err := playbooks.Parse("pgfleet authority restrict", []byte(restrictPlaybook))
 	if err != nil {
 		return err
 	}
@@ -97,6 +106,9 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 	plan, err := playbooks.NewPlan(pb, inv, playbooks.PlanOptions{Vars: vars})
 	if err != nil {
 		return asConfiguration(err)
+	}
+	if o.print {
+		return o.printFiles(sys, inv, a, key)
 	}
 	return o.apply.apply(ctx, sys, plan)
 }

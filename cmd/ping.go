@@ -25,13 +25,20 @@ func pingOne(ctx context.Context, sys *System, h *inventory.Host, dial playbooks
 	}
 	defer conn.Close()
 	connected := sys.Now()
-	results, err := conn.Do(ctx, transport.Step{Key: "ping", Shell: pingProgram, Probe: true})
+	step := transport.Step{Key: "ping", Shell: pingProgram, Probe: true}
+	if program := h.Target.Program; program != "" {
+		step = transport.Step{Key: "ping", Argv: []string{program}, Stdin: []byte("ping\n"), Probe: true}
+	}
+	results, err := conn.Do(ctx, step)
 	if err != nil {
 		return &printers.Ping{Error: err.Error(), Hint: hintOf(err)}
 	}
 	answered := sys.Now()
 	if len(results) != 1 || results[0].Err != nil {
 		return &printers.Ping{Error: "connected, but the shell does not answer as it should"}
+	}
+	if h.Target.Program != "" {
+		results[0].Stdout = append([]byte("its policy\n"), results[0].Stdout...)
 	}
 	facts := append(strings.Split(string(results[0].Stdout), "\n"), "", "", "")
 	return &printers.Ping{OK: true, ConnectMS: connected.Sub(begin).Milliseconds(), FirstLookMS: answered.Sub(connected).Milliseconds(),

@@ -195,7 +195,7 @@ func (t *authorityProgramTask) answers(h *Host, callKey string) error {
 	s, err := ParseAuthority(r)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: all is installed, but %s gets no answer from %s: %w", ErrRefused, t.User, pki.RestrictedProgram, err)
+		return fmt.Errorf("%w: all is installed, but %s gets no answer from %s (does /etc/sudoers include /etc/sudoers.d?): %w", ErrRefused, t.User, pki.RestrictedProgram, err)
 	case s.Folder != "ours" || s.Owner != t.Name:
 		return fmt.Errorf("%w: %s answers, but not for authority %s", ErrRefused, pki.RestrictedProgram, t.Name)
 	}

@@ -8,16 +8,22 @@
 
 function no(reason) { print "no " reason; exit }
 
-# take checks that all of a text is \ooo, \ooo, …: what is judged is then what is signed.
-function take(rest,   copy) {
-	text = copy = rest
-	if (gsub(/\\[0-3][0-7][0-7]/, "&", copy) * 4 != length(text)) no(what " is not written in bytes")
+# take reads bytes, \ooo each, and leaves no other reading of them: what is judged is then what is signed. An array, since some awks
+# look for a place in a long text from its beginning.
+function take(rest,   n, i) {
+	n = split(rest, b, "\\"); size = n - 1
+	if (n < 2 || b[1] != "" || length(rest) != 4 * size) no(what " is not written in bytes")
+	for (i = 2; i <= n; i++) if (!(b[i] in value)) no(what " is not written in bytes")
 }
 
-function byte(p) { return value[substr(text, 4 * p + 2, 3)] }
+function byte(p) { return value[b[p + 2]] }
 
 # raw: the bytes from p up to e, as they came.
-function raw(p, e) { return substr(text, 4 * p + 1, 4 * (e - p)) }
+function raw(p, e,   out) {
+	out = ""
+	while (p < e) out = out "\\" b[2 + p++]
+	return out
+}
 
 function hex(p, e,   out) {
 	out = ""
@@ -51,7 +57,7 @@ function long(y, m, d) { # days since 1970
 }
 
 # moment reads a time at p: seconds since 1970; E is its end.
-function moment(p, end,   i, t, y) {
+function moment(p, end,   i, t, y, m, d) {
 	item(p, end)
 	t = ""
 	for (i = C; i < E; i++) t = t sprintf("%c", byte(i))
@@ -60,7 +66,10 @@ function moment(p, end,   i, t, y) {
 		t = (y < 50 ? "20" : "19") t
 	} else if (T != 24 || length(t) != 15) no(what " has a time that cannot be read")
 	if (t !~ /^[0-9]+Z$/) no(what " has a time that cannot be read")
-	return long(substr(t, 1, 4) + 0, substr(t, 5, 2) + 0, substr(t, 7, 2) + 0) * 86400 + substr(t, 9, 2) * 3600 + substr(t, 11, 2) * 60 + substr(t, 13, 2)
+	y = substr(t, 1, 4) + 0; m = substr(t, 5, 2) + 0; d = substr(t, 7, 2) + 0
+	if (m < 1 || m > 12 || d < 1 || d > long(y + (m == 12), m % 12 + 1, 1) - long(y, m, 1) || substr(t, 9, 2) + 0 > 23 || substr(t, 11, 2) + 0 > 59 || substr(t, 13, 2) + 0 > 59)
+		no(what " has a time that cannot be read")
+	return long(y, m, d) * 86400 + substr(t, 9, 2) * 3600 + substr(t, 11, 2) * 60 + substr(t, 13, 2)
 }
 
 # number of an INTEGER at p, positive, as hexadecimal digits of even length.
@@ -71,6 +80,15 @@ function digits(p, end, most,   h) {
 	if (length(h) > 2) sub(/^00/, "", h)
 	if (length(h) > 2 * most) no(what " has a number that is too long")
 	return h
+}
+
+# follows tells whether a byte may come next in UTF-8 (RFC 3629, 4): more is how many are to follow it, low and high what the next one may be.
+function follows(c) {
+	if (more) { more--; c = c >= low && c <= high; low = 128; high = 191; return c }
+	low = c == 224 ? 160 : c == 240 ? 144 : 128
+	high = c == 237 ? 159 : c == 244 ? 143 : 191
+	more = c < 128 ? 0 : c < 224 ? 1 : c < 240 ? 2 : 3
+	return c < 128 || c > 193 && c < 245
 }
 
 # subject reads the name at p: oneline is as openssl writes it, attributes are counted in has and kept in of. E is its end.
@@ -87,13 +105,15 @@ function subject(p, end,   stop, q, key, i, c, v, shown) {
 		if (key == "") no(what " has a subject with an attribute that is not one of CN, O, OU, L, ST, C")
 		item(E, q)
 		if (T != 12 && T != 19 || E != q || L == 0) no(what " has a subject that is not plain text")
-		v = shown = ""
+		v = shown = ""; more = 0
 		for (i = C; i < E; i++) {
 			c = byte(i)
 			if (c < 32 || c == 127) no(what " has a control character in its subject")
 			shown = shown (c < 127 ? sprintf("%c", c) : sprintf("\\x%02X", c))
 			v = v sprintf("%c", c)
+			if (T == 19 ? c > 126 || sprintf("%c", c) !~ /[A-Za-z0-9 '()+,.\/:=?*&-]/ : !follows(c)) no(what " has a subject that is not plain text")
 		}
+		if (more) no(what " has a subject that is not plain text")
 		if (key in has) no(what " has a subject with two " key)
 		has[key] = 1; of[key] = v; oneline = oneline "/" key "=" shown
 		p = q
@@ -127,8 +147,8 @@ function publickey(p, end,   q, a) {
 	if (a == "300d06092a864886f70d0101010500") {
 		need(48, C + 1, q, "the key"); need(2, C, q, "the key")
 		if (L < 256) no(what " has an RSA key of less than 2048 bits")
-	} else if (a !~ /^(301306072a8648ce3d020106082a8648ce3d030107|301006072a8648ce3d020106052b8104002[23]|300506032b6570)$/)
-		no(what " has a kind of key that is not allowed")
+	} else if (!(a in points)) no(what " has a kind of key that is not allowed")
+	else if (L != points[a] || a != "300506032b6570" && byte(C + 1) != 4) no(what " has a key that cannot be read")
 	E = q
 }
 
@@ -298,6 +318,10 @@ BEGIN {
 	split("551d0e 551d0f 551d11 551d13 551d23 551d25", ids, " ")
 	for (i in ids) known["163:" ids[i]] = 1
 	known["160:551d14"] = known["160:551d23"] = 1
+	points["301306072a8648ce3d020106082a8648ce3d030107"] = 66 # P-256: bytes of a public key, with two for the form
+	points["301006072a8648ce3d020106052b81040022"] = 98
+	points["301006072a8648ce3d020106052b81040023"] = 134
+	points["300506032b6570"] = 33 # Ed25519
 	listleast = 0
 }
 {
@@ -312,7 +336,7 @@ $1 == "list_least" { listleast = rest + 0 }
 $1 == "authority" { sub(/^[0-9]+ [0-9]+ /, "", rest); below[rest] = $2 + 0; life[rest] = $3 + 0 }
 $1 == "ca" {
 	what = "the certificate of this authority"; take(rest)
-	item(0, length(text) / 4); item(C, E)
+	item(0, size); item(C, E)
 	whole(C, E)
 	authority["subject"] = mine; authority["key"] = key; authority["to"] = to; authority["root"] = mine == issuer
 	authority["id"] = substr(ext["551d0e"], 5)
@@ -320,16 +344,16 @@ $1 == "ca" {
 }
 $1 == "certificate" {
 	what = "the certificate"; take(rest); list = ""
-	need(48, 0, length(text) / 4, "a certificate")
-	if (E != length(text) / 4) no("the certificate has something after its end")
+	need(48, 0, size, "a certificate")
+	if (E != size) no("the certificate has something after its end")
 	whole(C, E)
 	judge()
 	exit
 }
 $1 == "list" {
 	what = "the list"; take(rest)
-	need(48, 0, length(text) / 4, "a list")
-	if (E != length(text) / 4) no("the list has something after its end")
+	need(48, 0, size, "a list")
+	if (E != size) no("the list has something after its end")
 	lists(C, E)
 	exit
 }

@@ -2,6 +2,7 @@
 # The one program that pgfleet may run on the host of authorities in mode restricted. Installed by "pgfleet authority restrict"; only root may change it.
 #
 #   "authority NAME" and the requests of ca.sh on standard input, answers on standard output; it takes no arguments
+#   "ping": the version of openssl
 #
 # What ca.sh (below) may sign, /etc/pgfleet/policy/NAME says: "KEY VALUE" lines that only root may change. It is held against the very bytes
 # that are to be signed, not against what the caller says of them. Refusals and signatures are logged: in the authority's folder, in the file log, and
@@ -11,12 +12,13 @@ unset IFS
 LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export LC_ALL PATH
 if [ "${1-}" != inner ]; then
-	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more.
+	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more. All is read before anything is locked.
 	from=${SUDO_USER:-root}${SSH_CLIENT:+ at ${SSH_CLIENT%% *}} asked=${SSH_ORIGINAL_COMMAND-} limit=''
 	[ $# -eq 0 ] || asked="$0 $*"
 	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
 	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
-	head -c 4194304 | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
+	input=$($limit head -c 4194304 2>/dev/null)
+	printf '%s\n' "$input" | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
 	exit
 fi
 
@@ -190,7 +192,12 @@ about() {
 policy_awk='@POLICY@'
 
 [ -z "$asked" ] || stop "something else was asked for: $asked"
-IFS=' ' read -r word want || stop "nothing was asked"
+IFS=' ' read -r word want
+[ -n "$word" ] || stop "nothing was asked"
+if [ "$word" = ping ]; then
+	openssl version </dev/null
+	exit
+fi
 [ "$word" = authority ] || stop "this program is spoken to by pgfleet alone"
 case $want in '' | [!A-Za-z0-9_]* | *[!A-Za-z0-9_-]*) stop "authority: letters, digits, _ and - make its name" ;; esac
 file=/etc/pgfleet/policy/$want

@@ -44,6 +44,7 @@ func TestRestricted(t *testing.T) {
 		f.want(t, 0, []string{"1 ok"}, append(args, "--verbose")...)
 	}
 	f.finishes(t)
+	f.want(t, 0, []string{"its policy"}, "hosts", "--ping")
 	f.want(t, 0, []string{"clients: revoke"}, "revoke", "--name", "dbuser1", "--host", "app1", "-y")
 	f.expectRefused(t, "app1", "db1")
 	f.finishes(t)
@@ -164,7 +165,7 @@ func (f *fleet) wanted(t *testing.T, host, name string) map[string]wanted {
 	client := pki.Template{Profile: pki.ProfileClient, Subject: pkix.Name{CommonName: "dbuser1"}, ValidFor: 24 * time.Hour}
 	super, long := client, client
 	super.Subject.CommonName = "postgres"
-	long.ValidFor = ca.NotAfter.Sub(time.Now()) - time.Hour
+	long.ValidFor = time.Until(ca.NotAfter) - time.Hour
 	reserved := `the user "postgres" is reserved`
 	if name != "clients" {
 		reserved = `the name "postgres" is not allowed`
