@@ -21,6 +21,7 @@ var doors = map[string][]string{
 	"tasks/pki":               {},
 	"tasks/postgres":          {},
 	"tasks/survey":            {"tasks/pki", "tasks/postgres"},
+	"tasks/desk":              {"tasks/pki"},
 	"inventory":               {"transport", "tasks/pki"},
 	"playbooks":               {"playbooks", "inventory", "tasks", "transport"},
 	"playbooks/events":        {},

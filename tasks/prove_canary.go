@@ -29,7 +29,7 @@ func (t *postgresReload) proveCanaries(ctx context.Context, h *Host, c *Cluster,
 	believed := caFileCertificates(c)
 	proved := map[string]bool{}
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
-		if !h.Fleet.Authorities[name].Ours() {
+		if h.Fleet.Authorities[name].Foreign() {
 			continue // there is nobody who would sign a test certificate
 		}
 		chain, err := h.Fleet.CA.Chain(name)
