@@ -209,7 +209,7 @@ func second[A any](_ A, err error) error { return err }
 // TestWaitsTogether: what several tasks of a host wait for is told at once, and one that cannot be gone on without decides.
 func TestWaitsTogether(t *testing.T) {
 	t.Parallel()
-	a, b := &WaitingError{"x", []string{"1"}, true}, &WaitingError{"y", []string{"2"}, false}
+	a, b := &WaitingError{Authority: "x", What: []string{"1"}, Soft: true}, &WaitingError{Authority: "y", What: []string{"2"}}
 	for want, got := range map[string]*WaitingError{
 		"waiting for authority x: 1, y: 2 false": a.also(b),
 		"waiting for authority x: 1, 1 true":     a.also(a),

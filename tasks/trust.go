@@ -193,10 +193,10 @@ func (l ancestor) newest(h *Host) (*x509.RevocationList, error) {
 		return h.Fleet.CA.CRL(l.name)
 	}
 	list, err := foreignList(a, l.cert)
-	if AsWaiting(err) != nil && !h.Fleet.CheckOnly {
-		if err := (desk.Desk{Dir: a.Desk}).WantList("there is none yet, and whoever believes it needs one"); err != nil {
-			return nil, err
-		}
+	if wait := AsWaiting(err); wait != nil {
+		wait.keep = append(wait.keep, func() error {
+			return desk.Desk{Dir: a.Desk}.WantList("there is none yet, and servers believe nobody below it without one")
+		})
 	}
 	return list, err
 }
