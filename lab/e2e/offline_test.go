@@ -235,7 +235,7 @@ func TestCompanyClients(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.home, "company.crl"), []byte("0\x03DER"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f.want(t, 2, []string{"company.crl: is binary"}, "run", "crl")
+	f.want(t, 5, []string{"company.crl: is binary"}, "run", "crl")
 }
 
 // TestCompanyAbove: a company's authority stands above ours, the clients' and the servers'.

@@ -74,7 +74,7 @@ func (p *Party) missed() (string, error) {
 	requests, err := p.desk().Requests()
 	for _, r := range requests {
 		if r.Template.Profile != pki.ProfileServer {
-			return "there is none yet, and servers believe nobody below it without one", err
+			return "there is none yet, and with lists in use nobody below it is believed without one", err
 		}
 	}
 	return "", err
