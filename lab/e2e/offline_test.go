@@ -152,6 +152,7 @@ func TestOffline(t *testing.T) {
 	if changed := f.waits(t); len(changed) > 0 {
 		t.Errorf("while it waits, a run changes %q", changed)
 	}
+	f.want(t, 0, []string{"waiting", "CN=Safe Root,O=Example"}, "certs")
 	if now, _ := f.serverPair(t, "db1"); now != serial {
 		t.Error("another certificate is served before the answer has come")
 	}
