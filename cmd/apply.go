@@ -14,6 +14,7 @@ import (
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
+	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -70,6 +71,10 @@ func (o *applyOptions) apply(ctx context.Context, sys *System, plan *playbooks.P
 func (o *applyOptions) outcome(ctx context.Context, sys *System, plan *playbooks.Plan) (*playbooks.Outcome, error) {
 	if err := roomFor(0, plan.Hosts, plan.Support); err != nil {
 		return nil, err
+	}
+	// Files of authorities elsewhere are the user's, like the inventory that names them.
+	if _, err := tasks.Parties(plan.Inventory.Authorities); err != nil {
+		return nil, asConfiguration(err)
 	}
 	screen := o.out.screen(sys)
 	dial, err := o.connect.dialer(sys, screen, plan.Hosts, plan.Support)

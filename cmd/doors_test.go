@@ -22,6 +22,7 @@ var doors = map[string][]string{
 	"tasks/postgres":          {},
 	"tasks/survey":            {"tasks/pki", "tasks/postgres"},
 	"tasks/backup":            {"tasks/pki"},
+	"tasks/desk":              {"tasks/pki"},
 	"inventory":               {"transport", "tasks/pki"},
 	"playbooks":               {"playbooks", "inventory", "tasks", "transport"},
 	"playbooks/events":        {},

@@ -118,7 +118,7 @@ type put struct {
 	Key   string `param:"key,required" doc:"name of the value"`
 	Value string `param:"value" doc:"what it shall be"`
 	// How says what happens besides.
-	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks relies" doc:"what happens"`
+	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks relies waits soft asked" doc:"what happens"`
 	// On: only on this host the how is meant.
 	On string `param:"on" doc:"host"`
 
@@ -151,11 +151,16 @@ func (t *put) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
 			return nil, fmt.Errorf("%w: nothing has set it", tasks.ErrRefused)
 		}
 		return nil, nil
+	case "waits", "soft":
+		return nil, &tasks.WaitingError{Authority: "company", What: []string{"certificate for " + h.Name}, Soft: t.how(h) == "soft"}
 	case "pending":
 		return nil, fmt.Errorf("certificate of ca: %w", tasks.ErrPending)
 	}
 	value := string(seen.Stdout)
 	h.View.Foreseen("v."+t.Key, &value)
+	if value == t.Value && t.how(h) == "asked" {
+		return nil, &tasks.WaitingError{Authority: "company", What: []string{"certificate for " + h.Name}}
+	}
 	if value == t.Value && t.how(h) != "stubborn" {
 		return nil, nil
 	}
@@ -320,6 +325,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) fakeKinds() kindTable {
 	return kindTable{
 		"put":    {Name: "put", New: func() tasks.Task { return &put{w: w} }},
+		"trust":  {Name: "trust", New: func() tasks.Task { return &put{w: w} }},
 		"proved": {Name: "proved", New: func() tasks.Task { return &proved{} }},
 		"tried":  {Name: "tried", New: func() tasks.Task { return &tried{} }},
 		"db":     {Name: "db", New: func() tasks.Task { return &put{w: w} }, Roles: []string{"db_server"}},

@@ -22,7 +22,13 @@ func (t *taskRun) waits(wait *tasks.WaitingError) {
 		t.event.Kind = events.Skipped
 	}
 	t.event.Reason = wait.Error()
-	if !wait.Soft && !t.r.opt.Check && t.h.stuck == nil {
+	if t.r.opt.Check {
+		return
+	}
+	if err := wait.Keep(); err != nil {
+		t.note([]string{"what is missed could not be noted beside the inventory: " + err.Error()})
+	}
+	if !wait.Soft && t.h.stuck == nil {
 		t.h.stuck = wait
 		t.r.fleet.Proofs.NoteWaiting(t.h.inv.Name, wait)
 	}

@@ -54,7 +54,7 @@ func Parties(declared map[string]pki.Authority) ([]desk.Party, error) {
 			return nil, err
 		}
 		if len(p.Chain) > 0 && !p.Chain[0].IsCA {
-			return nil, fmt.Errorf("%w: %s: %s is no authority's certificate: what signs comes first, its root last", ErrRefused, a.External, pki.CertTitle(p.Chain[0]))
+			return nil, fmt.Errorf("external authority %s: %s: %s is no authority's certificate: what signs comes first, its root last", a.Name, a.External, pki.CertTitle(p.Chain[0]))
 		}
 		if p.Known, err = foreignLists(a); err != nil {
 			return nil, err
@@ -88,14 +88,14 @@ func foreignLists(a pki.Authority) ([]*x509.RevocationList, error) {
 	}
 	data, err := os.ReadFile(a.Lists)
 	if err != nil {
-		return nil, fmt.Errorf("lists of authority %s: %w", a.Name, err)
+		return nil, fmt.Errorf("lists of authority %s (crl in the inventory): %w", a.Name, err)
 	}
 	_, more, err := desk.Read(data)
 	if err == nil && len(more) == 0 {
 		err = errors.New("no list of revoked certificates (X509 CRL) found")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: lists of authority %s: %s: %w", ErrRefused, a.Name, a.Lists, err)
+		return nil, fmt.Errorf("lists of authority %s (crl in the inventory): %s: %w", a.Name, a.Lists, err)
 	}
 	return append(lists, more...), nil
 }

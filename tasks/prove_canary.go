@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // canaries are the proofs by the test certificates of every authority of ours that the server believes. Nobody has their keys, and none is needed: a
@@ -30,15 +32,13 @@ func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, er
 	var shows []proof
 	proved := map[string]bool{}
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
-		if !h.Fleet.Authorities[name].Ours() {
+		if h.Fleet.Authorities[name].Foreign() {
 			continue // there is nobody who would sign a test certificate
 		}
 		chain, err := h.Fleet.CA.Chain(name)
-		if err != nil || !slices.ContainsFunc(believed, chain[len(chain)-1].Equal) || !believes(believed, chain) && h.inReplacement(name) {
-			continue // of two generations below one root a server may know one
-		}
-		if a := h.Fleet.Authorities[name]; a.External != "" || a.Offline {
-			continue // it has no test certificates, which is told below
+		// Another authority below the same root is not believed: with lists in use, there is none of it.
+		if err != nil || !slices.ContainsFunc(believed, func(c *x509.Certificate) bool { return pki.SameKey(c.PublicKey, chain[0].PublicKey) }) {
+			continue
 		}
 		good, revoked, err := h.Fleet.CA.Canaries(name)
 		if errors.Is(err, ErrPending) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/pgfleet/pgfleet/tasks/desk"
@@ -110,7 +111,11 @@ func (s *surveyor) foreign(fact *survey.Authority, a pki.Authority) {
 	if err != nil {
 		return
 	}
-	fact.Cert, fact.Chain = chain[0], chain[1:]
+	fact.Cert, fact.Chain, fact.File = chain[0], chain[1:], a.External
+	fact.Root = pki.SelfSigned(chain[0])
+	if a.Offline {
+		fact.File = filepath.Join(a.Desk, "ca.crt")
+	}
 	if list, err := foreignList(a, chain[0]); err == nil {
 		fact.List = list
 	}

@@ -215,6 +215,9 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 		return nil, fmt.Errorf("list of revoked certificates of authority %s: %w", l.name, err)
 	}
 	if err := pki.CheckCRL(list, l.cert, nil, nil, h.Fleet.Now.Add(time.Minute)); err != nil {
+		if h.Fleet.Authorities[l.name].Foreign() {
+			err = fmt.Errorf("%w: bring a newer one from authority %s (pgfleet authority requests)", err, l.name)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return list, nil
@@ -227,10 +230,10 @@ func (l ancestor) newest(h *Host) (*x509.RevocationList, error) {
 		return h.Fleet.CA.CRL(l.name)
 	}
 	list, err := foreignList(a, l.cert)
-	if AsWaiting(err) != nil && !h.Fleet.CheckOnly {
-		if err := (desk.Desk{Dir: a.Desk}).WantList("there is none yet, and whoever believes it needs one"); err != nil {
-			return nil, err
-		}
+	if wait := AsWaiting(err); wait != nil {
+		wait.keep = append(wait.keep, func() error {
+			return desk.Desk{Dir: a.Desk}.WantList("there is none yet, and with lists in use nobody below it is believed without one")
+		})
 	}
 	return list, err
 }

@@ -85,7 +85,7 @@ func (v *verify) toShow(h *Host) ([]shown, error) {
 	}
 	list := []shown{{check: "foreign-ca", cert: stranger, chain: []*x509.Certificate{stranger}, alert: alertUnknownCA, want: string(caUnknown), refuse: true}}
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
-		if !h.Fleet.Authorities[name].Ours() || !signsClients(h, name) {
+		if h.Fleet.Authorities[name].Foreign() || !signsClients(h, name) {
 			continue
 		}
 		chain, err := h.Fleet.CA.Chain(name)

@@ -15,6 +15,17 @@ type WaitingError struct {
 	What      []string
 	// Soft: what is in force goes on to serve, so the host's next tasks can be done. Otherwise they would lack what is waited for.
 	Soft bool
+
+	keep []func() error
+}
+
+// Keep notes on the authorities' desks what is missed, where nobody has asked for it yet. A run calls it; a check that changes nothing does not.
+func (e *WaitingError) Keep() error {
+	var errs []error
+	for _, keep := range e.keep {
+		errs = append(errs, keep())
+	}
+	return errors.Join(errs...)
 }
 
 // Error names the authority and what it is asked for.
@@ -51,15 +62,17 @@ func (e *WaitingError) also(other *WaitingError) *WaitingError {
 		return other
 	case other == nil:
 		return e
-	case e.Authority != other.Authority:
-		return &WaitingError{e.Authority, append(e.What[:len(e.What):len(e.What)], other.Authority+": "+strings.Join(other.What, ", ")), e.Soft && other.Soft}
 	}
-	return &WaitingError{e.Authority, append(e.What[:len(e.What):len(e.What)], other.What...), e.Soft && other.Soft}
+	what := other.What
+	if e.Authority != other.Authority {
+		what = []string{other.Authority + ": " + strings.Join(what, ", ")}
+	}
+	return &WaitingError{Authority: e.Authority, What: slices.Concat(e.What, what), Soft: e.Soft && other.Soft, keep: slices.Concat(e.keep, other.keep)}
 }
 
 // softly is e where what is in force goes on to serve.
 func (e *WaitingError) softly() *WaitingError {
-	return &WaitingError{e.Authority, e.What, true}
+	return &WaitingError{Authority: e.Authority, What: e.What, Soft: true, keep: e.keep}
 }
 
 // NoteWaiting notes that a host cannot be gone on with until somebody else has acted.

@@ -152,6 +152,7 @@ func TestOffline(t *testing.T) {
 	if changed := f.waits(t); len(changed) > 0 {
 		t.Errorf("while it waits, a run changes %q", changed)
 	}
+	f.want(t, 0, []string{"waiting", "CN=Safe Root,O=Example"}, "certs")
 	if now, _ := f.serverPair(t, "db1"); now != serial {
 		t.Error("another certificate is served before the answer has come")
 	}
@@ -235,5 +236,25 @@ func TestCompanyClients(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.home, "company.crl"), []byte("0\x03DER"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f.want(t, 2, []string{"company.crl: is binary"}, "run", "crl")
+	f.want(t, 5, []string{"company.crl: is binary"}, "run", "crl")
+}
+
+// TestCompanyAbove: a company's authority stands above ours, the clients' and the servers'.
+func TestCompanyAbove(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	f = f.with(t, "ca1.example.net:\n    address: "+f.addr(t, "ca1")+"\n    roles: [root_ca]", "ca1.example.net:\n    address: "+f.addr(t, "ca1")+"\n    roles: [intermediate_ca]",
+		"  clients:      {host: ca1.example.net, subject: \"CN=root-ca1\", valid_for: 3650d}", "  company:      {external: company.pem}\n  clients:      {host: ca1.example.net, issuer: company, subject: \"CN=clients,O=Company\", valid_for: 700d}",
+		"  servers_root: {host: ca2.example.net, subject: \"CN=root-ca2\", valid_for: 3650d}", "  idle:         {host: ca2.example.net, subject: \"CN=idle\"}",
+		"issuer: servers_root, subject: \"CN=intermediate.example.net\", valid_for: 1825d", "issuer: company, subject: \"CN=servers,O=Company\", valid_for: 700d")
+	c := newCompany(t, f)
+	f.waits(t)
+	f.answer(t, 0, nil, files(t, filepath.Join(c.sign(t, f), "company"), "ca[13]*.crt")...)
+	f.waits(t) // the servers' side is done; nobody below the company is believed without its lists
+	f.answer(t, 0, nil, files(t, filepath.Join(c.sign(t, f), "company"), "*.crl")...)
+	f.finishes(t)
+	f.want(t, 0, nil, "verify")
+	f.want(t, 0, nil, "revoke", "-y", "--host", "app1.example.net", "--reason", "superseded") // ours, without a detour
+	f.expectRefused(t, "app1", "db1")
+	f.finishes(t)
 }

@@ -25,7 +25,7 @@ type ListWish struct {
 
 // ListWishes gives the lists that an authority is asked for at a time: one that is missed, that has passed two thirds of its life, or that lacks what shall be revoked.
 func (p *Party) ListWishes(now time.Time) ([]ListWish, error) {
-	missed, err := p.desk().ListWanted()
+	missed, err := p.missed()
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,21 @@ func (p *Party) ListWishes(now time.Time) ([]ListWish, error) {
 		}
 	}
 	return out, nil
+}
+
+// missed gives why a list is wanted where there is none, "" when none is: somebody has missed it, or is going to once a certificate that waits has come.
+func (p *Party) missed() (string, error) {
+	why, err := p.desk().ListWanted()
+	if why != "" || err != nil {
+		return why, err
+	}
+	requests, err := p.desk().Requests()
+	for _, r := range requests {
+		if r.Template.Profile != pki.ProfileServer {
+			return "there is none yet, and with lists in use nobody below it is believed without one", err
+		}
+	}
+	return "", err
 }
 
 // last fills in what the newest known list says.

@@ -8,8 +8,13 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// authority adds the rows of one CA on its host.
+// authority adds the rows of one CA on its host; of one that is offline or external its certificate, which is here.
 func (j *judge) authority(a *Authority) {
+	if a.File != "" && a.Cert != nil {
+		r := Row{Role: a.role(), Holder: a.Name, Kind: KindAuthority, Path: a.File, InForce: true}
+		j.ca(&r, a.Cert)
+		j.add(r)
+	}
 	if !a.Seen {
 		return
 	}

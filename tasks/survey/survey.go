@@ -132,6 +132,8 @@ type Authority struct {
 	// Name, Host, Dir and Subject as declared; Root: it has none above it. External: it is not ours, only certificates (and lists) in a file are known.
 	Name, Host, Dir, Subject string
 	Root, External           bool
+	// File on this machine that holds the certificate of one that is offline or external, "" of the others.
+	File string
 	// Cert is its certificate and Chain those above it, its root last; List the newest list of revoked certificates. nil: not there, or not seen.
 	Cert  *x509.Certificate
 	Chain []*x509.Certificate
