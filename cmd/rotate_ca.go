@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,14 +102,11 @@ func (o *rotateCAOptions) run(ctx context.Context, sys *System) error {
 		return err
 	}
 	if o.terminate {
-		names, err := json.Marshal(old)
-		if err != nil {
-			return err
+		names := make([]any, len(old))
+		for i, name := range old {
+			names[i] = name
 		}
-		o.choice.vars = append(o.choice.vars, "terminate:="+string(names))
-		if opt, err = o.choice.options(); err != nil {
-			return err
-		}
+		opt.Vars["terminate"] = names
 	}
 	pb, err := playbooks.LoadShipped("rotate-ca")
 	if err != nil {

@@ -328,3 +328,43 @@ func TestSessionsOfReplaced(t *testing.T) {
 		t.Error("sessions are ended although nothing is known of a client")
 	}
 }
+
+// belowOneRoot has the authority clients_g2 below the root clients.
+type belowOneRoot struct{ testCAs }
+
+func (m belowOneRoot) Chain(name string) ([]*x509.Certificate, error) {
+	if name == "clients_g2" {
+		return []*x509.Certificate{m.testCAs["clients_g2"].cert, m.testCAs["clients"].cert}, nil
+	}
+	return m.testCAs.Chain(name)
+}
+
+// TestProveReplaced: a successor below the same root that the server does not know yet is not asked about, and of an authority that is not ours it is said that nothing is proved.
+func TestProveReplaced(t *testing.T) {
+	p := newPGHost(t)
+	ca, next := newTestCA(t, "clients"), newTestCA(t, "clients_g2")
+	p.host.Fleet.CA = belowOneRoot{testCAs{"clients": ca, "clients_g2": next}}
+	reload := &postgresReload{WithProof: true}
+	p.must(true, settingsTask(p.withTLSFiles("1", ca)))
+	p.must(true, settingsTask(p.withTrust("a", ca)))
+	p.must(true, reload)
+	prove := func(clients, g2 pki.Authority) string {
+		t.Helper()
+		p.host.Fleet.Proofs = &Proofs{}
+		p.host.Fleet.Authorities = map[string]pki.Authority{"clients": clients, "clients_g2": g2}
+		if err := reload.Prove(t.Context(), p.host, p); err != nil {
+			return err.Error()
+		}
+		return strings.Join(reload.Notes(), "\n")
+	}
+	clients := pki.Authority{Name: "clients"}
+	if got := prove(clients, pki.Authority{Name: "clients_g2", Issuer: "clients"}); !strings.Contains(got, "authority clients_g2: its good test certificate should be accepted") {
+		t.Errorf("an authority below a root that is believed, of which there is no list: %q", got)
+	}
+	if got := prove(clients, pki.Authority{Name: "clients_g2", Issuer: "clients", Replaces: "clients"}); got != "" {
+		t.Errorf("a successor that is not believed yet: %q", got)
+	}
+	if got := prove(pki.Authority{Name: "clients", External: "old.pem"}, pki.Authority{Name: "clients_g2", Replaces: "clients"}); !strings.Contains(got, "not proved for authority") {
+		t.Errorf("an authority that is not ours: %q", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -202,6 +203,15 @@ func TestKilledReplacement(t *testing.T) {
 			t.Fatalf("at the end the service does not work: %v", err)
 		}
 		f.expectIssuer(t, name(side, generation[side]), map[string]string{"clients": "sslcert", "servers": "ssl_cert_file"}[side], map[string]string{"clients": "app1", "servers": "db1"}[side])
-		in(t, "").want(t, 0, nil, "run", shipped, "--check", "--detailed-exitcode")
+		// A run that was killed may have left versions that nobody needs; the playbook that sets up takes them away, and finds nothing else.
+		out := in(t, "").want(t, 0, nil, "run", shipped, "--verify", "none", "-D")
+		for _, line := range strings.Split(out, "\n") {
+			if strings.Contains(line, "not as wanted: ") {
+				t.Log(strings.TrimSpace(line))
+			}
+			if strings.Contains(line, "not as wanted: ") && !strings.Contains(line, "not as wanted: versions that nobody needs in ") {
+				t.Errorf("the playbook mends more than versions that nobody needs:\n%s", out)
+			}
+		}
 	}
 }

@@ -149,35 +149,16 @@ func TestReplaceAuthority(t *testing.T) {
 	f.authorities(t, beginning...).want(t, 0, nil, "run", shipped, "--verify", "none")
 	total := 0
 	for _, r := range replacements {
-		during, after := f.authorities(t, r.during...), f.authorities(t, r.after...)
 		l := f.begin(t, clients, servers)
-		during.want(t, 0, nil, "rotate-ca", "--until", "trust")
 		switch r.name {
 		case "client root":
-			f = all.without(t, "app2")
-			during = f.authorities(t, r.during...)
-			during.join(t, "db3")
-			after = f.authorities(t, r.after...)
+			f = f.clientRoot(t, r, all.without(t, "app2"))
 		case "server root":
-			during.refusedInTheMiddle(t)
-			f = all
-			during = f.authorities(t, r.during...)
-			during.join(t, "app2")
-			after = f.authorities(t, r.after...)
+			f = f.serverRoot(t, r, all)
+		default: // in one go
+			f.authorities(t, r.during...).want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
 		}
-		during.want(t, 0, []string{"is still believed"}, "rotate-ca")
-		f.expectIssuer(t, r.servers, "ssl_cert_file", servers...)
-		f.expectIssuer(t, r.clients, "sslcert", clients...)
-		if r.name == "client root" {
-			during.settled(t)
-			during.openSession(t)
-		} else {
-			during.want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
-		}
-		if r.name == "server root" {
-			during.settled(t)
-		}
-		after.want(t, 0, nil, "run", shipped, "--check", "--detailed-exitcode")
+		f.authorities(t, r.after...).want(t, 0, nil, "run", shipped, "--check", "--detailed-exitcode")
 		tries, failed := l.end(t, clients)
 		total += len(tries)
 		t.Logf("%s: %d connections, %d failed", r.name, len(tries), len(failed))
@@ -195,27 +176,38 @@ func TestReplaceAuthority(t *testing.T) {
 	end.want(t, 5, []string{"no authority of", "has a successor"}, "rotate-ca")
 }
 
-// refusedInTheMiddle sees that nobody has a certificate of the successor, nor drops the old authority, before everybody else is known to be ready for it.
-func (f *fleet) refusedInTheMiddle(t *testing.T) {
+// clientRoot replaces the root above the clients' authority step by step. A server joins when everybody believes both, and believes both; a session keeps the old one from being dropped.
+func (f *fleet) clientRoot(t *testing.T, r replacement, joined *fleet) *fleet {
 	t.Helper()
-	f.want(t, 5, []string{"there is no terminal to ask on"}, "rotate-ca", "--until", "drop")
-	f.want(t, 2, []string{"no certificate of servers_g3 for db1.example.net", "app1.example.net (it was not seen by this run"}, "rotate-ca", "-l", "db1.example.net")
-	f.want(t, 2, []string{"is still needed", "db1.example.net (cluster 15/main has a certificate of it)"}, "run", "rotate-ca", "-e", "until=drop", "-l", "app1.example.net")
+	f.authorities(t, r.during...).want(t, 0, []string{"next: pgfleet rotate-ca"}, "rotate-ca", "--until", "trust")
+	during := joined.authorities(t, r.during...)
+	during.want(t, 0, nil, "run", shipped)
+	f.expectBelieved(t, []string{"clients_root", "clients_g2", "clients_root_g2", "clients_g3"}, "ssl_ca_file", "db1", "db2", "db3")
+	f.expectIssuer(t, "clients_g2", "sslcert", "app1")
+	during.want(t, 0, []string{"is still believed"}, "rotate-ca")
+	f.expectIssuer(t, "clients_g3", "sslcert", "app1")
+	during.settled(t)
+	during.openSession(t)
+	return joined
 }
 
-// join sets a host up in the middle of a replacement, when everybody believes both: it believes both.
-func (f *fleet) join(t *testing.T, host string) {
+// serverRoot does the same above the servers' authority. Nobody has a certificate of the successor, nor drops the old one, before everybody else is known to be ready. A client
+// joins in the middle.
+func (f *fleet) serverRoot(t *testing.T, r replacement, joined *fleet) *fleet {
 	t.Helper()
-	f.want(t, 0, nil, "run", shipped)
-	if host == "db3" {
-		f.expectBelieved(t, []string{"clients_root", "clients_g2", "clients_root_g2", "clients_g3"}, "ssl_ca_file", "db1", "db2", host)
-		f.expectIssuer(t, "servers", "ssl_cert_file", host)
-		f.expectIssuer(t, "clients_g2", "sslcert", "app1")
-		return
-	}
-	f.expectBelieved(t, []string{"servers_root", "servers_g2", "servers_root_g2", "servers_g3"}, "sslrootcert", "app1", host)
+	during := f.authorities(t, r.during...)
+	during.want(t, 0, nil, "rotate-ca", "--until", "trust")
+	during.settled(t)
+	during.want(t, 5, []string{"there is no terminal to ask on"}, "rotate-ca", "--until", "drop")
+	during.want(t, 2, []string{"no certificate of servers_g3 for db1.example.net", "app1.example.net (it was not seen by this run"}, "rotate-ca", "-l", "db1.example.net")
+	during.want(t, 2, []string{"is still needed", "db1.example.net (cluster 15/main has a certificate of it)"}, "run", "rotate-ca", "-e", "until=drop", "-l", "app1.example.net")
+	during = joined.authorities(t, r.during...)
+	during.want(t, 0, nil, "run", shipped)
+	f.expectBelieved(t, []string{"servers_root", "servers_g2", "servers_root_g2", "servers_g3"}, "sslrootcert", "app1", "app2")
 	f.expectIssuer(t, "servers_g2", "ssl_cert_file", "db1", "db2", "db3")
-	f.settled(t)
+	during.want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
+	during.settled(t)
+	return joined
 }
 
 // openSession holds a session that was opened with a certificate of the old authority: it is named, and ended on demand.
