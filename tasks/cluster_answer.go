@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
 
 // serverFacts is the row "server" of the probe's SQL.
@@ -137,7 +139,7 @@ func (c *Cluster) readLines(value []byte) error {
 		return err
 	}
 	for _, r := range rows {
-		c.Lines = append(c.Lines, FileLine{File: r.File, Line: r.Line, Name: r.Name, Value: r.Value, Applied: r.Applied, Error: r.Error, Restart: r.Restart})
+		c.Lines = append(c.Lines, FileLine{File: r.File, Line: r.Line, Name: postgres.Canonical(r.Name, c.Major), Value: r.Value, Applied: r.Applied, Error: r.Error, Restart: r.Restart})
 		if r.Error != "" && !r.Restart {
 			c.FileErrors = append(c.FileErrors, fmt.Sprintf("%s:%d: %s: %s", r.File, r.Line, r.Name, r.Error))
 		}

@@ -19,7 +19,7 @@ func parseSettings(text []byte) map[string]string {
 
 // mergeSettings gives our settings of a cluster with some changed.
 func mergeSettings(c *Cluster, set map[string]string) map[string]string {
-	all := parseSettings(c.Ours)
+	all := postgres.ForVersion(parseSettings(c.Ours), c.Major)
 	for name, value := range set {
 		all[name] = value
 	}
@@ -141,8 +141,10 @@ func (t *postgresSettings) Validate() []*ParamError {
 			out = append(out, &ParamError{name, err.Error()})
 		}
 	}
-	if err := postgres.CheckVersions(t.Settings); err != nil {
-		out = append(out, &ParamError{Text: err.Error()})
+	for _, check := range []func(map[string]string) error{postgres.CheckVersions, postgres.CheckAliases} {
+		if err := check(t.Settings); err != nil {
+			out = append(out, &ParamError{Text: err.Error()})
+		}
 	}
 	return out
 }
@@ -163,6 +165,7 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	var titles []string
 	var work []*Cluster
 	for _, c := range clusters {
+		t := &postgresSettings{Settings: postgres.ForVersion(t.Settings, c.Major)}
 		missing, err := t.missing(h, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
@@ -186,7 +189,7 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
 	change.Foresee = func(v *View) {
 		for _, c := range work {
-			v.foreseeCluster(c, func(seen *Cluster) { seen.foreseeSettings(h.Fleet.Run, t.Settings) })
+			v.foreseeCluster(c, func(seen *Cluster) { seen.foreseeSettings(h.Fleet.Run, postgres.ForVersion(t.Settings, c.Major)) })
 		}
 	}
 	return change, nil
@@ -227,7 +230,10 @@ func (t *postgresSettings) missing(h *Host, c *Cluster) ([]string, error) {
 	if err := t.listsWould(h, c); err != nil {
 		return nil, err
 	}
-	ours := parseSettings(c.Ours)
+	if err := t.versionsWould(c); err != nil {
+		return nil, err
+	}
+	ours := mergeSettings(c, nil)
 	var out []string
 	for _, name := range postgres.Names(t.Settings) {
 		if value, ok := ours[name]; !ok || value != t.Settings[name] {

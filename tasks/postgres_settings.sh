@@ -33,6 +33,30 @@ if [ -n "$who" ] && ! wrong=$(reads port); then
   refuse "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" |
     sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' -e 's/^.*HINT:  */HINT: /' | tr '\n' ' ')"
 fi
+# What only OpenSSL can judge, PostgreSQL finds out when it starts, and at a reload says in its log alone.
+known() { # known NAME VALUE WORD…: WORD… takes the value
+  known_what="$1 = $2"
+  case $2 in '' | -*) return ;; esac
+  shift 2
+  "$@" >/dev/null 2>&1 </dev/null || refuse "PostgreSQL would not start with these settings; nothing was changed: $known_what: this host's OpenSSL ($(openssl version)) does not know it"
+}
+if [ "$files" != paths ]; then
+  while IFS= read -r name; do
+    value=${name#*= \'} name=${name%% *}
+    value=${value%\'}
+    case $name in
+    ssl_ciphers) known "$name" "$value" openssl ciphers "$value" ;;
+    ssl_tls13_ciphers) known "$name" "$value" openssl ciphers -ciphersuites "$value" ;;
+    ssl_ecdh_curve) known "$name" "$value" openssl ecparam -name "$value" -noout ;;
+    ssl_groups)
+      while [ -n "$value" ]; do
+        case ${value%%:*} in X25519 | X448 | ffdhe* | *MLKEM* | P-*) ;; *) known "$name" "${value%%:*}" openssl ecparam -name "${value%%:*}" -noout ;; esac
+        case $value in *:*) value=${value#*:} ;; *) value= ;; esac
+      done
+      ;;
+    esac
+  done <"$new"
+fi
 # The files that it would use have to be good for a start, not only for a reload.
 if [ "$files" = ask ]; then
   place() { # place NAME: a file's name made absolute

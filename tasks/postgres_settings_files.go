@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 
+	"github.com/pgfleet/pgfleet/tasks/postgres"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -40,10 +41,7 @@ func (t *postgresSettings) listsWould(h *Host, c *Cluster) error {
 	if len(t.named()) == 0 || !c.Running {
 		return nil
 	}
-	after := *c
-	after.Lines, after.Files = append([]FileLine(nil), c.Lines...), maps.Clone(c.Files)
-	after.Settings, after.ConfigFiles, after.Copies = maps.Clone(c.Settings), maps.Clone(c.ConfigFiles), nil
-	after.foreseeSettings("", t.Settings)
+	after := t.after(c)
 	for _, p := range t.named() {
 		r, err := h.View.Get("pem:" + p)
 		if err != nil || r.Err != nil || len(r.Stdout) == 0 {
@@ -53,6 +51,27 @@ func (t *postgresSettings) listsWould(h *Host, c *Cluster) error {
 	}
 	if err := after.listLacking(); err != nil {
 		return fmt.Errorf("%w: cluster %s: %w; name the file with its newest list", ErrRefused, c.ID, err)
+	}
+	return nil
+}
+
+// after is a cluster as it would be with the settings.
+func (t *postgresSettings) after(c *Cluster) *Cluster {
+	after := *c
+	after.Lines, after.Files = append([]FileLine(nil), c.Lines...), maps.Clone(c.Files)
+	after.Settings, after.ConfigFiles, after.Copies = maps.Clone(c.Settings), maps.Clone(c.ConfigFiles), nil
+	after.foreseeSettings("", t.Settings)
+	return &after
+}
+
+// versionsWould refuses TLS versions that exclude each other, also those that are set elsewhere: PostgreSQL would not start with them.
+func (t *postgresSettings) versionsWould(c *Cluster) error {
+	after, set := t.after(c), map[string]string{}
+	for _, name := range []string{"ssl_min_protocol_version", "ssl_max_protocol_version"} {
+		set[name] = after.upcoming(name)
+	}
+	if err := postgres.CheckVersions(set); err != nil {
+		return fmt.Errorf("%w: cluster %s: %w: set both", ErrRefused, c.ID, err)
 	}
 	return nil
 }

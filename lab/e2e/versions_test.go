@@ -45,6 +45,7 @@ func TestVersions(t *testing.T) {
 		{"mutual TLS", func(t *testing.T, f *fleet) { f.finishes(t) }},
 		{"rotation", rotateVersions},
 		{"revocation", revokeOnVersions},
+		{"settings", settingsOnVersions},
 		{"restart", restartVersions},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.do(t, f); f.expectVersions(t) }) {
@@ -127,6 +128,33 @@ func revokeOnVersions(t *testing.T, f *fleet) {
 	if after, _ := f.clientPair(t, "app1"); after == before {
 		t.Errorf("the client still has the certificate that was revoked: %s", after)
 	}
+}
+
+// settingsOnVersions sets what versions call differently, and what some lack.
+func settingsOnVersions(t *testing.T, f *fleet) {
+	set := func(code int, says []string, settings ...string) {
+		t.Helper()
+		f.want(t, code, says, append([]string{"task", "postgres_settings", "-l", "db_server"}, settings...)...)
+	}
+	set(0, []string{"7 changed"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
+	set(0, []string{"7 ok"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
+	reload := []string{"task", "postgres_reload", "-l", "db_server"}
+	f.want(t, 0, []string{"7 changed"}, reload...)
+	f.want(t, 0, []string{"7 ok"}, reload...)
+	for server, version := range versions {
+		name := "ssl_ecdh_curve"
+		if version == "18" {
+			name = "ssl_groups"
+		}
+		if got := f.sql(t, server, "show "+name); got != "secp384r1" {
+			t.Errorf("%s: %s is %s", version, name, got)
+		}
+	}
+	set(2, []string{"cluster 17/main: ssl_groups exists from PostgreSQL 18 on, this is 17: use ssl_ecdh_curve", "6 failed"}, "ssl_groups=prime256v1:secp384r1")
+	set(2, []string{"cluster 13/main: ssl_crl_dir exists from PostgreSQL 14 on, this is 13: use ssl_crl_file"}, "ssl_crl_dir=/nowhere", "--check")
+	set(2, []string{"cluster 12/main: ssl_max_protocol_version TLSv1.1 is below ssl_min_protocol_version TLSv1.2", "7 failed"}, "ssl_max_protocol_version=TLSv1.1")
+	set(2, []string{"ssl_ciphers = garbage: this host's OpenSSL", "7 failed"}, "ssl_ciphers=garbage")
+	f.want(t, 0, nil, reload...)
 }
 
 // restartVersions sees that every version starts with what was written for it: a setting that it lacks would only now be noticed.

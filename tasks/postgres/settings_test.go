@@ -84,6 +84,10 @@ func TestCheckSetting(t *testing.T) {
 	}{
 		{"ssl", "on", 15, true}, {"ssl", "perhaps", 15, false}, {"ssl_groups", "X25519", 17, false}, {"ssl_groups", "X25519", 18, true}, {"ssl_groups", "X25519", 0, true},
 		{"ssl_crl_dir", "/x", 13, false}, {"ssl_crl_dir", "/x", 14, true}, {"ssl_min_protocol_version", "TLSv1.2", 12, true}, {"ssl_min_protocol_version", "1.2", 12, false},
+		{"ssl_tls13_ciphers", "TLS_AES_256_GCM_SHA384", 17, false}, {"ssl_tls13_ciphers", "TLS_AES_256_GCM_SHA384", 18, true}, {"ssl_sni", "on", 18, false}, {"ssl_sni", "on", 19, true},
+		{"ssl_ecdh_curve", "secp384r1", 12, true}, {"ssl_ecdh_curve", "X25519", 17, false}, {"ssl_ecdh_curve", "X25519", 18, true}, {"ssl_ecdh_curve", "P-256", 15, false},
+		{"ssl_ecdh_curve", "prime256v1:secp384r1", 17, false}, {"ssl_ecdh_curve", "prime256v1:secp384r1", 18, true}, {"ssl_ecdh_curve", "prime256v1:secp384r1", 0, true}, {"ssl_ecdh_curve", "", 15, false},
+		{"ssl_min_protocol_version", "", 15, false}, {"ssl_min_protocol_version", "tlsv1.3", 12, true}, {"ssl_prefer_server_ciphers", "maybe", 15, false},
 		{"hba_file", "/x", 15, false}, {"include", "/x", 15, false}, {"", "x", 15, false}, {"a b", "x", 15, false}, {"work_mem", "8MB", 15, true}, {"ssl_max_protocol_version", "", 15, true},
 	} {
 		if err := CheckSetting(c.name, c.value, c.major); (err == nil) != c.ok {
@@ -92,6 +96,17 @@ func TestCheckSetting(t *testing.T) {
 	}
 	if CheckVersions(map[string]string{"ssl_min_protocol_version": "TLSv1.3", "ssl_max_protocol_version": "TLSv1.2"}) == nil {
 		t.Error("highest below lowest is accepted")
+	}
+	if err := CheckSetting("ssl_groups", "X25519", 16); err == nil || !strings.Contains(err.Error(), "from PostgreSQL 18 on, this is 16: use ssl_ecdh_curve") {
+		t.Errorf("it is not said what to do instead: %v", err)
+	}
+	if CheckAliases(map[string]string{"ssl_ecdh_curve": "a", "ssl_groups": "a"}) == nil || CheckAliases(map[string]string{"ssl_ecdh_curve": "a", "ssl": "on"}) != nil {
+		t.Error("two names of one setting")
+	}
+	for major, want := range map[int]string{12: "ssl_ecdh_curve", 17: "ssl_ecdh_curve", 18: "ssl_groups", 19: "ssl_groups"} {
+		if set := ForVersion(map[string]string{"ssl_ecdh_curve": "x", "ssl": "on"}, major); len(set) != 2 || set[want] != "x" || set["ssl"] != "on" {
+			t.Errorf("%d: %v", major, set)
+		}
 	}
 }
 

@@ -13,6 +13,36 @@ var since = map[string]int{
 	"ssl_crl_dir": 14, "ssl_groups": 18, "ssl_tls13_ciphers": 18, "ssl_sni": 19, "hosts_file": 19,
 }
 
+// instead says what to do where a version lacks a setting.
+var instead = map[string]string{
+	"ssl_crl_dir":       "use ssl_crl_file, which every version has",
+	"ssl_groups":        "use ssl_ecdh_curve with one curve, such as prime256v1",
+	"ssl_tls13_ciphers": "the suites of TLS 1.3 cannot be chosen there, and all of them are good; ssl_ciphers is for those of TLS 1.2 and below",
+}
+
+// alias gives names that a later version has replaced, and from which on. It takes the old one too, but tells of the new one only.
+var alias = map[string]struct {
+	name string
+	from int
+}{"ssl_ecdh_curve": {"ssl_groups", 18}}
+
+// Canonical is the name by which a version tells of a setting.
+func Canonical(name string, major int) string {
+	if a, ok := alias[name]; ok && major >= a.from {
+		return a.name
+	}
+	return name
+}
+
+// ForVersion gives settings under the names that a version tells of.
+func ForVersion(set map[string]string, major int) map[string]string {
+	out := make(map[string]string, len(set))
+	for name, value := range set {
+		out[Canonical(name, major)] = value
+	}
+	return out
+}
+
 // atStart are settings that a reload does not change (context postmaster).
 var atStart = map[string]bool{
 	"listen_addresses": true, "port": true, "max_connections": true, "shared_buffers": true, "unix_socket_directories": true, "hosts_file": true,
@@ -34,7 +64,11 @@ func CheckSetting(name, value string, major int) error {
 	case name == "":
 		return fmt.Errorf("a setting without a name")
 	case major > 0 && from > major:
-		return fmt.Errorf("%s exists from PostgreSQL %d on, this is %d", name, from, major)
+		text := fmt.Sprintf("%s exists from PostgreSQL %d on, this is %d", name, from, major)
+		if instead[name] != "" {
+			text += ": " + instead[name]
+		}
+		return fmt.Errorf("%s", text)
 	case name == "ssl_renegotiation_limit" || name == "ssl_library":
 		return fmt.Errorf("%s cannot be set", name)
 	case places[name] || IsInclude(name):
@@ -42,7 +76,21 @@ func CheckSetting(name, value string, major int) error {
 	case strings.ContainsAny(value, "\x00"):
 		return fmt.Errorf("%s: the value holds a zero byte", name)
 	}
+	if name == "ssl_ecdh_curve" && major < 18 {
+		return checkCurve(value, major)
+	}
 	return checkKnownValue(name, value)
+}
+
+// checkCurve refuses what PostgreSQL before 18 takes for no curve: it writes so into its log, goes on with what it had, and does not start again. major 0 is any.
+func checkCurve(value string, major int) error {
+	switch {
+	case value == "":
+		return fmt.Errorf("ssl_ecdh_curve: an empty value is no curve; the default is prime256v1")
+	case major == 0, value != "X25519" && value != "X448" && !strings.HasPrefix(value, "P-") && !strings.Contains(value, ":"):
+		return nil
+	}
+	return fmt.Errorf("ssl_ecdh_curve: %q: PostgreSQL %d takes one curve of those that openssl ecparam -list_curves lists, such as prime256v1 or secp384r1", value, major)
 }
 
 // tlsVersions in order, as ssl_min_protocol_version takes them.
@@ -64,6 +112,17 @@ func checkKnownValue(name, value string) error {
 			}
 		}
 		return fmt.Errorf("%s: %q is not one of %s", name, value, strings.Join(tlsVersions, ", "))
+	}
+	return nil
+}
+
+// CheckAliases refuses a setting that is given under both of its names.
+func CheckAliases(set map[string]string) error {
+	for old, a := range alias {
+		_, both := set[old]
+		if _, ok := set[a.name]; ok && both {
+			return fmt.Errorf("%s and %s are the same from PostgreSQL %d on, and %s is not known before: give %s alone", old, a.name, a.from, a.name, old)
+		}
 	}
 	return nil
 }
