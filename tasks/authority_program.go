@@ -104,6 +104,11 @@ func (t *authorityProgramTask) keys() (state, call, key string) {
 	return "restricted.state", "restricted:" + t.Name, "restricted.key"
 }
 
+// keyWords are the arguments of authority_program_key.sh.
+func (t *authorityProgramTask) keyWords(what string) []string {
+	return []string{what, ForcedCommand(t.User, t.Key), strings.Fields(t.Key)[1]}
+}
+
 // Needs reads the files, what else the user may do, and calls the program as that user.
 func (t *authorityProgramTask) Needs(h *Host) []transport.Step {
 	a, ok := h.Fleet.Authorities[t.Name]
@@ -126,7 +131,7 @@ func (t *authorityProgramTask) Needs(h *Host) []transport.Step {
 	}
 	steps = append(steps, call)
 	if t.Key != "" {
-		steps = append(steps, transport.Step{Key: keyKey, Shell: authorityProgramKey, Argv: []string{"look", ForcedCommand(t.User, t.Key)}, User: t.User, Probe: true})
+		steps = append(steps, transport.Step{Key: keyKey, Shell: authorityProgramKey, Argv: t.keyWords("look"), User: t.User, Probe: true})
 	}
 	return steps
 }
@@ -173,7 +178,7 @@ func (t *authorityProgramTask) Check(_ context.Context, h *Host) (*Change, error
 			return nil, err
 		}
 		if r.Err != nil {
-			return nil, fmt.Errorf("read the authorized_keys of %s: %w", t.User, r.Err)
+			return nil, fmt.Errorf("%w: SSH key of %s: %w", ErrRefused, t.User, r.Err)
 		}
 		if key = strings.TrimSpace(string(r.Stdout)) != "there"; key {
 			reasons = append(reasons, "let the SSH key run it")
@@ -219,7 +224,7 @@ func (t *authorityProgramTask) change(h *Host, a pki.Authority, reasons, diffs [
 	}
 	steps = append(steps, transport.Step{Key: "place", Shell: authorityProgramPlace, Argv: places})
 	if key {
-		steps = append(steps, transport.Step{Key: keyKey, Shell: authorityProgramKey, Argv: []string{"add", ForcedCommand(t.User, t.Key)}, User: t.User})
+		steps = append(steps, transport.Step{Key: keyKey, Shell: authorityProgramKey, Argv: t.keyWords("add"), User: t.User})
 	}
 	if len(a.AllowedNames) == 0 {
 		c.Notes = append(c.Notes, fmt.Sprintf("authority %s signs any name: allowed_names in the inventory says which ones it shall sign", a.Name))

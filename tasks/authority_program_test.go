@@ -25,6 +25,8 @@ func TestAuthorityProgramRefuses(t *testing.T) {
 		{"somebody else's folder", "mkdir -p /etc/pgfleet/policy && chown signer /etc/pgfleet/policy", "rmdir /etc/pgfleet/policy", authorityProgramTask{Name: "clients", User: "signer"}, "/etc/pgfleet/policy does not belong to root"},
 		{"a link", "ln -s /tmp /usr/local/lib/pgfleet", "rm /usr/local/lib/pgfleet", authorityProgramTask{Name: "clients", User: "signer"}, "/usr/local/lib/pgfleet is a symbolic link"},
 		{"no sudo", "mv /usr/bin/sudo /usr/bin/odus", "mv /usr/bin/odus /usr/bin/sudo", authorityProgramTask{Name: "clients", User: "signer"}, "sudo is missing on this host, and signer is not root"},
+		{"the key in another line", "mkdir ~signer/.ssh && echo 'ssh-ed25519 AAAA mine' >~signer/.ssh/authorized_keys", "rm -r ~signer/.ssh", authorityProgramTask{Name: "clients", User: "signer", Key: "ssh-ed25519 AAAA me"},
+			"has this key in another line too"},
 		{"nothing", "", "", authorityProgramTask{Name: "clients", User: "signer"}, ""},
 	} {
 		declared := lockedAuthorities()

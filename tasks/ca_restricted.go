@@ -5,6 +5,8 @@ import (
 	_ "embed" // ca_restricted.sh
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -80,7 +82,8 @@ func (p *authorityPlan) needsRoot() error {
 
 // warnInstalled names the hosts in mode restricted whose program is not this version's, or whose policy allows more than the inventory.
 func (c *CA) warnInstalled() {
-	for name, a := range c.declared {
+	for _, name := range slices.Sorted(maps.Keys(c.declared)) {
+		a := c.declared[name]
 		if !a.Restricted() {
 			continue
 		}
