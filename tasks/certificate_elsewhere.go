@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"slices"
@@ -26,11 +27,11 @@ func (t *certificateTask) planElsewhere(host string, p *certificatePlan, now tim
 		}
 		return answered(*by.foreign, by.chain[0], host, pub, p.Template, p.Current.leaf(), now)
 	}
-	if p.Why == "" {
-		return p.comeSince(ask)
-	}
-	if !p.Issue || p.Keep {
+	if p.Why != "" && (!p.Issue || p.Keep) {
 		return nil
+	}
+	if come, err := p.come(by, ask); come || err != nil || p.Waits || p.Why == "" {
+		return err
 	}
 	v := p.version(p.Gen)
 	if v == nil && p.KeyOf != "" {
@@ -45,25 +46,29 @@ func (t *certificateTask) planElsewhere(host string, p *certificatePlan, now tim
 	return err
 }
 
-// comeSince looks for an answer, or a request that waits, besides a certificate in force that will do.
-func (p *certificatePlan) comeSince(ask func(*version) (*x509.Certificate, bool, error)) error {
+// come looks for an answer for one of the keys that wait for one, and for those that have none yet.
+func (p *certificatePlan) come(by *issuing, ask func(*version) (*x509.Certificate, bool, error)) (bool, error) {
+	other := p.Issue && p.KeyOf == "" && p.version(p.Gen) == nil // a new key is wanted
 	for i := len(p.Versions) - 1; i >= 0; i-- {
 		v := &p.Versions[i]
-		if !v.pending() {
+		if !v.pending() || by.knownToOthers(v, p.Versions) || other && p.Current != nil && bytes.Equal(v.Key.spki(), p.Current.Key.spki()) {
 			continue
 		}
 		cert, waits, err := ask(v)
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case cert != nil:
-			p.Why, p.Issue, p.Gen, p.Fresh, p.KeyNote = "the certificate that was asked for has come", true, v.Gen, true, "key: the one that waits for it"
-			return nil
+			if p.Why == "" {
+				p.Why = "the certificate that was asked for has come"
+			}
+			p.Issue, p.Gen, p.KeyOf, p.Fresh, p.KeyNote, p.Waits = true, v.Gen, "", true, "key: the one that waits for it", false
+			return true, nil
 		case waits:
 			p.Waits, p.Held = true, append(p.Held, v.Gen)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // waiting gives what a plan waits for, nil when it does not.
