@@ -213,11 +213,11 @@ func TestPlanElsewhere(t *testing.T) {
 		if got := fmt.Sprint(next, " ", gen, " ", p.KeyOf); got != c.want {
 			t.Errorf("%s: %s, want %s (%s)", name, got, c.want, p.Why)
 		}
-		if (next == "ask" || next == "waits") && p.serves(e.by, e.now) != c.soft {
+		if (next == "ask" || next == "waits") && p.serves(e.now) != c.soft {
 			t.Errorf("%s: what is in force serves: %t", name, !c.soft)
 		}
-		if next == "waits" && !strings.Contains(p.waiting(&Host{Name: "app1", Fleet: &Fleet{Now: e.now}}, e.by).Error(), "certificate for client") {
-			t.Errorf("%s: %v", name, p.waiting(&Host{Name: "app1", Fleet: &Fleet{Now: e.now}}, e.by))
+		if next == "waits" && !strings.Contains(p.waiting(&Host{Name: "app1", Fleet: &Fleet{Now: e.now}}).Error(), "certificate for client") {
+			t.Errorf("%s: %v", name, p.waiting(&Host{Name: "app1", Fleet: &Fleet{Now: e.now}}))
 		}
 		if len(p.Held) > 0 && p.Why == "" && p.surplus() {
 			t.Errorf("%s: a key that waits would be removed", name)
