@@ -90,7 +90,7 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 	if t.server(h) {
 		profile = pki.ProfileClient
 	}
-	if needed := h.Fleet.dependents(profile, a.gone); len(needed) > 0 {
+	if needed := h.dependents(profile, a.gone); len(needed) > 0 {
 		return fmt.Errorf("%w: %s is still needed, so nobody stops to believe it: %s", ErrRefused, inShort(titles, 3, ", "), inShort(needed, 5, "; "))
 	}
 	return nil
