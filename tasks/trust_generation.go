@@ -83,6 +83,9 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 	for _, c := range a.gone {
 		titles = append(titles, pki.CertTitle(c))
 	}
+	if h.Fleet.changing() {
+		return fmt.Errorf("who needs %s: %w", inShort(titles, 3, ", "), ErrPending)
+	}
 	if !believes(now, a.certs) {
 		return fmt.Errorf("%w: %s of %s does not believe the successor of %s yet: have it added first (pgfleet rotate-ca)", ErrRefused, who, h.Name, inShort(titles, 3, ", "))
 	}
