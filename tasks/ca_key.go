@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
@@ -39,8 +40,10 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 		}
 		field = "passphrase " + octal(text)
 	}
-	head, rest, _ := bytes.Cut(step.Stdin, []byte("\n"))
-	step.Stdin = bytes.Join([][]byte{head, []byte(field), rest}, []byte("\n"))
+	// Behind the program's own first line, which in mode restricted is the second one.
+	before, after, _ := bytes.Cut(step.Stdin, []byte("pgfleet-ca "))
+	head, rest, _ := bytes.Cut(after, []byte("\n"))
+	step.Stdin = slices.Concat(before, []byte("pgfleet-ca "), head, []byte("\n"+field+"\n"), rest)
 	return step, nil
 }
 
