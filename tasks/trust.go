@@ -93,6 +93,9 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 		if t.Only != "" && (errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
 			return nil, nil // nobody believes an authority that is not there
 		}
+		if wait := AsWaiting(err); wait != nil && t.inForce(h) {
+			return nil, wait.softly()
+		}
 		if err != nil {
 			return nil, err
 		}

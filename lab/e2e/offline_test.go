@@ -163,6 +163,13 @@ func TestOffline(t *testing.T) {
 	}
 	f.finishes(t)
 
+	// Somebody without what came back: what is in force goes on to serve, and nothing is changed.
+	c.sh(t, c.home, "mv authorities kept")
+	if changed := f.waits(t); len(changed) > 0 {
+		t.Errorf("without the answers a run changes %q", changed)
+	}
+	c.sh(t, c.home, "rm -r authorities; mv kept authorities")
+
 	// Revoked is what the company's list names.
 	old, _ := f.serverPair(t, "db2")
 	old = strings.TrimPrefix(old, "serial=")
