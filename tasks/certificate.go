@@ -31,7 +31,8 @@ the certificate was revoked because its key is known to others. Where only an au
 A client's new certificate is tried before it is put in force: where a server that accepts the one in force does not accept it, nothing is switched and the task fails.
 Then after_change of the identity runs, once the certificate has changed; one that fails is tried again by the next run.
 
-Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); database users postgres, superusers and replication
+Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); one that is to be kept and does not match its key, or whose key has
+a passphrase that the server cannot be asked for when it starts or reloads; database users postgres, superusers and replication
 roles unless the identity has allow_privileged; symbolic links and strangers' folders below a client's home directory.`,
 	Example: "certificate: {issuer: servers, profile: server, valid_for: 365d}",
 	New:     func() Task { return new(certificateTask) },
