@@ -34,7 +34,8 @@ Then after_change of the identity runs, once the certificate has changed; one th
 An authority that is offline or not ours is asked: the request is kept beside the inventory, and the task waits for the answer (pgfleet authority requests, pgfleet
 authority answer). What is in force stays so meanwhile.
 
-Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); database users postgres, superusers and replication
+Refused: a certificate in force that is not pgfleet's (see existing; Debian's snakeoil counts as none); one that is to be kept and does not match its key, or whose key has
+a passphrase that the server cannot be asked for when it starts or reloads; database users postgres, superusers and replication
 roles unless the identity has allow_privileged; symbolic links and strangers' folders below a client's home directory.`,
 	Example: "certificate: {issuer: servers, profile: server, valid_for: 365d}",
 	New:     func() Task { return new(certificateTask) },

@@ -12,6 +12,9 @@ import (
 func (w *hbaWork) summary(t *postgresHBA) string {
 	stage, _ := postgres.StageOf([]byte(w.before))
 	text := fmt.Sprintf("cluster %s: ", w.c.ID)
+	if t.Only == "replication" {
+		return text + "let declared standbys in by certificate"
+	}
 	switch stage {
 	case t.Enforce:
 		text += "change the rules of stage " + stage

@@ -26,7 +26,7 @@ var _ = register(Kind{
 	Summary: "Have a standby stream from its primary with verified TLS and its own certificate",
 	Doc: `For each standby on the host: primary_conninfo gets the user of the host's identity with replication: true, sslmode=verify-full, and that identity's ` +
 		`certificate, trust and list. Everything else in it stays: host, port, password, passfile, application_name; the slot is another setting. Options that forbid a login by certificate ` +
-		`(require_auth, channel_binding, sslcertmode) go. A primary, and a standby that only restores from an archive, are left alone.
+		`(require_auth, channel_binding, sslcertmode) go, and the password of another user. A primary, and a standby that only restores from an archive, are left alone.
 
 First a login for replication is made with the new value, as the server's OS user: when it is refused, nothing is changed. The value is set where the one in force is: by ALTER SYSTEM ` +
 		`(where pg_basebackup -R puts it), or in the line of the file that somebody wrote. The one of before is kept in /etc/pgfleet/CLUSTER/primary_conninfo.before. From PostgreSQL 13 on a reload ` +
@@ -132,6 +132,9 @@ func (t *postgresReplication) plan(h *Host, c *Cluster, ids []Identity) (*replic
 		postgres.Parameter{Name: "sslrootcert", Value: st.Base + "/root.crt"},
 		// libpq passes over a list that is not there; when one comes it is followed.
 		postgres.Parameter{Name: "sslcrl", Value: st.Base + "/root.crl"})
+	if was.Get("user") != id.DBUser {
+		w.next = w.next.Without("password") // another user's
+	}
 	switch {
 	case w.next.String() == was.String():
 		return nil, nil

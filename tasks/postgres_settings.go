@@ -119,7 +119,8 @@ var _ = register(Kind{
 	Doc: `Writes /etc/pgfleet/<cluster>/pgfleet.conf and has postgresql.conf include it as its last line. Settings of earlier tasks in that file stay. ` +
 		`Before anything is changed, PostgreSQL's own program reads the whole configuration with the new file in place.
 
-Refused: a setting that the server's version lacks; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; authorities of which the lists have none that is valid; ` +
+Refused: a setting that the server's version lacks, with what there is instead (ssl_ecdh_curve is written as ssl_groups on 18); TLS versions that exclude each other; ciphers and curves that the host's ` +
+		`OpenSSL does not know; certificates, keys, authorities and lists that the server could not start with; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; authorities of which the lists have none that is valid; ` +
 		`files that Patroni writes, with the YAML to apply there. A stopped cluster gets its files, nothing is started.
 
 It takes effect with postgres_reload, or at the next restart where PostgreSQL wants one.`,

@@ -28,7 +28,8 @@ With tls_dir the files that the settings and services name are copies in the wal
 owned by the server's OS user, 0600; with home FILE.crt (and FILE.crl) in a client's ~/.postgresql, 0600. A list is there before the authorities that need it, and stays
 until they are gone. A file of that name that is not pgfleet's stops the task; with existing: overlap or replace it is kept as NAME.before-pgfleet.
 
-An authority that is not pgfleet's in force stops the task: existing: keep leaves everything as it is, overlap trusts both, replace ours alone.`,
+An authority that is not pgfleet's in force stops the task: existing: keep leaves everything as it is, overlap trusts both, replace ours alone. What is to be kept has to be
+good: a file that is no PEM, and a list that has ended or is of another authority, are refused.`,
 	Example: "trust: {authorities: [servers_root, servers]}",
 	New:     func() Task { return new(trustTask) },
 	Roles:   []string{"db_server", "client"},
