@@ -78,6 +78,31 @@ func (t *trustTask) Needs(h *Host) []transport.Step {
 
 // Check finds where trust is not as wanted. Where an authority has a successor, each cluster and identity has its own answer to whom it shall believe.
 func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
+	change, err := t.check(h)
+	switch wait := AsWaiting(err); {
+	case wait == nil:
+		return change, err
+	case t.Only == "repair", t.Only == "renew":
+		return nil, nil // nobody believes an authority that is not there
+	case t.inForce(h):
+		return nil, wait.softly()
+	}
+	return nil, err
+}
+
+// inForce tells whether all of a server's clusters, or of a client's identities, believe authorities by pgfleet's doing: until what is missed has come they go on to.
+func (t *trustTask) inForce(h *Host) bool {
+	if !t.server(h) {
+		return !slices.ContainsFunc(h.Identities, func(id Identity) bool {
+			st, err := stateOf(h, id)
+			return err != nil || st.filesNow().Root == ""
+		})
+	}
+	clusters, err := Clusters(h)
+	return err == nil && !slices.ContainsFunc(clusters, func(c *Cluster) bool { return parseSettings(c.Ours)["ssl_ca_file"] == "" })
+}
+
+func (t *trustTask) check(h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
 	}
@@ -91,11 +116,8 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if !t.follows(h) {
 		var err error
 		a, err = t.anchorsFor(h, nil)
-		if t.Only != "" && (errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
+		if t.Only != "" && errors.Is(err, ErrPending) {
 			return nil, nil // nobody believes an authority that is not there
-		}
-		if wait := AsWaiting(err); wait != nil && t.inForce(h) {
-			return nil, wait.softly()
 		}
 		if err != nil {
 			return nil, err

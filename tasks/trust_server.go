@@ -182,23 +182,6 @@ func (t *trustTask) believesAlready(c *Cluster, l *look, a *anchors) bool {
 	return named == trustFile(c, wanted)
 }
 
-// inForce tells whether all clusters of a server believe the wanted authorities already: a list that is missed here is in force there.
-func (t *trustTask) inForce(h *Host) bool {
-	if !t.server(h) {
-		return false
-	}
-	a, err := (&trustTask{Authorities: t.Authorities, Profile: t.Profile, CRL: "no"}).anchorsFor(h, nil)
-	if err != nil {
-		return false
-	}
-	clusters, err := Clusters(h)
-	if err != nil {
-		return false
-	}
-	l, err := serverLook(h, clusters)
-	return err == nil && !slices.ContainsFunc(clusters, func(c *Cluster) bool { return !t.believesAlready(c, l, a) })
-}
-
 // overlap adds the authorities in force and their lists to ours.
 func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certificate, []*x509.RevocationList, error) {
 	certs, crls := slices.Clone(a.certs), slices.Clone(a.lists)

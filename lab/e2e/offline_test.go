@@ -187,6 +187,17 @@ func TestOffline(t *testing.T) {
 		t.Error("the revoked certificate is still served")
 	}
 
+	// A new root in the safe: until it has signed, everything goes on with the one that is there.
+	c.sh(t, c.home, `printf '  safe2: {offline: true, subject: "CN=Safe Root G2", valid_for: 3650d, replaces: safe}
+  clients2: {host: ca3.example.net, issuer: safe2, subject: "CN=clients G2", valid_for: 1825d, replaces: clients}\n' >>inventory.yaml`)
+	f.want(t, 7, []string{"waiting for 1 answer of authority safe2"}, "rotate-ca")
+	if changed := f.waits(t); len(changed) > 0 {
+		t.Errorf("while the new root is waited for, a run changes %q", changed)
+	}
+	f.answer(t, 0, nil, files(t, filepath.Join(c.sign(t, f), "safe2"), "safe2.crt", "ca3*.crt", "*.crl")...)
+	f.want(t, 0, []string{"clients is still believed"}, "rotate-ca")
+	f.finishes(t)
+
 	// A root of somebody else's, for servers that nobody here manages: whoever trusts it verifies their names.
 	cloud := writeInventory(t, strings.Split(labInventory(t, f.inventory), "\nhosts:")[0]+"\nhosts:\n  app1.example.net: {address: "+f.addr(t, "app1")+
 		", roles: [client], identities: {postgres: [cloud]}}\nauthorities:\n  provider: {external: "+filepath.Join(c.dir, "ABOVE1.crt")+"}\n")
