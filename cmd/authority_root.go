@@ -1,0 +1,48 @@
+package cmd
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/tasks/pki"
+)
+
+// rootVarsFlag is -e of commands that need root where an authority in mode restricted is.
+func rootVarsFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE`: ssh_user and the like, to log in as root where an authority is in mode restricted"}
+}
+
+// asRoot has the hosts of those authorities that are in mode restricted reached by the login that words (of -e) give, as hosts in mode convenient are.
+// Without such words it says how; nothing is contacted. It gives the authorities as they are then.
+func asRoot(inv *inventory.Inventory, fleet fleetOptions, what string, chosen []pki.Authority, words []string) ([]pki.Authority, error) {
+	vars, err := assignments("variable", words)
+	if err != nil {
+		return nil, err
+	}
+	var root *inventory.Inventory
+	out := make([]pki.Authority, len(chosen))
+	for i, a := range chosen {
+		if a.Restricted() {
+			if len(connecting(vars)) == 0 {
+				return nil, &usageError{text: fmt.Sprintf("%s: authority %s is in mode restricted, where the login of the inventory can do nothing but sign", what, a.Name),
+					hint: fmt.Sprintf("log in as somebody who is root on %s: -e ssh_user=ADMIN, and -K where sudo wants a password", a.Host)}
+			}
+			if root == nil {
+				if root, err = fleet.load(vars); err != nil {
+					return nil, err
+				}
+			}
+			hostOf(inv, a).Target = hostOf(root, a).Target
+		}
+		out[i] = a
+	}
+	for i, a := range out {
+		if a.Restricted() {
+			unlock(inv, a.Host)
+		}
+		out[i] = inv.Authorities[a.Name]
+	}
+	return out, nil
+}
