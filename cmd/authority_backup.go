@@ -24,7 +24,7 @@ import (
 type backupOptions struct {
 	recipients cli.StringSlice
 	to         string
-	login      rootLogin
+	vars       []string
 	fleet      fleetOptions
 	connect    connectOptions
 }
@@ -43,31 +43,29 @@ away from this machine and from the authority's host; authority restore wants it
 			Flags: join([]cli.Flag{
 				&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "`WHO` can open the key: age1…, ssh-…, or a file with such lines or with one certificate", Destination: &o.recipients},
 				&cli.StringFlag{Name: "to", Value: ".", Usage: "`FOLDER` to write to (default: this one)", Destination: &o.to},
-				o.login.flag(),
+				rootVarsFlag(),
 			}, o.fleet.flags(), o.connect.flags()),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "[AUTHORITY…]"); err != nil {
 					return err
 				}
-				o.login.take(c)
+				o.vars = c.StringSlice("extra-vars")
 				return o.do(c.Context, sys, c.Args().Slice())
 			},
 		},
 		examples: `pgfleet authority backup --recipient age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq --to /srv/backups
-			pgfleet authority backup clients --recipient backup.crt`,
+			pgfleet authority backup clients --recipient backup.crt
+			pgfleet authority backup clients --recipient backup.crt -e ssh_user=admin   # in mode restricted`,
 	}
 }
 
 func (o *backupOptions) do(ctx context.Context, sys *System, names []string) error {
-	inv, err := o.login.load(&o.fleet)
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}
 	warn(sys, inv)
 	authorities, err := chooseAuthorities(inv, names)
-	if err == nil {
-		authorities, err = o.login.unlock(inv, authorities)
-	}
 	if err != nil {
 		return err
 	}
@@ -79,6 +77,9 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 	}
 	if info, err := os.Stat(o.to); err != nil || !info.IsDir() {
 		return usagef("--to %s: is not a folder", o.to)
+	}
+	if authorities, err = asRoot(inv, o.fleet, "authority backup", authorities, o.vars); err != nil {
+		return err
 	}
 	plan, found := askingPlan(inv, authorities, "backup", func(a pki.Authority) transport.Step { return tasks.BackupProbe(a, recipient) },
 		func(a pki.Authority, h *tasks.Host) (*backup.Backup, error) {

@@ -27,7 +27,7 @@ type restoreOptions struct {
 	records  bool
 	leaveOut bool
 	yes      bool
-	login    rootLogin
+	vars     []string
 	fleet    fleetOptions
 	apply    applyOptions
 }
@@ -52,13 +52,13 @@ cannot be looked at stops it (exit 4) unless --leave-out-unreachable goes on wit
 				&cli.BoolFlag{Name: "records", Usage: "only take into the records of an authority that is there what the fleet has seen of it", Destination: &o.records},
 				&cli.BoolFlag{Name: "leave-out-unreachable", Usage: "go on without hosts that cannot be looked at", Destination: &o.leaveOut},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
-				o.login.flag(),
+				rootVarsFlag(),
 			}, o.apply.changeFlags(), o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "FILE|AUTHORITY"); err != nil {
 					return err
 				}
-				o.login.take(c)
+				o.vars = c.StringSlice("extra-vars")
 				return o.do(c.Context, sys, c.Args().First())
 			},
 		},
@@ -112,7 +112,7 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if err := o.apply.check(); err != nil {
 		return err
 	}
-	inv, err := o.login.load(&o.fleet)
+	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
 	}
@@ -121,11 +121,12 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if err != nil {
 		return err
 	}
-	unlocked, err := o.login.unlock(inv, []pki.Authority{a})
+	restricted := a.Restricted()
+	changed, err := asRoot(inv, o.fleet, "authority restore", []pki.Authority{a}, o.vars)
 	if err != nil {
 		return err
 	}
-	a = unlocked[0]
+	a = changed[0]
 	fleet, err := o.look(ctx, sys, inv)
 	if err != nil {
 		return err
@@ -150,6 +151,9 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if outcome != nil && !o.apply.checkOnly && outcome.Hosts[h.Name].Kind == events.Changed {
 		if o.identity != "" {
 			fmt.Fprintf(sys.Err, "notice: take %s away from %s\n", o.identity, a.Host)
+		}
+		if restricted {
+			fmt.Fprintf(sys.Err, "notice: pgfleet authority restrict %s, with the same -e, sees that %s signs by its policy\n", a.Name, a.Host)
 		}
 		fmt.Fprintln(sys.Err, "notice: pgfleet run crl brings the newest lists to servers and clients")
 	}

@@ -1,38 +1,45 @@
 package cmd
 
 import (
+	"fmt"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// rootLogin is another login than the inventory's, for what an authority in mode restricted does not do for that one.
-type rootLogin struct{ vars []string }
-
-func (o *rootLogin) flag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE`: ssh_user and the like, where mode: restricted asks for another login"}
+// rootVarsFlag is -e of commands that need root where an authority in mode restricted is.
+func rootVarsFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE`: ssh_user and the like, to log in as root where an authority is in mode restricted"}
 }
 
-func (o *rootLogin) take(c *cli.Context) { o.vars = c.StringSlice("extra-vars") }
-
-// load reads the inventory with the login's variables over it.
-func (o *rootLogin) load(fleet *fleetOptions) (*inventory.Inventory, error) {
-	vars, err := assignments("variable", o.vars)
+// asRoot has the hosts of those authorities that are in mode restricted reached by the login that words (of -e) give, as hosts in mode convenient are.
+// Without such words it says how; nothing is contacted. It gives the authorities as they are then.
+func asRoot(inv *inventory.Inventory, fleet fleetOptions, what string, chosen []pki.Authority, words []string) ([]pki.Authority, error) {
+	vars, err := assignments("variable", words)
 	if err != nil {
 		return nil, err
 	}
-	return fleet.load(vars)
-}
-
-// unlock has authorities treated as in mode convenient; one in mode restricted wants a login for that. It gives them as they are then.
-func (o *rootLogin) unlock(inv *inventory.Inventory, authorities []pki.Authority) ([]pki.Authority, error) {
-	out := make([]pki.Authority, len(authorities))
-	for i, a := range authorities {
+	var root *inventory.Inventory
+	out := make([]pki.Authority, len(chosen))
+	for i, a := range chosen {
 		if a.Restricted() {
-			if len(o.vars) == 0 {
-				return nil, &usageError{text: "authority " + a.Name + " is in mode restricted, and this needs root on " + a.Host, hint: "-e ssh_user=ADMIN logs in as somebody who is root there"}
+			if len(connecting(vars)) == 0 {
+				return nil, &usageError{text: fmt.Sprintf("%s: authority %s is in mode restricted, where the login of the inventory can do nothing but sign", what, a.Name),
+					hint: fmt.Sprintf("log in as somebody who is root on %s: -e ssh_user=ADMIN, and -K where sudo wants a password", a.Host)}
 			}
+			if root == nil {
+				if root, err = fleet.load(vars); err != nil {
+					return nil, err
+				}
+			}
+			hostOf(inv, a).Target = hostOf(root, a).Target
+		}
+		out[i] = a
+	}
+	for i, a := range out {
+		if a.Restricted() {
 			unlock(inv, a.Host)
 		}
 		out[i] = inv.Authorities[a.Name]

@@ -46,7 +46,7 @@ nl='
 tab='	'
 dir=${1-} policy=${2-}
 locked='' reconciled='' staged='' queue='' rows='' skew=0
-secret='' clear='' signer=keys/ca.key token='' room=''
+secret='' named='' clear='' signer=keys/ca.key token='' room=''
 
 die() {
 	[ -z "$policy" ] || say warning "refused: $*"
@@ -186,7 +186,7 @@ look() {
 }
 
 lock() {
-	[ -z "$locked" ] || return 0
+	[ "$locked" != yes ] || return 0
 	locked=yes tries=0
 	if command -v flock >/dev/null 2>&1; then
 		exec 9>>lock || die "cannot write to $dir"
@@ -327,10 +327,14 @@ encrypted() {
 	case "$first$second" in *'BEGIN ENCRYPTED PRIVATE KEY'* | *'Proc-Type: 4,ENCRYPTED'*) ;; *) return 1 ;; esac
 }
 
-# locked_out REASON ends the program: the key cannot be opened.
+# locked_out REASON ends the program: the key cannot be opened. In mode restricted it is logged; what is wrong with a file that was named is in the log
+# alone: else any file of this host could be asked for.
 locked_out() {
 	[ -z "$room" ] || rm -rf "$room"
-	[ -z "$policy" ] || say warning "refused: $1"
+	if [ -n "$policy" ]; then
+		say warning "refused: $1"
+		[ -z "$named" ] || set -- "the file with the passphrase does not open the key: $log on this host says why"
+	fi
 	printf 'answer unlock refused\nreason %s\nend\n' "$1"
 	exit 0
 }
@@ -381,6 +385,7 @@ open_token() {
 
 # read_secret FILE: $secret is its first line. It has to be closed to others.
 read_secret() {
+	named=$1
 	case $1 in /*) ;; *) locked_out "broken request" ;; esac
 	listing=$(ls -ldn "$1" </dev/null 2>/dev/null) || locked_out "the file with the passphrase, $1, is not there"
 	read -r mode _ owner _ <<END

@@ -132,8 +132,10 @@ func recordOf(d survey.Deployed) ([]byte, error) {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "pgfleet 1\nserial %s\n", serial)
 	if d.Host != "" {
-		fmt.Fprintf(&b, "request seen-%s\nhost %s\nkey %s\n", serial, d.Host, key)
+		fmt.Fprintf(&b, "request seen-%s\nhost %s\n", serial, d.Host)
 	}
+	// Also where nobody's host is known: in mode restricted an authority keeps the key that is on record for it.
+	fmt.Fprintf(&b, "key %s\n", key)
 	fmt.Fprintf(&b, "profile %s\nsubject %s\n%sexpires %s\n", d.Profile, pki.OnelineSubject(d.Cert.Subject), pki.CertificatePEM(d.Cert), writeIndexTime(d.Cert.NotAfter))
 	return b.Bytes(), nil
 }

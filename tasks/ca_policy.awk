@@ -94,7 +94,7 @@ function follows(c) {
 # subject reads the name at p: oneline is as openssl writes it, attributes are counted in has and kept in of. E is its end.
 function subject(p, end,   stop, q, key, i, c, v, shown) {
 	need(48, p, end, "the subject")
-	stop = E; p = C; oneline = ""
+	stop = E; p = C; oneline = ""; sorted = 1; last = 0
 	split("", has); split("", of)
 	while (p < stop) {
 		need(49, p, stop, "a part of the subject"); q = E
@@ -103,6 +103,8 @@ function subject(p, end,   stop, q, key, i, c, v, shown) {
 		need(6, C, q, "an attribute")
 		key = names[hex(C, E)]
 		if (key == "") no(what " has a subject with an attribute that is not one of CN, O, OU, L, ST, C")
+		if (index("C  O  OU L  ST CN", key) < last) sorted = 0
+		last = index("C  O  OU L  ST CN", key)
 		item(E, q)
 		if (T != 12 && T != 19 || E != q || L == 0) no(what " has a subject that is not plain text")
 		v = shown = ""; more = 0
@@ -161,8 +163,8 @@ function extensions(tag, p, end,   stop, q, id) {
 	while (p < stop) {
 		need(48, p, stop, "an extension"); q = E
 		need(6, C, q, "an extension"); id = hex(C, E)
-		p = E
-		if (byte(p) == 1) {
+		p = E; critical = byte(p) == 1
+		if (critical) {
 			if (raw(p, p + 3) != "\\001\\001\\377") no(what " has an extension that cannot be read")
 			p += 3
 		}
@@ -170,6 +172,7 @@ function extensions(tag, p, end,   stop, q, id) {
 		if (E != q) no(what " has an extension that cannot be read")
 		if (id in ext) no(what " has the same extension twice")
 		if (!((tag ":" id) in known)) no(what " has an extension that is not allowed (" id ")")
+		if (tag == 160 && critical) no(what " has a critical extension, for which servers would refuse everybody")
 		ext[id] = hex(C, E)
 		p = q
 	}
@@ -253,6 +256,8 @@ function judge(   kind, most, limit) {
 		if (!(written() in below)) no("an authority " oneline " is asked for, and the policy names no such one")
 		if (two(substr(ext["551d13"], 15)) > below[written()]) no("an authority with a longer path than the policy allows is asked for")
 		if (ext["551d0f"] != "03020106" || "551d25" in ext || "551d11" in ext) no("the authority that is asked for has uses or names that an authority has not")
+		# Else one policy line has several subjects, each with a first key.
+		if (!sorted) no("the authority that is asked for has its subject in another order than pgfleet writes it (C, O, OU, L, ST, CN)")
 		most = life[written()]
 	} else {
 		if (ext["551d13"] != "3000") no("an authority is asked for (basicConstraints), or what a certificate may be used for is left open")
@@ -308,6 +313,7 @@ function lists(p, end,   q, least) {
 	if (from > now + 900 || from < now - 86400) no("the list begins at another time than now")
 	least = now + listleast * 86400 - 900
 	if (least > authority["to"]) least = authority["to"]
+	if (to > authority["to"]) no("the list would end later than this authority")
 	if (to < least) no("the list would end sooner than after the " listleast " days that the policy wants")
 	print "list"
 }

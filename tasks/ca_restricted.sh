@@ -14,7 +14,11 @@ export LC_ALL PATH
 if [ "${1-}" != inner ]; then
 	# Nothing of the caller's environment goes on; so many bytes and seconds, and no more. All is read before anything is locked.
 	from=${SUDO_USER:-root}${SSH_CLIENT:+ at ${SSH_CLIENT%% *}} asked=${SSH_ORIGINAL_COMMAND-} limit=''
+	# Who sets it to something long would leave no room for the rest in a line of the log.
+	[ ${#from} -le 100 ] || from=$(printf '%.100s' "$from")
 	[ $# -eq 0 ] || asked="$0 $*"
+	# What is sent may hold a passphrase, which another program's arguments would show to everybody.
+	[ "$(command -v printf)" = printf ] || { echo "this host's sh has no printf of its own" >&2; exit 2; }
 	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
 	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
 	# What is read may be a passphrase: only a printf of the shell's own keeps it out of sight.

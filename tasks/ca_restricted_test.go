@@ -47,7 +47,7 @@ func lockedAuthorities() map[string]pki.Authority {
 		"clients": {Name: "clients", Host: "ca1", Subject: "CN=root-ca1", ValidFor: 10 * year, Profiles: []pki.Profile{pki.ProfileClient}, AllowedNames: []string{"app_*", "postgres", "rep*"},
 			ReservedUsers: []string{"postgres", "replicator"}, MaxPerDay: 40},
 		"top":     {Name: "top", Host: "ca1", Subject: "CN=top,O=Example", ValidFor: 10 * year, AllowedNames: []string{"*.example.net"}},
-		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*"}},
+		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers,O=Example", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*"}},
 	}
 }
 
@@ -347,6 +347,7 @@ func (l *lockedHost) refuses(t *testing.T) {
 	leaf := func(change func(*x509.Certificate), fields ...string) caRequest {
 		return l.forged("clients", up, change, fields...)
 	}
+	declared := pkix.Name{CommonName: "servers", Organization: []string{"Example"}}
 	asCA := func(c *x509.Certificate) {
 		c.IsCA, c.MaxPathLen, c.MaxPathLenZero, c.KeyUsage, c.ExtKeyUsage = true, 0, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign, nil
 	}
@@ -379,16 +380,20 @@ func (l *lockedHost) refuses(t *testing.T) {
 	}{
 		{"a sub-CA", "clients", leaf(asCA), "the policy names no such one"},
 		{"a sub-CA below one that is no root", "servers", l.forged("servers", servers.Certificate, asCA), "only a root may sign one"},
-		{"a sub-CA as the declared one, with a key of its own", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); as("servers")(c) }), "authority /CN=servers has another key"},
-		{"a sub-CA as the declared one, with a longer path", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); as("servers")(c); c.MaxPathLen = 1 }), "longer path"},
+		{"a sub-CA as the declared one, with a key of its own", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); c.Subject = declared }), "authority /O=Example/CN=servers has another key"},
+		{"a sub-CA as the declared one, its subject in another order", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) {
+			asCA(c)
+			c.Subject = pkix.Name{ExtraNames: []pkix.AttributeTypeAndValue{{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: "servers"}, {Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "Example"}}}
+		}), "in another order"},
+		{"a sub-CA as the declared one, with a longer path", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); c.Subject = declared; c.MaxPathLen = 1 }), "longer path"},
 		{"a sub-CA as the declared one, for ten years", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) {
 			asCA(c)
-			as("servers")(c)
+			c.Subject = declared
 			c.NotAfter = top.Certificate.NotAfter
 		}), "longer than the 1825 days"},
 		{"a sub-CA that may also be a client", "top", l.forged("top", top.Certificate, func(c *x509.Certificate) {
 			asCA(c)
-			as("servers")(c)
+			c.Subject = declared
 			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 		}), "uses or names"},
 		{"keyCertSign without CA", "clients", leaf(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageCertSign }), "more than signatures"},
@@ -471,6 +476,21 @@ func (l *lockedHost) refuses(t *testing.T) {
 		}(), "another number"},
 		{"a list that ends tomorrow", "clients", shiftList(func(r *x509.RevocationList) { r.NextUpdate = time.Now().AddDate(0, 0, 1) }), "would end sooner"},
 		{"a list of next year", "clients", shiftList(func(r *x509.RevocationList) { r.ThisUpdate = time.Now().AddDate(1, 0, 0) }), "another time than now"},
+		{"a list that outlives its authority", "clients", shiftList(func(r *x509.RevocationList) { r.NextUpdate = up.NotAfter.Add(time.Hour) }), "later than this authority"},
+		{"a list that servers do not understand", "clients", func() caRequest {
+			r := shiftList(same)
+			var list pkix.TBSCertificateList
+			if _, err := asn1.Unmarshal(clients.CRL.RawTBSRevocationList, &list); err != nil {
+				t.Fatal(err)
+			}
+			list.Raw, list.Extensions[1].Critical = nil, true
+			tbs, err := asn1.Marshal(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.fields[len(r.fields)-1] = "tbs " + octal(tbs)
+			return r
+		}(), "critical"},
 		{"a list that speaks for another", "clients", shiftList(func(r *x509.RevocationList) {
 			r.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 3, 0x84, 1, 0xff}}}
 		}), "not allowed (551d1c)"},
@@ -575,6 +595,39 @@ func (l *lockedHost) refusesCalls(t *testing.T) {
 				t.Errorf("%s is not logged:\n%s", c.name, log)
 			}
 		}
+	}
+	// Of files that are named nothing comes out, and a passphrase is not guessed unseen.
+	for _, c := range []struct{ field, answer, log string }{
+		{"passphrase-file " + octal([]byte("/root/nothing")), "the file with the passphrase does not open the key", "the file with the passphrase, /root/nothing, is not there"},
+		{"passphrase-file " + octal([]byte("/etc/passwd")), "the file with the passphrase does not open the key", "has to be a plain file that is closed to others"},
+		{"passphrase-file " + octal([]byte("/etc/pgfleet/ca/clients/keys/ca.key")), "the file with the passphrase does not open the key", "keys/ca.key has no passphrase"},
+		{"passphrase " + octal([]byte("guessed")), "keys/ca.key has no passphrase", "keys/ca.key has no passphrase"},
+	} {
+		out, _, err := l.call([]byte("authority clients\npgfleet-ca 1 0\nrequest status\n"+c.field+"\nend\n"), nil)
+		log := l.sb.Shell("tail -n 1 /etc/pgfleet/ca/clients/log")
+		if err != nil || !strings.Contains(out, "\nanswer unlock refused\nreason ") || !strings.Contains(out, c.answer) || !strings.Contains(log, "refused: ") || !strings.Contains(log, c.log) {
+			t.Errorf("%s: %v %s, logged %s", c.field, err, out, log)
+		}
+	}
+	// Where a caller says who he is, room is left for what he asks.
+	if _, _, err := l.call([]byte("authority clients\npgfleet-ca 1 0\nrequest key\nend\n"), []string{"SSH_CLIENT=" + strings.Repeat("x", 500)}); err == nil {
+		t.Error("an unknown verb is answered")
+	}
+	if log := l.sb.Shell("tail -n 1 /etc/pgfleet/ca/clients/log"); !strings.Contains(log, "refused: this ca.sh does not know the request") {
+		t.Errorf("a long address hides what was asked: %s", log)
+	}
+	// Who has looked first waits like everybody before anything is changed.
+	held := make(chan string)
+	go func() {
+		held <- l.sb.Shell("cd /etc/pgfleet/ca/clients && flock -s lock sh -c 'touch /tmp/held; for i in 1 2 3; do sleep 1; ls revoked; done'")
+	}()
+	l.sb.Shell("until [ -e /tmp/held ]; do sleep 0.1; done; rm /tmp/held")
+	serial := strings.TrimSpace(l.sb.Shell("cd /etc/pgfleet/ca/clients/issued && for i in *; do [ -e ../revoked/$i ] || { echo $i; break; }; done"))
+	if a := l.ask("clients", newCARequest("status"), newCARequest("revoke", "serial", serial, "reason", "superseded")); len(a) != 2 || a[1].Refused != "" {
+		t.Errorf("status and revoke: %+v", a)
+	}
+	if seen := <-held; strings.Contains(seen, serial) {
+		t.Error("a call that began by looking changes records while others hold the lock")
 	}
 	// What can be changed by others than root is not believed.
 	for _, c := range []struct{ spoil, mend, want string }{
