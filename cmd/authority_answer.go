@@ -60,13 +60,7 @@ func (o *answerOptions) run(sys *System, names []string) error {
 	}
 	var files []desk.File
 	for _, name := range names {
-		f := desk.File{Name: name}
-		if name == "-" {
-			f.Name = "standard input"
-			f.Data, err = io.ReadAll(io.LimitReader(sys.In, 16<<20))
-		} else {
-			f.Data, err = os.ReadFile(name)
-		}
+		f, err := handedIn(sys, name)
 		if err != nil {
 			return usagef("authority answer: %v", err)
 		}
@@ -87,6 +81,23 @@ func (o *answerOptions) run(sys *System, names []string) error {
 		return fmt.Errorf("keep what came back: %w", err)
 	}
 	return nil
+}
+
+// handedIn reads a file, no more of it than shows that it is too large.
+func handedIn(sys *System, name string) (desk.File, error) {
+	from := sys.In
+	if name == "-" {
+		name = "standard input"
+	} else {
+		f, err := os.Open(name)
+		if err != nil {
+			return desk.File{}, err
+		}
+		defer func() { _ = f.Close() }()
+		from = f
+	}
+	data, err := io.ReadAll(io.LimitReader(from, 16<<20))
+	return desk.File{Name: name, Data: data}, err
 }
 
 // vouch has somebody say that an offline authority's own certificate is the right one.

@@ -49,8 +49,8 @@ func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
 	return out, nil
 }
 
-// issuerFor gives the generation of the issuer that a certificate shall be of: that of the one in force; of the newest with only: replace, once everybody who meets it
-// believes it. Who has none gets one of the newest that nobody is known not to believe.
+// issuerFor gives the generation of the issuer that a certificate shall be of: that of the one in force, as long as it is believed; of the newest with only: replace, once
+// everybody who meets it believes it. Who has none gets one of the newest that nobody is known not to believe.
 func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 	all, err := t.issuers(h)
 	if err != nil {
@@ -84,8 +84,10 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 			return nil, fmt.Errorf("%w: no certificate of %s for %s before everybody who meets it believes it: %s", ErrRefused, newest.name, h.Name, inShort(doubt, 5, "; "))
 		}
 		return newest, nil
-	case is != nil:
+	case is != nil && (len(h.unbelieving(t.profile(h), is.name, is.chain, true)) == 0 || len(h.unbelieving(t.profile(h), newest.name, newest.chain, true)) > 0):
 		return is, nil
+	case is != nil:
+		return newest, nil // it was dropped, and a rollback brought the certificate back
 	}
 	for len(all) > 1 && len(h.unbelieving(t.profile(h), newest.name, newest.chain, true)) > 0 {
 		all = all[:len(all)-1]

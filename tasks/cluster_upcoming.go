@@ -163,6 +163,8 @@ func servedReasons(c *Cluster) []string {
 	var out []string
 	leaf := firstCertificate(c.Files[c.upcomingPath("ssl_cert_file")].Bytes)
 	switch {
+	case len(c.Served) == 0 && !c.Running:
+		out = append(out, "it is not running")
 	case len(c.Served) == 0:
 		out = append(out, "TLS is not offered yet")
 	case leaf != nil && string(leaf) != string(c.Served[0]):

@@ -74,11 +74,22 @@ func (h *Host) identitiesUnder(by []*x509.Certificate) (out []string, err error)
 		if id.Default {
 			certs = append(slices.Clone(certs), st.entry(st.Home+"/.postgresql/postgresql.crt").certificates()...)
 		}
-		if signedBy(certs, by) {
+		if signedBy(certs, by) || signedBy(st.streamsWith(h), by) {
 			out = append(out, id.DBUser+" of "+id.OSUser)
 		}
 	}
 	return out, nil
+}
+
+// streamsWith gives the certificate of a version that primary_conninfo of a standby on the host names, which need not be the one in force.
+func (st *identityState) streamsWith(h *Host) (out []*x509.Certificate) {
+	for _, c := range standbys(h) {
+		conn, err := postgres.ReadConnInfo(orText(c.Replication.Written, c.Replication.ConnInfo))
+		if v := versionNamed(st.Versions, conn.Get("sslcert")); err == nil && v != nil {
+			out = append(out, v.Chain...)
+		}
+	}
+	return out
 }
 
 // serversUnder gives a server's clusters whose certificate in the file, or as served, is of one of the authorities.

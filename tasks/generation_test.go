@@ -217,6 +217,13 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, add, false)
 	w.sb.Shell("rm /home/app/told")
 	w.again()
+	// Who was rolled back to a certificate of the old authority keeps it while that is believed.
+	cert := task(t, "certificate", serverCertificate).(*certificateTask)
+	old := &version{Chain: []*x509.Certificate{w.ca.issued[0]}}
+	if by, err := cert.issuerFor(w.server, old); err != nil || by.name != "servers" {
+		t.Errorf("a certificate of the old authority, believed: %v, %v", by, err)
+	}
+	w.again()
 	w.must(w.server, replace, true)
 	if _, _, now, _ := w.serverFiles(); now == key {
 		t.Error("the compromised key is kept")
@@ -235,6 +242,10 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, drop, false)
 	w.must(w.client, task(t, "trust", home), false)
 	w.sb.Shell("! [ -e /home/app/told ]")
+	w.again()
+	if by, err := cert.issuerFor(w.server, old); err != nil || by.name != "servers_g2" {
+		t.Errorf("a certificate of the old authority, dropped: %v, %v", by, err)
+	}
 	if got, lists := w.believed(w.client), w.listNumbers("/home/app/.postgresql/ca.crl"); got != "servers root G2 servers G2" || lists != "01 01" {
 		t.Errorf("believed are %q, with lists %q", got, lists)
 	}

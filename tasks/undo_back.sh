@@ -69,6 +69,7 @@ careful() { # careful FOLDER FILE: a settings file of before, changed where it w
     echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before is over)"
     keep "$1" ssl_cert_file
     keep "$1" ssl_key_file
+    return
   elif [ -n "$was" ] && [ "$was" != "$(setting "$dir/pgfleet.conf" ssl_cert_file)" ]; then
     serial=$(openssl x509 -in "$was" -noout -serial)
     serial=${serial#*=}
@@ -78,9 +79,15 @@ careful() { # careful FOLDER FILE: a settings file of before, changed where it w
       echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before was revoked)"
       keep "$1" ssl_cert_file
       keep "$1" ssl_key_file
+      return
       ;;
     esac
   fi
+  # It is one of ours, and its authority is being replaced, or was.
+  now=$(setting "$dir/pgfleet.conf" ssl_cert_file)
+  case $was:$now in "$dir"/v/*:"$dir"/v/*) ;; *) return 0 ;; esac
+  by=$(openssl x509 -in "$was" -noout -issuer 2>/dev/null) now=$(openssl x509 -in "$now" -noout -issuer 2>/dev/null)
+  [ "$by" = "$now" ] || echo "its certificate is of another authority again (${by#issuer=}, not ${now#issuer=}): clients that believe only the latter refuse it; then: pgfleet run mtls"
 }
 files() { # files FOLDER FILE: what the run wrote over in the places that FILE names gets its bytes of before, the list first: it has one for every authority of now
   for name in ssl_crl_file ssl_ca_file; do

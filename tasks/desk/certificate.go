@@ -74,6 +74,8 @@ func (in *intake) answer(a *Party, r *Request, p piece) error {
 	switch {
 	case !bytes.Equal(cert.RawIssuer, ca.RawSubject):
 		return refuse("it was issued by %s, not by authority %s (%s)", pki.FormatSubject(cert.Issuer), a.Name, pki.FormatSubject(ca.Subject))
+	case errors.As(cert.CheckSignatureFrom(ca), new(x509.InsecureAlgorithmError)):
+		return refuse("it is signed with %s, which is not accepted any more: have it signed with SHA-256", cert.SignatureAlgorithm)
 	case cert.CheckSignatureFrom(ca) != nil:
 		return refuse("its issuer has the name of authority %s, but another key: %s did not sign it", a.Name, pki.CertTitle(ca))
 	}

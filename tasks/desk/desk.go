@@ -40,6 +40,9 @@ func (d Desk) Certificate() (*x509.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d.path("ca.crt"), err)
 	}
+	if len(certs) > 1 {
+		return nil, fmt.Errorf("%s: holds %d certificates: leave that of the authority (two may have been merged)", d.path("ca.crt"), len(certs))
+	}
 	return certs[0], nil
 }
 
@@ -106,6 +109,8 @@ func (d Desk) read(name string) ([]byte, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: is no file", d.path(name))
 	case info.Size() > maxFile:
 		return nil, fmt.Errorf("%s: is larger than %d MiB", d.path(name), maxFile>>20)
 	}

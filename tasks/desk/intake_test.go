@@ -3,6 +3,7 @@ package desk
 import (
 	"crypto/x509"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,7 @@ func TestRefused(t *testing.T) {
 		{"a use more", "db1", "ca", replace("serverAuth", "serverAuth, clientAuth"), "", "holds more than serverAuth, which alone was asked"},
 		{"too long", "db1", "ca", good, "-days 400", "it lives 400 days, longer than the 365 that were asked"},
 		{"ended", "db1", "ca", good, "-days 0", "it ended on"},
+		{"signed with SHA-1", "db1", "ca", good, "-sha1", "it is signed with ECDSA-SHA1, which is not accepted any more"},
 		{"critical extension", "db1", "ca", good + "1.2.3.4 = critical, ASN1:UTF8String:x\n", "", "critical extension 1.2.3.4"},
 		{"client, other name", "app1", "ca", pki.ExtensionFile(client()), "-subj /CN=postgres", `its common name is "postgres", asked was "dbuser1"`},
 		{"client, two names", "app1", "ca", pki.ExtensionFile(client()), "-subj /CN=postgres/CN=dbuser1", "it has 2 common names"},
@@ -294,6 +296,51 @@ func TestAnchor(t *testing.T) {
 	if in, err := w.check("root.crt"); err != nil || len(in.Anchors) != 1 {
 		t.Errorf("renewed from its key: %v", err)
 	}
+}
+
+// TestDeskByHand: what somebody, or a merge, has left in the folder is told with its path, and nothing is taken for what it is not.
+func TestDeskByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ask("db1", server())
+	w.authority("twin", "/CN=Company Issuing", "root", 1)
+	file := w.Desk.path("ca.crt")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(want string, err error) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), w.Desk.Dir) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	put("<<<<<<< ours\n" + string(w.read("ca.crt")) + "=======\n" + string(w.read("twin.crt")) + ">>>>>>> theirs\n")
+	_, err := w.Certificate()
+	refused("ca.crt: holds 2 certificates", err)
+	put(strings.Replace(string(w.read("ca.crt")), "\n", "\n<<<<<<< ours\n", 1))
+	_, err = w.Certificate()
+	refused("is broken", err)
+	put("")
+	_, err = w.Certificate()
+	refused("is empty", err)
+	if err := exec.Command("mkfifo", w.Desk.path("requests/pipe.csr")).Run(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Requests()
+	refused("pipe.csr: is no file", err)
+	if err := os.Remove(w.Desk.path("requests/pipe.csr")); err != nil {
+		t.Fatal(err)
+	}
+	r := must(w.Requests())[0]
+	text := string(must(os.ReadFile(r.File)))
+	if err := os.WriteFile(r.File, []byte(strings.Replace(text, "made: ", "<<<<<<< ours\nmade: ", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Requests()
+	refused("remove it, and the next run asks again", err)
 }
 
 // FuzzRead: nothing that is handed in brings the reader down, and what it reads comes out of what it writes.
