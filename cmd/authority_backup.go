@@ -24,6 +24,7 @@ import (
 type backupOptions struct {
 	recipients cli.StringSlice
 	to         string
+	login      rootLogin
 	fleet      fleetOptions
 	connect    connectOptions
 }
@@ -42,11 +43,13 @@ away from this machine and from the authority's host; authority restore wants it
 			Flags: join([]cli.Flag{
 				&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "`WHO` can open the key: age1…, ssh-…, or a file with such lines or with one certificate", Destination: &o.recipients},
 				&cli.StringFlag{Name: "to", Value: ".", Usage: "`FOLDER` to write to (default: this one)", Destination: &o.to},
+				o.login.flag(),
 			}, o.fleet.flags(), o.connect.flags()),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "[AUTHORITY…]"); err != nil {
 					return err
 				}
+				o.login.take(c)
 				return o.do(c.Context, sys, c.Args().Slice())
 			},
 		},
@@ -56,12 +59,15 @@ away from this machine and from the authority's host; authority restore wants it
 }
 
 func (o *backupOptions) do(ctx context.Context, sys *System, names []string) error {
-	inv, err := o.fleet.load(nil)
+	inv, err := o.login.load(&o.fleet)
 	if err != nil {
 		return err
 	}
 	warn(sys, inv)
 	authorities, err := chooseAuthorities(inv, names)
+	if err == nil {
+		authorities, err = o.login.unlock(inv, authorities)
+	}
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ type restoreOptions struct {
 	records  bool
 	leaveOut bool
 	yes      bool
+	login    rootLogin
 	fleet    fleetOptions
 	apply    applyOptions
 }
@@ -51,11 +52,13 @@ cannot be looked at stops it (exit 4) unless --leave-out-unreachable goes on wit
 				&cli.BoolFlag{Name: "records", Usage: "only take into the records of an authority that is there what the fleet has seen of it", Destination: &o.records},
 				&cli.BoolFlag{Name: "leave-out-unreachable", Usage: "go on without hosts that cannot be looked at", Destination: &o.leaveOut},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
+				o.login.flag(),
 			}, o.apply.changeFlags(), o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "FILE|AUTHORITY"); err != nil {
 					return err
 				}
+				o.login.take(c)
 				return o.do(c.Context, sys, c.Args().First())
 			},
 		},
@@ -109,7 +112,7 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if err := o.apply.check(); err != nil {
 		return err
 	}
-	inv, err := o.fleet.load(nil)
+	inv, err := o.login.load(&o.fleet)
 	if err != nil {
 		return err
 	}
@@ -118,6 +121,11 @@ func (o *restoreOptions) do(ctx context.Context, sys *System, word string) error
 	if err != nil {
 		return err
 	}
+	unlocked, err := o.login.unlock(inv, []pki.Authority{a})
+	if err != nil {
+		return err
+	}
+	a = unlocked[0]
 	fleet, err := o.look(ctx, sys, inv)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -27,7 +28,7 @@ func newRollback(sys *System) *command {
 			Name: "rollback", Usage: "Put a server's files back as they were before a run", ArgsUsage: "HOST",
 			Description: `Each run keeps a copy of a server's files before it changes them. This puts back those of the last run that changed the server, or
 of --run ID, and reloads PostgreSQL. What must not come back stays as it is and is named: an older list of revoked
-certificates, an authority that was removed, a certificate that is over. Without -y it shows what it would do and asks.`,
+certificates, an authority that was removed, a certificate that is over or revoked. Without -y it shows what it would do and asks.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "run", Usage: "put back what was there before the run `ID`", Destination: &o.run},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
@@ -112,9 +113,10 @@ func (o *rollbackOptions) foresee(ctx context.Context, sys *System, plan *playbo
 	return false, nil
 }
 
-// rollbackPlan is a run of one task on one host.
+// rollbackPlan is a run of one task on one host. Hosts with authorities are looked at for what they have revoked; one that cannot be reached keeps nobody from going back.
 func rollbackPlan(inv *inventory.Inventory, h *inventory.Host, task *rollbackTask) *playbooks.Plan {
-	return &playbooks.Plan{Playbook: "rollback " + h.Name, Hosts: []*inventory.Host{h}, Inventory: inv, Plays: []playbooks.PlannedPlay{{
+	holders := slices.DeleteFunc(inv.Support([]*inventory.Host{h}), func(s *inventory.Host) bool { return !s.HasRole("root_ca") && !s.HasRole("intermediate_ca") })
+	return &playbooks.Plan{Playbook: "rollback " + h.Name, Hosts: []*inventory.Host{h}, Support: holders, BestEffort: true, Inventory: inv, Plays: []playbooks.PlannedPlay{{
 		Name: "Rollback", Batches: [][]string{{h.Name}}, Tasks: map[string][]playbooks.PlannedTask{h.Name: {{Kind: "rollback", Task: task}}},
 	}}}
 }

@@ -58,8 +58,13 @@ func (t *rollbackTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, e
 	if err != nil {
 		return nil, err
 	}
+	var notes []string
+	if unseen := h.Fleet.UnseenLists(); len(unseen) > 0 {
+		notes = append(notes, fmt.Sprintf("the lists of %s could not be seen: whether they have revoked a certificate that comes back is not known", strings.Join(unseen, ", ")))
+	}
 	return &tasks.Change{
 		Diff:    strings.Join(files, "\n") + "\n",
+		Notes:   notes,
 		Summary: fmt.Sprintf("put back the files of %s as they were before run %s, and reload", strings.Join(ids, ", "), t.run),
 		Touches: []string{tasks.KeyPostgres, tasks.KeyCopies},
 		Apply:   func(context.Context, tasks.Doer) ([]transport.Step, error) { return steps, nil },

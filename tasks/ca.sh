@@ -330,6 +330,7 @@ encrypted() {
 # locked_out REASON ends the program: the key cannot be opened.
 locked_out() {
 	[ -z "$room" ] || rm -rf "$room"
+	[ -z "$policy" ] || say warning "refused: $1"
 	printf 'answer unlock refused\nreason %s\nend\n' "$1"
 	exit 0
 }
@@ -538,8 +539,8 @@ genkey() {
 # init-key: the folder and the key, where they are missing. Answers with the public key and, if asked for, a request.
 do_init_key() {
 	is_word "$want" || { refuse "name of the authority: letters, digits, '.', '_' and '-'" && return; }
-	if [ -n "$policy" ] && [ ! -f keys/ca.key ]; then
-		refuse "it has no key, and making one needs root on this host: pgfleet authority restrict $name"
+	if [ -n "$policy" ] && { [ ! -f keys/ca.key ] && [ ! -f keys/ca.pkcs11 ] || [ -n "$subject" ]; }; then
+		refuse "a new key, and a request for an authority elsewhere, need root on this host: pgfleet authority restrict $name"
 		return
 	fi
 	case $state in
@@ -1015,7 +1016,9 @@ read_request() {
 			;;
 		passphrase-file)
 			is_bytes "$value" || die "broken request"
-			read_secret "$(printf "$value")"
+			place=$(printf "$value")
+			[ -z "$policy" ] || [ "$place" = "$secret_file" ] || locked_out "$file does not name that file with a passphrase (passphrase_file)"
+			read_secret "$place"
 			unlock
 			;;
 		end) return 0 ;;

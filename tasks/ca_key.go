@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
@@ -39,8 +40,10 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 		}
 		field = "passphrase " + octal(text)
 	}
-	head, rest, _ := bytes.Cut(step.Stdin, []byte("\n"))
-	step.Stdin = bytes.Join([][]byte{head, []byte(field), rest}, []byte("\n"))
+	// Behind the program's own first line, which in mode restricted is the second one.
+	before, after, _ := bytes.Cut(step.Stdin, []byte("pgfleet-ca "))
+	head, rest, _ := bytes.Cut(after, []byte("\n"))
+	step.Stdin = slices.Concat(before, []byte("pgfleet-ca "), head, []byte("\n"+field+"\n"), rest)
 	return step, nil
 }
 
@@ -75,8 +78,10 @@ func (r *caReply) lockedOut() error {
 func refuseKey(a pki.Authority, s *AuthorityState) error {
 	key := a.DirOrDefault() + "/keys/ca.key"
 	switch {
-	case a.Key != s.Token && (s.Token != "" || s.PublicKey != nil):
-		return fmt.Errorf("its key is %s, declared is %s: an authority keeps its key; declare a new authority: %w", cmp.Or(s.Token, key), cmp.Or(a.Key, "a key in a file"), ErrRefused)
+	case a.Key != "" && s.Token == "" && s.PublicKey != nil:
+		return fmt.Errorf("its key is in a file, %s, declared is %s: to move it, put it into the token by hand and take the file away, or take the line out of the inventory: %w", key, a.Key, ErrRefused)
+	case a.Key != s.Token && s.Token != "":
+		return fmt.Errorf("its key is %s, declared is %s: an authority keeps its key; declare a new authority: %w", s.Token, cmp.Or(a.Key, "a key in a file"), ErrRefused)
 	case a.Key != "":
 		return nil
 	case s.Encrypted && a.Passphrase == nil:

@@ -156,3 +156,58 @@ func FuzzPolicy(f *testing.F) {
 		}
 	})
 }
+
+// The same for lists: what is accepted is a whole list of this authority, with the number that was asked for, that takes nothing back.
+func FuzzPolicyList(f *testing.F) {
+	if _, err := exec.LookPath("awk"); err != nil {
+		f.Skip(err)
+	}
+	ca := judgedCA(f)
+	var good [][]byte
+	for n := range 3 {
+		var revoked []pki.Revoked
+		for i := range n {
+			revoked = append(revoked, pki.Revoked{Serial: big.NewInt(int64(1000 + i)), At: time.Now(), Expires: ca.NotAfter, Reason: i})
+		}
+		tbs, _, err := pki.CRLTBS(ca, big.NewInt(0x1234), revoked, 0, time.Now())
+		if err != nil {
+			f.Fatal(err)
+		}
+		if said := byPolicy(f, ca, "list", "1234", tbs); said != "list\n" {
+			f.Fatalf("a good list: %s", said)
+		}
+		good = append(good, tbs)
+		for at := range tbs {
+			if at%16 == n { // a few of the places
+				f.Add(uint8(n), uint16(at), byte(1), uint16(0), []byte{}, uint8(0))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, at uint16, flip byte, cut uint16, put []byte, drop uint8) {
+		tbs := bytes.Clone(good[int(which)%len(good)])
+		tbs[int(at)%len(tbs)] ^= flip
+		if len(put) > 0 || drop > 0 {
+			from := int(cut) % len(tbs)
+			tbs = slices.Replace(tbs, from, min(len(tbs), from+int(drop)), put...)
+		}
+		if byPolicy(t, ca, "list", "1234", tbs) != "list\n" {
+			return
+		}
+		der, err := pki.Assemble(tbs, "ecdsa-with-SHA256", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := x509.ParseRevocationList(der)
+		if err != nil {
+			t.Fatalf("accepted, but: %v", err)
+		}
+		ok := bytes.Equal(list.RawIssuer, ca.RawSubject) && list.Number.Int64() == 0x1234 && bytes.Equal(list.AuthorityKeyId, ca.SubjectKeyId) && len(list.Extensions) == 2 &&
+			list.ThisUpdate.Before(time.Now().Add(time.Hour)) && list.NextUpdate.After(time.Now().Add(89*24*time.Hour))
+		for _, e := range list.RevokedCertificateEntries {
+			ok = ok && e.ReasonCode >= 0 && e.ReasonCode <= 6 && e.SerialNumber.Sign() > 0 && len(e.Extensions) <= 1
+		}
+		if !ok {
+			t.Errorf("accepted, but it is %+v", list)
+		}
+	})
+}

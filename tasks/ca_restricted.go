@@ -43,6 +43,7 @@ func restrictedHash() string {
 // PolicyOf is the policy that the inventory gives an authority. ErrRefused when it cannot be written down.
 func PolicyOf(declared map[string]pki.Authority, a pki.Authority) (pki.Policy, error) {
 	p := pki.Policy{Folder: a.DirOrDefault(), Profiles: a.Profiles, Names: a.AllowedNames, Reserved: a.ReservedUsers, Life: wholeDays(a.LeafLife()), PerDay: a.MaxPerDay, ListLeast: listLeast}
+	p.PassphraseFile, _ = a.Passphrase["host_file"].(string)
 	if len(p.Profiles) == 0 {
 		p.Profiles = []pki.Profile{pki.ProfileServer, pki.ProfileClient}
 	}

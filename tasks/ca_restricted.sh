@@ -17,6 +17,9 @@ if [ "${1-}" != inner ]; then
 	[ $# -eq 0 ] || asked="$0 $*"
 	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
 	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
+	# What is read may be a passphrase: only a printf of the shell's own keeps it out of sight.
+	case $(command -v printf) in printf) ;; *) echo "this host's sh has no printf of its own" >&2; exit 2 ;; esac
+	ulimit -c 0 2>/dev/null
 	input=$($limit head -c 4194304 2>/dev/null)
 	printf '%s\n' "$input" | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
 	exit
@@ -58,9 +61,9 @@ $listing
 END
 }
 
-# read_policy sets $folder, $names, $reserved, $per_day, and $rules, which ca_policy.awk knows.
+# read_policy sets $folder, $names, $reserved, $per_day, $secret_file, and $rules, which ca_policy.awk knows.
 read_policy() {
-	folder='' names='' reserved='' per_day='' rules=''
+	folder='' names='' reserved='' per_day='' secret_file='' rules=''
 	while IFS=' ' read -r key value || [ -n "$key" ]; do
 		case $key in
 		'' | '#'*) continue ;;
@@ -70,6 +73,7 @@ read_policy() {
 		reserved) reserved="$reserved$value
 " ;;
 		per_day) per_day=$value ;;
+		passphrase_file) secret_file=$value ;;
 		profile | life | list_least | authority) rules="$rules$key $value
 " ;;
 		*) stop "$file: the key $key is not known" ;;

@@ -11,9 +11,11 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"maps"
 	"math/big"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,15 +54,21 @@ func lockedAuthorities() map[string]pki.Authority {
 // newLockedHost makes the authorities as root, installs the program and its policies, and leaves what a controller has.
 func newLockedHost(t *testing.T, shell string) *lockedHost {
 	t.Helper()
+	return newLockedHostWith(t, shell, ":", lockedAuthorities())
+}
+
+func newLockedHostWith(t *testing.T, shell, prepare string, declared map[string]pki.Authority) *lockedHost {
+	t.Helper()
 	l := &lockedHost{t: t, shell: shell, sb: transporttest.NewSandbox(t), host: &Host{Name: "ca1", View: &View{}}}
-	l.host.Fleet = &Fleet{Now: time.Now(), Authorities: lockedAuthorities(), Hosts: map[string]*Host{"ca1": l.host}}
+	l.sb.Shell(prepare)
+	l.host.Fleet = &Fleet{Now: time.Now(), Authorities: declared, Hosts: map[string]*Host{"ca1": l.host}}
 	l.host.Fleet.CA = NewAuthorities(l.host.Fleet.Authorities, func(string) *View { return l.host.View },
 		func(ctx context.Context, _ string, steps ...transport.Step) ([]transport.Result, error) {
 			return l.sb.Do(ctx, steps...)
 		}, time.Now)
 	l.must(&authorityTask{})
 	l.sb.Shell(shells[shell])
-	for _, name := range []string{"clients", "top", "servers"} {
+	for _, name := range slices.Sorted(maps.Keys(declared)) {
 		l.must(&authorityProgramTask{Name: name, User: "root"})
 		a := l.host.Fleet.Authorities[name]
 		a.Mode = "restricted"

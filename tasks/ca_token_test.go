@@ -182,3 +182,41 @@ func TestTokenRefused(t *testing.T) {
 		t.Errorf("a key of another type: %v", err)
 	}
 }
+
+// A key that was in a file goes on in a token, as the manual has it.
+func TestTokenMove(t *testing.T) {
+	t.Parallel()
+	w, pin, run := inToken(t, "EC:prime256v1")
+	declare := func(key string, passphrase map[string]any) {
+		a := w.fleet.Authorities["clients"]
+		a.Key, a.Passphrase = key, passphrase
+		w.fleet.Authorities["clients"] = a
+		w.connect()
+		w.secret(w.fleet.KeySecret)
+	}
+	uri := w.fleet.Authorities["clients"].Key
+	declare("", nil)
+	w.mustRun("a")
+	before, err := w.fleet.CA.Certificate("clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declare(uri, map[string]any{"prompt": true})
+	if _, err := w.run("a"); err == nil || !strings.Contains(err.Error(), "its key is in a file") {
+		t.Errorf("still in a file: %v", err)
+	}
+	run("softhsm2-util", "--import", w.path("clients", "keys/ca.key"), "--token", "ca", "--label", "clients", "--id", "01", "--pin", *pin)
+	if err := os.Remove(w.path("clients", "keys/ca.key")); err != nil {
+		t.Fatal(err)
+	}
+	w.connect()
+	w.secret(w.fleet.KeySecret)
+	w.finished("a")
+	if after, err := w.fleet.CA.Certificate("clients"); err != nil || !after.Equal(before) {
+		t.Errorf("its certificate is another: %v", err)
+	}
+	request, _ := csr(t)
+	if _, err := w.issue(request, client("dbuser1"), "e", false); err != nil {
+		t.Error(err)
+	}
+}

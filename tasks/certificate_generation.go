@@ -78,6 +78,9 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 		return is, nil
 	case t.Only == "replace":
 		if doubt := h.unbelieving(t.profile(h), newest.name, newest.chain, false); len(doubt) > 0 {
+			if h.Fleet.changing() {
+				return nil, fmt.Errorf("who believes %s: %w", newest.name, ErrPending)
+			}
 			return nil, fmt.Errorf("%w: no certificate of %s for %s before everybody who meets it believes it: %s", ErrRefused, newest.name, h.Name, inShort(doubt, 5, "; "))
 		}
 		return newest, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"time"
 
@@ -56,6 +57,9 @@ func Parties(declared map[string]pki.Authority) ([]desk.Party, error) {
 		if len(p.Chain) > 0 && !p.Chain[0].IsCA {
 			return nil, fmt.Errorf("external authority %s: %s: %s is no authority's certificate: what signs comes first, its root last", a.Name, a.External, pki.CertTitle(p.Chain[0]))
 		}
+		if err := strayList(a, p.Chain); err != nil {
+			return nil, err
+		}
 		if p.Known, err = foreignLists(a); err != nil {
 			return nil, err
 		}
@@ -76,12 +80,16 @@ func foreignLists(a pki.Authority) ([]*x509.RevocationList, error) {
 	if err != nil {
 		return nil, err
 	}
+	more, err := fileLists(a)
+	return append(lists, more...), err
+}
+
+// fileLists gives the lists in the files that the inventory names: external, crl.
+func fileLists(a pki.Authority) (lists []*x509.RevocationList, err error) {
 	if a.External != "" {
-		_, more, err := readExternal(a)
-		if err != nil {
+		if _, lists, err = readExternal(a); err != nil {
 			return nil, err
 		}
-		lists = append(lists, more...)
 	}
 	if a.Lists == "" {
 		return lists, nil
@@ -98,6 +106,20 @@ func foreignLists(a pki.Authority) ([]*x509.RevocationList, error) {
 		return nil, fmt.Errorf("lists of authority %s (crl in the inventory): %s: %w", a.Name, a.Lists, err)
 	}
 	return append(lists, more...), nil
+}
+
+// strayList refuses a list of somebody else in those files.
+func strayList(a pki.Authority, chain []*x509.Certificate) error {
+	lists, err := fileLists(a)
+	if err != nil || len(chain) == 0 {
+		return err
+	}
+	for _, l := range lists {
+		if !slices.ContainsFunc(chain, func(c *x509.Certificate) bool { return pki.BelongsTo(l, c) == nil }) {
+			return fmt.Errorf("authority %s: the list of revoked certificates of %s in its files (external, crl in the inventory) is that of none of its certificates", a.Name, pki.FormatSubject(l.Issuer))
+		}
+	}
+	return nil
 }
 
 // foreignList gives the newest list of a foreign authority, or of one above it: the one that cert signed. A WaitingError when there is none.

@@ -32,11 +32,6 @@ func (h *Host) made(gens []string) (chains map[string][]*x509.Certificate, missi
 	return chains, missing
 }
 
-// inReplacement tells whether an authority has a predecessor or a successor in the inventory.
-func (h *Host) inReplacement(name string) bool {
-	return len(h.Fleet.Generations(pki.Line(h.Fleet.Authorities, name))) > 1
-}
-
 // planned tells whether this run would make an authority, with --check.
 func (h *Host) planned(authority string) bool {
 	at := h.Fleet.Hosts[h.Fleet.Authorities[authority].Host]

@@ -11,21 +11,22 @@ import (
 
 // Who needs an authority that has a successor: whoever has a certificate of it in force, and sessions that were opened with one.
 
-// dependents names those of the whole fleet who need one of the authorities as holders of certificates of a profile, and those of whom that is not known.
-func (f *Fleet) dependents(profile pki.Profile, gone []*x509.Certificate) []string {
+// dependents names those of the whole fleet who need one of the authorities as holders of certificates of a profile, and those of whom that is not known. Once nobody did in
+// this run, only the host's own sessions are looked at: somebody may have come back with a certificate that he keeps in memory.
+func (h *Host) dependents(profile pki.Profile, gone []*x509.Certificate) (out []string) {
 	none := "nobody needs"
 	for _, ca := range gone {
 		none += " " + pki.Fingerprint(ca)
 	}
-	if f.Proofs != nil && f.Proofs.Has("", "", none) {
-		return nil
+	p, servers := h.Fleet.Proofs, []string{h.Name}
+	if p == nil || !p.Has("", "", none) {
+		out, servers = h.Fleet.holders(profile, gone), sortedKeys(h.Fleet.Hosts)
 	}
-	out := f.holders(profile, gone)
 	if profile == pki.ProfileClient {
-		out = append(out, f.openedWith(gone)...)
+		out = append(out, h.Fleet.openedWith(servers, gone)...)
 	}
-	if len(out) == 0 && f.Proofs != nil {
-		f.Proofs.Add("", "", none) // nobody gets a certificate of it any more
+	if len(out) == 0 && p != nil {
+		p.Add("", "", none)
 	}
 	return out
 }
@@ -103,9 +104,9 @@ func (h *Host) serversUnder(by []*x509.Certificate) (out []string, err error) {
 	return out, nil
 }
 
-// openedWith names the sessions that were opened with certificates of one of the authorities.
-func (f *Fleet) openedWith(by []*x509.Certificate) (out []string) {
-	for _, name := range sortedKeys(f.Hosts) {
+// openedWith names the sessions on servers that were opened with certificates of one of the authorities.
+func (f *Fleet) openedWith(servers []string, by []*x509.Certificate) (out []string) {
+	for _, name := range servers {
 		h := f.Hosts[name]
 		if !h.HasRole("db_server") {
 			continue

@@ -3,6 +3,7 @@ package tasks
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"maps"
 	"math/big"
 	"strings"
@@ -114,6 +115,18 @@ func TestReplaceClients(t *testing.T) {
 	w.make("clients_g2")
 	w.refused(w.client, replace(), "no certificate of clients_g2 for app1.example.net", "db1.example.net (cluster 15/main does not believe clients G2)")
 	w.refused(w.server, drop, "does not believe the successor of root-ca1, clients.example.net yet")
+	// With --check, what is about to change decides.
+	w.fleet.CheckOnly = true
+	if _, err := w.check(w.client, replace()); !errors.Is(err, ErrRefused) {
+		t.Errorf("a check where nothing changes before: %v", err)
+	}
+	w.server.View.Plan(KeyPostgres)
+	for h, task := range map[*Host]Task{w.client: replace(), w.server: drop} {
+		if _, err := w.check(h, task); !errors.Is(err, ErrPending) {
+			t.Errorf("a check on %s after a change: %v", h.Name, err)
+		}
+	}
+	w.fleet.CheckOnly = false
 	step(w.server, add, true)
 	step(w.server, add, false)
 	// A new list is read by a reload.

@@ -240,6 +240,22 @@ func (v *View) Planned(key string) bool {
 	return v.planned[key]
 }
 
+// changing tells whether, with --check, an earlier task would change something on a server or a client.
+func (f *Fleet) changing() bool {
+	for _, h := range f.Hosts {
+		if f.CheckOnly && (h.HasRole("db_server") || h.HasRole("client")) && h.View.plans() {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *View) plans() bool {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return len(v.planned) > 0
+}
+
 // Proofs collects logins that were seen to work in this run, and which hosts it has changed. It is safe for concurrent use.
 type Proofs struct {
 	mu      sync.Mutex

@@ -83,6 +83,9 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 	for _, c := range a.gone {
 		titles = append(titles, pki.CertTitle(c))
 	}
+	if h.Fleet.changing() {
+		return fmt.Errorf("who needs %s: %w", inShort(titles, 3, ", "), ErrPending)
+	}
 	if !believes(now, a.certs) {
 		return fmt.Errorf("%w: %s of %s does not believe the successor of %s yet: have it added first (pgfleet rotate-ca)", ErrRefused, who, h.Name, inShort(titles, 3, ", "))
 	}
@@ -90,7 +93,7 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 	if t.server(h) {
 		profile = pki.ProfileClient
 	}
-	if needed := h.Fleet.dependents(profile, a.gone); len(needed) > 0 {
+	if needed := h.dependents(profile, a.gone); len(needed) > 0 {
 		return fmt.Errorf("%w: %s is still needed, so nobody stops to believe it: %s", ErrRefused, inShort(titles, 3, ", "), inShort(needed, 5, "; "))
 	}
 	return nil

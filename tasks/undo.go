@@ -1,6 +1,9 @@
 package tasks
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -12,7 +15,7 @@ func undoStep(h *Host, c *Cluster, paths ...string) transport.Step {
 
 // RollbackSteps puts back the naming files (pgfleet.conf, postgresql.conf, pg_hba.conf, pg_ident.conf) of a host's clusters as they were before
 // a run, and reloads servers that run. Clusters that the run did not change are left alone. What must not come back is kept as it is now: an older
-// list of revoked certificates, an authority that was removed, a certificate that is over. The error is that of Clusters.
+// list of revoked certificates, an authority that was removed, a certificate that is over or revoked. The error is that of Clusters.
 func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
 	clusters, err := Clusters(h)
 	if err != nil {
@@ -21,7 +24,7 @@ func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
 	var out []transport.Step
 	for _, c := range clusters {
 		if c.hasCopy(run) {
-			out = append(out, c.rollback(run)...)
+			out = append(out, c.rollback(h, run)...)
 		}
 	}
 	return out, nil
@@ -38,13 +41,41 @@ func (c *Cluster) hasCopy(run string) bool {
 }
 
 // rollback undoes runs in the order given.
-func (c *Cluster) rollback(runs ...string) []transport.Step {
+func (c *Cluster) rollback(h *Host, runs ...string) []transport.Step {
 	var out []transport.Step
 	for _, run := range runs {
-		out = append(out, clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.DataDir))
+		step := clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.DataDir)
+		step.Stdin = []byte(h.Fleet.revokedSerials())
+		out = append(out, step)
 	}
 	if c.Running {
 		out = append(out, reloadStep(c))
 	}
 	return out
+}
+
+// UnseenLists gives the authorities whose list is not known here: what they have revoked, a rollback could bring back.
+func (f *Fleet) UnseenLists() []string {
+	var out []string
+	for _, name := range sortedKeys(f.Authorities) {
+		if _, err := f.CA.CRL(name); err != nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// revokedSerials are the serial numbers on the lists of all authorities that are known here, in hexadecimal digits, one a line.
+func (f *Fleet) revokedSerials() string {
+	var b strings.Builder
+	for _, name := range sortedKeys(f.Authorities) {
+		list, err := f.CA.CRL(name)
+		if err != nil {
+			continue
+		}
+		for _, e := range list.RevokedCertificateEntries {
+			fmt.Fprintf(&b, "%X\n", e.SerialNumber)
+		}
+	}
+	return b.String()
 }

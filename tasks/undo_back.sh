@@ -1,6 +1,8 @@
 # Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 data directory.
-# What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over.
+# What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over or revoked.
+# Standard input: serial numbers of revoked certificates, in hexadecimal digits without leading zeros, one a line.
 dir=$1 run=$2 data=$3
+revoked=$nl$(cat)$nl
 newest() { # newest: folders of the run that are not undone, the last first
   for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
     [ -e "$f/manifest" ] && ! [ -e "$f/undone" ] || continue
@@ -67,6 +69,17 @@ careful() { # careful FOLDER FILE: a settings file of before, changed where it w
     echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before is over)"
     keep "$1" ssl_cert_file
     keep "$1" ssl_key_file
+  elif [ -n "$was" ] && [ "$was" != "$(setting "$dir/pgfleet.conf" ssl_cert_file)" ]; then
+    serial=$(openssl x509 -in "$was" -noout -serial)
+    serial=${serial#*=}
+    while case $serial in 0?*) ;; *) false ;; esac do serial=${serial#0}; done
+    case $revoked in
+    *"$nl$serial$nl"*)
+      echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before was revoked)"
+      keep "$1" ssl_cert_file
+      keep "$1" ssl_key_file
+      ;;
+    esac
   fi
 }
 files() { # files FOLDER FILE: what the run wrote over in the places that FILE names gets its bytes of before, the list first: it has one for every authority of now

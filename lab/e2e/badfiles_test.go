@@ -108,7 +108,7 @@ func (f *fleet) badLocal(t *testing.T) []badCase {
 		revoke("one.der", "is DER (binary), PEM is expected"),
 		revoke("one.crl", `is of type "X509 CRL", a certificate is expected`),
 		revoke("one.key", "holds a private key, which does not belong here"),
-		revoke("leaf.crt", "no such certificate is on record at clients, servers_root, servers: the one in the file was issued by CN=one"),
+		revoke("leaf.crt", "no such certificate is on record at clients, servers, servers_root: the one in the file was issued by CN=one"),
 	}
 }
 
@@ -121,8 +121,8 @@ type externalCase struct {
 func (f *fleet) badExternal(t *testing.T) []externalCase {
 	folder := t.TempDir()
 	var out []externalCase
-	for name, says := range map[string]string{"one.der": "is DER (binary), PEM is expected", "one-ended.pem": "ended on 2020-02-01", "one-two.pem": "", "one.crl": "no certificate in PEM found",
-		"one.key": "holds a private key, which does not belong here", "leaf.crt": "which is no root"} {
+	for name, says := range map[string]string{"one.der": "is DER (binary), PEM is expected", "one-ended.pem": "ended on 2020-02-01", "one-two.pem": "the list of revoked certificates of CN=two in its files", "one.crl": "no certificate in PEM found",
+		"one.key": "holds a private key, which does not belong here", "leaf.crt": "dbuser1 is no authority's certificate"} {
 		path := filepath.Join(folder, name)
 		if err := os.WriteFile(path, decoded(t, f.sh(t, "db1", "base64 -w0 /tmp/bad/$1", name)), 0o600); err != nil {
 			t.Fatal(err)
@@ -132,7 +132,11 @@ func (f *fleet) badExternal(t *testing.T) []externalCase {
 		if name == "one.der" || name == "one-ended.pem" {
 			args = []string{"run", shipped}
 		}
-		out = append(out, externalCase{theirs, badCase{args[0] + " with external: " + name, args, 2, says}})
+		code := 5
+		if name == "one-ended.pem" {
+			code = 2 // time passes between two runs
+		}
+		out = append(out, externalCase{theirs, badCase{args[0] + " with external: " + name, args, code, says}})
 	}
 	return out
 }

@@ -61,7 +61,7 @@ func (f *fleet) byHand(t *testing.T, before, state string) {
 	finished := f.sh(t, "db1", state)
 	f.want(t, 5, []string{"there is no terminal to ask on", "-y puts the files back"}, "rollback", "db1.example.net")
 	f.want(t, 0, []string{"put back the files of 15/main as they were before run", "put back /etc/postgresql/15/main/pg_hba.conf",
-		"empty /etc/pgfleet/15-main/pgfleet.conf (it was not there)"}, "rollback", "db1.example.net", "--check")
+		"put back /etc/pgfleet/15-main/pgfleet.conf"}, "rollback", "db1.example.net", "--check")
 	if now := f.sh(t, "db1", state); now != finished {
 		t.Errorf("a rollback that was only looked at made\n%s\nof\n%s", now, finished)
 	}

@@ -23,12 +23,32 @@ func TestRevoke(t *testing.T) {
 		{"nothing is done where it is not clear what is meant", ambiguousName},
 		{"sessions are ended, and whom it did not reach is named", stragglers},
 		{"an authority from an old backup", oldBackup},
+		{"going back brings nothing back that was revoked", rollbackAfterRevocation},
 		{"offboarding a client", offboard},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.do(t, f) }) {
 			t.FailNow()
 		}
 	}
+}
+
+// rollbackAfterRevocation: a server's files of before a run named a certificate that was revoked since, and a list without one of a client. Neither comes back.
+func rollbackAfterRevocation(t *testing.T, f *fleet) {
+	old, _ := f.serverPair(t, "db1")
+	f.want(t, 0, nil, "revoke", "--host", "db1.example.net", "--authority", "servers", "-y")
+	f.finishes(t)
+	renewed, _ := f.serverPair(t, "db1")
+	f.want(t, 0, []string{"kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before was revoked)"}, "rollback", "db1.example.net", "-y")
+	if now, _ := f.serverPair(t, "db1"); now != renewed || now == old {
+		t.Errorf("the server has %s; it was %s when it was revoked, and %s afterwards", now, old, renewed)
+	}
+	if err := f.byService(t, "db1", "app1"); err != nil {
+		t.Error(err)
+	}
+	f.want(t, 0, nil, "revoke", "--host", "app1.example.net", "-y")
+	f.want(t, 0, []string{"kept as it is now: ssl_crl_file (the one of before is older)"}, "rollback", "db1.example.net", "-y")
+	f.expectRefused(t, "app1", "db1")
+	f.finishes(t)
 }
 
 // number is that of an authority's list.

@@ -199,6 +199,7 @@ func (f *fleet) serverRoot(t *testing.T, r replacement, joined *fleet) *fleet {
 	during.want(t, 0, nil, "rotate-ca", "--until", "trust")
 	during.settled(t)
 	during.want(t, 5, []string{"there is no terminal to ask on"}, "rotate-ca", "--until", "drop")
+	during.want(t, 0, []string{"wanted is CN=servers_g3", "known after apply"}, "rotate-ca", "--until", "drop", "--check")
 	during.want(t, 2, []string{"no certificate of servers_g3 for db1.example.net", "app1.example.net (it was not seen by this run"}, "rotate-ca", "-l", "db1.example.net")
 	during.want(t, 2, []string{"is still needed", "db1.example.net (cluster 15/main has a certificate of it)"}, "run", "rotate-ca", "-e", "until=drop", "-l", "app1.example.net")
 	during = joined.authorities(t, r.during...)

@@ -23,6 +23,8 @@ type Policy struct {
 	Life, PerDay int
 	// ListLeast: a list lasts at least so many days, or until its authority ends (key list_least).
 	ListLeast int
+	// PassphraseFile, on the host, may be used for the authority's key; "": none (key passphrase_file).
+	PassphraseFile string
 	// Below are the authorities that may be signed (key authority).
 	Below []PolicyAuthority
 }
@@ -52,6 +54,9 @@ func (p Policy) String() string {
 		line("per_day", p.PerDay)
 	}
 	line("list_least", p.ListLeast)
+	if p.PassphraseFile != "" {
+		line("passphrase_file", p.PassphraseFile)
+	}
 	for _, v := range p.Below {
 		line("authority", fmt.Sprintf("%d %d %s", v.PathLength, v.Days, v.Subject))
 	}
@@ -102,6 +107,8 @@ func (p *Policy) set(key, value string) error {
 		return policyNumber(value, &p.PerDay)
 	case "list_least":
 		return policyNumber(value, &p.ListLeast)
+	case "passphrase_file":
+		p.PassphraseFile = value
 	case "authority":
 		f := strings.SplitN(value, " ", 3)
 		if len(f) != 3 {
@@ -112,7 +119,7 @@ func (p *Policy) set(key, value string) error {
 		last := &p.Below[len(p.Below)-1]
 		return errors.Join(policyNumber(f[0], &last.PathLength), policyNumber(f[1], &last.Days))
 	default:
-		return errors.New("is not one of folder, profile, name, reserved, life, per_day, list_least, authority")
+		return errors.New("is not one of folder, profile, name, reserved, life, per_day, list_least, passphrase_file, authority")
 	}
 	return nil
 }
@@ -154,6 +161,9 @@ func (p Policy) Beyond(wanted Policy) []string {
 	}
 	if p.ListLeast < wanted.ListLeast {
 		more("lists of %d days instead of %d", p.ListLeast, wanted.ListLeast)
+	}
+	if p.PassphraseFile != "" && p.PassphraseFile != wanted.PassphraseFile {
+		more("the file with a passphrase %s", p.PassphraseFile)
 	}
 	for _, v := range p.Below {
 		i := slices.IndexFunc(wanted.Below, func(w PolicyAuthority) bool { return w.Subject == v.Subject })

@@ -7,7 +7,7 @@ import (
 )
 
 func examplePolicy() Policy {
-	return Policy{Folder: "/etc/pgfleet/ca/clients", Profiles: []Profile{ProfileClient}, Names: []string{"app_*", "x y"}, Reserved: []string{"postgres", "repl*"}, Life: 398, PerDay: 50, ListLeast: 90,
+	return Policy{Folder: "/etc/pgfleet/ca/clients", Profiles: []Profile{ProfileClient}, Names: []string{"app_*", "x y"}, Reserved: []string{"postgres", "repl*"}, Life: 398, PerDay: 50, ListLeast: 90, PassphraseFile: "/etc/pgfleet/clients.pass",
 		Below: []PolicyAuthority{{PathLength: 0, Days: 1825, Subject: `CN=below,O=Example\, Inc.`}}}
 }
 
@@ -57,6 +57,8 @@ func TestPolicyBeyond(t *testing.T) {
 		"more a day":             {func(p *Policy) { p.PerDay = 51 }, "51 certificates a day instead of 50"},
 		"any number":             {func(p *Policy) { p.PerDay = 0 }, "0 certificates a day"},
 		"shorter lists":          {func(p *Policy) { p.ListLeast = 1 }, "lists of 1 days instead of 90"},
+		"another passphrase":     {func(p *Policy) { p.PassphraseFile = "/etc/shadow" }, "the file with a passphrase /etc/shadow"},
+		"no passphrase":          {func(p *Policy) { p.PassphraseFile = "" }, ""},
 		"another authority":      {func(p *Policy) { p.Below = append(p.Below, PolicyAuthority{0, 1, "CN=x"}) }, "an authority CN=x"},
 		"an authority's path":    {func(p *Policy) { p.Below[0].PathLength = 1 }, "a longer life or path"},
 		"no authority any more":  {func(p *Policy) { p.Below = nil }, ""},
