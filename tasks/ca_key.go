@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
@@ -39,8 +40,12 @@ func (secret KeySecret) open(ctx context.Context, a pki.Authority, made bool, st
 		}
 		field = "passphrase " + octal(text)
 	}
-	head, rest, _ := bytes.Cut(step.Stdin, []byte("\n"))
-	step.Stdin = bytes.Join([][]byte{head, []byte(field), rest}, []byte("\n"))
+	lines := 1 // the protocol's; in mode restricted the authority's name is before it
+	if a.Restricted() {
+		lines = 2
+	}
+	parts := bytes.SplitN(step.Stdin, []byte("\n"), lines+1)
+	step.Stdin = bytes.Join(slices.Insert(parts, lines, []byte(field)), []byte("\n"))
 	return step, nil
 }
 

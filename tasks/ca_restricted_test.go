@@ -39,13 +39,14 @@ var shells = map[string]string{
 	"busybox": "busybox --install -s /usr/sbin && rm -f /usr/sbin/sh && ln -sf /bin/busybox /bin/sh",
 }
 
-// lockedAuthorities are a root that signs leaves, one above another authority, and that one.
+// lockedAuthorities are a root that signs leaves, one above another authority, and that one, whose key has a passphrase.
 func lockedAuthorities() map[string]pki.Authority {
 	return map[string]pki.Authority{
 		"clients": {Name: "clients", Host: "ca1", Subject: "CN=root-ca1", ValidFor: 10 * year, Profiles: []pki.Profile{pki.ProfileClient}, AllowedNames: []string{"app_*", "postgres", "rep*"},
 			ReservedUsers: []string{"postgres", "replicator"}, MaxPerDay: 40},
-		"top":     {Name: "top", Host: "ca1", Subject: "CN=top,O=Example", ValidFor: 10 * year, AllowedNames: []string{"*.example.net"}},
-		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers,O=Example", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*"}},
+		"top": {Name: "top", Host: "ca1", Subject: "CN=top,O=Example", ValidFor: 10 * year, AllowedNames: []string{"*.example.net"}},
+		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers,O=Example", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*"},
+			Passphrase: map[string]any{"prompt": true}},
 	}
 }
 
@@ -53,11 +54,13 @@ func lockedAuthorities() map[string]pki.Authority {
 func newLockedHost(t *testing.T, shell string) *lockedHost {
 	t.Helper()
 	l := &lockedHost{t: t, shell: shell, sb: transporttest.NewSandbox(t), host: &Host{Name: "ca1", View: &View{}}}
-	l.host.Fleet = &Fleet{Now: time.Now(), Authorities: lockedAuthorities(), Hosts: map[string]*Host{"ca1": l.host}}
+	l.host.Fleet = &Fleet{Now: time.Now(), Authorities: lockedAuthorities(), Hosts: map[string]*Host{"ca1": l.host},
+		KeySecret: func(context.Context, pki.Authority, bool) ([]byte, error) { return []byte("correct horse"), nil }}
 	l.host.Fleet.CA = NewAuthorities(l.host.Fleet.Authorities, func(string) *View { return l.host.View },
 		func(ctx context.Context, _ string, steps ...transport.Step) ([]transport.Result, error) {
 			return l.sb.Do(ctx, steps...)
 		}, time.Now)
+	l.host.Fleet.CA.(*CA).KeySecrets(l.host.Fleet.KeySecret)
 	l.must(&authorityTask{})
 	l.sb.Shell(shells[shell])
 	for _, name := range []string{"clients", "top", "servers"} {
@@ -118,7 +121,12 @@ func (l *lockedHost) call(stdin []byte, env []string, args ...string) (out, errs
 // ask sends requests to an authority and gives the answers.
 func (l *lockedHost) ask(name string, requests ...caRequest) []caAnswer {
 	l.t.Helper()
-	results, err := l.sb.Do(context.Background(), caStep(l.host.Fleet.Authorities[name], time.Now(), requests...))
+	a := l.host.Fleet.Authorities[name]
+	step, err := l.host.Fleet.KeySecret.open(context.Background(), a, true, caStep(a, time.Now(), requests...))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	results, err := l.sb.Do(context.Background(), step)
 	if err != nil {
 		l.t.Fatal(err)
 	}
