@@ -598,9 +598,9 @@ func (l *lockedHost) refusesCalls(t *testing.T) {
 	}
 	// Of files that are named nothing comes out, and a passphrase is not guessed unseen.
 	for _, c := range []struct{ field, answer, log string }{
-		{"passphrase-file " + octal([]byte("/root/nothing")), "the file with the passphrase does not open the key", "the file with the passphrase, /root/nothing, is not there"},
-		{"passphrase-file " + octal([]byte("/etc/passwd")), "the file with the passphrase does not open the key", "has to be a plain file that is closed to others"},
-		{"passphrase-file " + octal([]byte("/etc/pgfleet/ca/clients/keys/ca.key")), "the file with the passphrase does not open the key", "keys/ca.key has no passphrase"},
+		{"passphrase-file " + octal([]byte("/root/nothing")), "does not name that file with a passphrase", "does not name that file with a passphrase"},
+		{"passphrase-file " + octal([]byte("/etc/passwd")), "does not name that file with a passphrase", "does not name that file with a passphrase"},
+		{"passphrase-file " + octal([]byte("/etc/pgfleet/ca/clients/keys/ca.key")), "does not name that file with a passphrase", "does not name that file with a passphrase"},
 		{"passphrase " + octal([]byte("guessed")), "keys/ca.key has no passphrase", "keys/ca.key has no passphrase"},
 	} {
 		out, _, err := l.call([]byte("authority clients\npgfleet-ca 1 0\nrequest status\n"+c.field+"\nend\n"), nil)
