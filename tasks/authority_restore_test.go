@@ -159,6 +159,11 @@ func TestRestore(t *testing.T) {
 			if err != nil || !strings.Contains(string(record), "\nhost e\n") {
 				t.Errorf("what was issued since: %v\n%s", err, record)
 			}
+			for _, cert := range []*x509.Certificate{before, since} {
+				if info, err := os.Stat(w.path("clients", "issued", pki.FormatSerial(cert.SerialNumber))); err != nil || time.Since(info.ModTime()) < 48*time.Hour {
+					t.Errorf("in mode restricted what was restored would count as issued today: %v", err)
+				}
+			}
 			if left, err := filepath.Glob(w.path("clients") + ".*"); err != nil || len(left) > 0 {
 				t.Errorf("left: %q, %v", left, err)
 			}
@@ -172,6 +177,20 @@ func TestRestore(t *testing.T) {
 				t.Errorf("openssl ca cannot use it: %s", out)
 			}
 		})
+	}
+}
+
+// The record of an authority that was found on several hosts names its key: in mode restricted it gets certificates for no other.
+func TestRecordOfAuthority(t *testing.T) {
+	t.Parallel()
+	ca := judgedCA(t)
+	id, err := pki.KeyID(ca.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := recordOf(survey.Deployed{Cert: ca, Profile: pki.ProfileCA})
+	if err != nil || !strings.Contains(string(record), "\nkey "+id+"\nprofile ca\n") || strings.Contains(string(record), "\nhost ") {
+		t.Errorf("%v\n%s", err, record)
 	}
 }
 

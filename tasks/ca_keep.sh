@@ -45,7 +45,8 @@ do_backup() {
 	printf 'end\n'
 }
 
-# unpack reads files up to the line "end" into the folder it is in: "file PATH", then its lines, each with "|" before it.
+# unpack reads files up to the line "end" into the folder it is in: "file PATH", then its lines, each with "|" before it. Records get an old date: in mode
+# restricted those of today are counted, and there would be nothing left of a day's number.
 unpack() {
 	mkdir keys certs crl issued revoked && awk '
 		substr($0, 1, 1) == "|" { if (path == "") exit; print substr($0, 2) >path; next }
@@ -53,7 +54,7 @@ unpack() {
 		$0 == "end" { whole = 1; exit }
 		{ path = substr($0, 6) }
 		$1 != "file" || path !~ /^(authority|index\.txt|crlnumber|keys\/ca\.(key\.(age|cms)|pkcs11)|certs\/[A-Za-z0-9][A-Za-z0-9._-]*|crl\/ca\.crl|(issued|revoked)\/[0-9A-F]+)$/ { exit }
-		END { exit !whole }'
+		END { exit !whole }' && find issued -type f -exec touch -t 200001010000 {} + </dev/null
 }
 
 # give_up REASON refuses, and leaves nothing of what was unpacked: among it may be the opened key.

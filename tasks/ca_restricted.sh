@@ -173,7 +173,7 @@ same_authority() {
 		FNR == 1 { ca = own = 0 }
 		$0 == "profile ca" { ca = 1 }
 		$0 == "key " key { own = 1 }
-		$1 == "subject" && ca && !own { print substr($0, 9) }' {} + </dev/null)
+		$1 == "subject" && ca && !own { print substr($0, 9) }' {} + </dev/null) || { problem="cannot read the records"; return 1; }
 	case "
 $strangers
 " in *"

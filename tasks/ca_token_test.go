@@ -220,3 +220,28 @@ func TestTokenMove(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// In mode restricted an authority below a root whose key is in a token is renewed as any other.
+func TestTokenRestricted(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"softhsm2-util", "pkcs11-tool"} {
+		if _, err := exec.LookPath(program); err != nil {
+			transporttest.Unable(t, err.Error())
+		}
+	}
+	l := newLockedHost(t, "dash", func(l *lockedHost) {
+		a := l.host.Fleet.Authorities["servers"]
+		a.Key = "pkcs11:token=ca;object=servers?module-path=" + softhsm
+		l.host.Fleet.Authorities["servers"] = a
+		l.sb.WriteFile("/etc/softhsm/softhsm2.conf", "directories.tokendir = /etc/pgfleet/tokens\nobjectstore.backend = file\n", 0o600)
+		l.sb.Shell("mkdir -p -m 0700 /etc/pgfleet/tokens && softhsm2-util --init-token --free --label ca --pin 'correct horse' --so-pin 12345678 && pkcs11-tool --module " + softhsm +
+			" --token-label ca --login --pin 'correct horse' --keypairgen --key-type EC:prime256v1 --label servers --id 01")
+	})
+	l.renews(t)
+	// Nobody has another library loaded, or another key.
+	for _, uri := range []string{"pkcs11:token=ca;object=servers?module-path=/tmp/mine.so", "pkcs11:token=ca;object=others?module-path=" + softhsm} {
+		if a := l.ask("servers", newCARequest("init-key", "name", "servers", "token", octal([]byte(uri)))); !strings.Contains(a[0].Refused, "an authority keeps its key") {
+			t.Errorf("%s: %+v", uri, a)
+		}
+	}
+}
