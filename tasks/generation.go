@@ -89,7 +89,9 @@ func (t *trustTask) believing(h *Host, now []*x509.Certificate) (stay, gone []st
 
 // lacking tells whether one can go on without the generations that are not known.
 func (t *trustTask) lacking(h *Host, now []*x509.Certificate, gens []string, chains map[string][]*x509.Certificate, missing error) error {
-	if len(chains) == 0 || !errors.Is(missing, ErrPending) {
+	// One that somebody else has to sign first may take days: meanwhile everything goes on as before it was declared.
+	waits := AsWaiting(missing) != nil && t.Only != "add"
+	if len(chains) == 0 || !errors.Is(missing, ErrPending) && !waits {
 		return missing
 	}
 	for _, g := range gens {

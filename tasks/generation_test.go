@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"maps"
 	"math/big"
 	"strings"
@@ -110,6 +111,15 @@ func TestReplaceClients(t *testing.T) {
 	quiet("root-ca1 clients.example.net", "clients.example.net")
 	if _, err := w.run(w.client, replace()); err == nil || !strings.Contains(err.Error(), "clients_g2: "+ErrPending.Error()) {
 		t.Errorf("a certificate of an authority that is not made: %v", err)
+	}
+
+	// Nor is one that somebody else has to sign, but to whom it is asked for.
+	wait := fmt.Errorf("clients_g2: %w", &WaitingError{Authority: "safe", What: []string{"its certificate"}})
+	for only, waits := range map[string]bool{"": false, "repair": false, "renew": false, "add": true, "drop": true} {
+		task := &trustTask{Authorities: []string{"clients"}, Profile: "server", Only: only}
+		if err := task.lacking(w.server, nil, w.fleet.Generations("clients"), map[string][]*x509.Certificate{"clients": w.chain("clients")}, wait); (err != nil) != waits {
+			t.Errorf("only: %q, while its successor waits: %v", only, err)
+		}
 	}
 
 	w.make("clients_g2")

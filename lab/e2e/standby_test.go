@@ -33,6 +33,7 @@ func TestStandbys(t *testing.T) {
 		{"rotation", rotateStandbys},
 		{"revocation", revokeStandby},
 		{"another primary", promoteStandby},
+		{"another authority", replaceStandbys},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { part.do(t, f) }) {
 			t.FailNow()
@@ -223,4 +224,23 @@ func promoteStandby(t *testing.T, f *fleet) {
 	}
 	f.reconnects(t, "db2")
 	f.expectStreams(t, "db2", "db1", "db3")
+}
+
+// replaceStandbys replaces the authority of the standbys' certificates. One of them names the files of one version, as pg_basebackup -R leaves it: it would go on with the old
+// certificate, and be locked out when the authority is dropped.
+func replaceStandbys(t *testing.T, f *fleet) {
+	cert := f.named(t, "db3", "sslcert")
+	if !strings.Contains(cert, "/replicator/v/") {
+		t.Fatalf("db3 has its certificate in %s", cert)
+	}
+	f.sql(t, "db3", fmt.Sprintf("alter system set primary_conninfo = 'host=%s user=replicator sslmode=verify-full sslcert=%s sslkey=%s sslrootcert=%s'", f.addr(t, "db2"),
+		cert, strings.TrimSuffix(cert, "crt")+"key", home+"/.postgresql/pgfleet/replicator/root.crt"))
+	f.sql(t, "db3", "select pg_reload_conf()")
+	f.streams(t, "db3", "db2")
+	g := f.with(t, "\nauthorities:\n", "\nauthorities:\n  "+root("clients_g2", "ca1", "clients")+"\n")
+	g.want(t, 0, nil, "rotate-ca")
+	g.want(t, 2, []string{"open sessions that began with a certificate of it: replicator from "}, "rotate-ca", "--until", "drop", "-y")
+	g.want(t, 0, nil, "rotate-ca", "--until", "drop", "--terminate", "-y")
+	g.expectStreams(t, "db2", "db1", "db3")
+	g.expectBelieved(t, []string{"clients_g2"}, "ssl_ca_file", "db1", "db2", "db3")
 }
