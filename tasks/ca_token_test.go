@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -231,7 +232,9 @@ func TestTokenRestricted(t *testing.T) {
 	}
 	l := newLockedHost(t, "dash", func(l *lockedHost) {
 		a := l.host.Fleet.Authorities["servers"]
-		a.Key = "pkcs11:token=ca;object=servers?module-path=" + softhsm
+		a.Key, a.Passphrase = "pkcs11:token=ca;object=servers?module-path="+softhsm, map[string]any{"prompt": true}
+		l.host.Fleet.KeySecret = func(context.Context, pki.Authority, bool) ([]byte, error) { return []byte("correct horse"), nil }
+		l.host.Fleet.CA.(*CA).KeySecrets(l.host.Fleet.KeySecret)
 		l.host.Fleet.Authorities["servers"] = a
 		l.sb.WriteFile("/etc/softhsm/softhsm2.conf", "directories.tokendir = /etc/pgfleet/tokens\nobjectstore.backend = file\n", 0o600)
 		l.sb.Shell("mkdir -p -m 0700 /etc/pgfleet/tokens && softhsm2-util --init-token --free --label ca --pin 'correct horse' --so-pin 12345678 && pkcs11-tool --module " + softhsm +
