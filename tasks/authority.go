@@ -144,7 +144,7 @@ func (t *authorityTask) change(h *Host, plans []*authorityPlan) *Change {
 	for _, p := range plans {
 		summaries = append(summaries, p.a.Name+": "+inShort(p.reasons, 2, ", "))
 		diffs = append(diffs, p.diff(h))
-		c.Touches = append(c.Touches, KeyAuthority(p.a.Name))
+		c.Touches = append(c.Touches, KeyAuthority(p.a.Name), "restricted:"+p.a.Name) // what its program answered before it was there, too
 	}
 	c.Summary, c.Diff = strings.Join(summaries, "; "), strings.Join(diffs, "\n")
 	var last *authorityPlan
