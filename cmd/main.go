@@ -54,7 +54,7 @@ func runLine(ctx context.Context, table []*command, a *arguments) error {
 		OnUsageError:   asUsage,
 	}
 	for _, c := range table {
-		c.OnUsageError = asUsage
+		c.OnUsageError, c.HideHelp = asUsage, true // help is given above; the library's flag is one for the whole process
 		app.Commands = append(app.Commands, c.Command)
 	}
 	return app.RunContext(ctx, a.line())

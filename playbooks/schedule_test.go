@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,7 +108,7 @@ func TestRelatedFailures(t *testing.T) {
 		name, on, differs, waits, host, play string
 		began                                map[string]string
 	}{
-		{name: "a server fails", on: "how: refuse, on: db1", differs: "''", waits: "db2", host: "db1", play: "offer",
+		{name: "a server fails", on: "how: then, on: db1", differs: "''", waits: "db2", host: "db1", play: "offer",
 			began: map[string]string{"db1": "offer", "db2": "offer", "app1": "", "app2": ""}},
 		{name: "a test differs", on: "on: ''", differs: "app1", waits: "db2", host: "app1", play: "clients",
 			began: map[string]string{"db1": "offer", "db2": "offer", "app1": "clients", "app2": "clients"}},
@@ -116,6 +117,20 @@ func TestRelatedFailures(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				gate := w.hung(c.waits)
+				hold, begun := w.boxes[c.waits].before, make(chan struct{})
+				reached := sync.OnceFunc(func() { close(begun) })
+				w.boxes[c.waits].before = func(words []string) {
+					if slices.Contains(words, "set a x") {
+						reached()
+					}
+					hold(words)
+				}
+				// Nobody fails before the one that hangs has begun.
+				w.boxes["db1"].before = func(words []string) {
+					if slices.Contains(words, "set a x") {
+						<-begun
+					}
+				}
 				w.told(c.host, c.play, func(e events.Event) {
 					if e.Kind == events.Failed || e.Kind == events.Unverified {
 						close(gate)
