@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/pgfleet/pgfleet/inventory"
@@ -56,7 +55,7 @@ func (o *connectOptions) look(ctx context.Context, sys *System, plan *playbooks.
 		return nil, err
 	}
 	defer dial.close()
-	ctx, signals, release := watchInterrupts(ctx, func(text string) { fmt.Fprintln(sys.Err, text) }, func() {})
+	ctx, signals, release := watchInterrupts(ctx, sayTo(sys.Err), func() {})
 	defer release()
 	outcome, err := playbooks.Run(ctx, plan, playbooks.RunOptions{Dial: dial.dial, Forks: o.forks, Check: true, Owner: owner(), Now: sys.Now, Stop: signals.stop,
 		Sink: func(e events.Event) {

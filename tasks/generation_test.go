@@ -395,6 +395,10 @@ func TestProveReplaced(t *testing.T) {
 	if got := prove(clients, pki.Authority{Name: "clients_g2", Issuer: "clients", Replaces: "clients"}); got != "" {
 		t.Errorf("a successor that is not believed yet: %q", got)
 	}
+	// Nobody is told to believe this one, so a server without its list is as wanted.
+	if got := prove(clients, pki.Authority{Name: "clients_g2", Issuer: "clients"}); got != "" {
+		t.Errorf("another authority below a root that is believed: %q", got)
+	}
 	if got := prove(pki.Authority{Name: "clients", External: "old.pem"}, pki.Authority{Name: "clients_g2", Replaces: "clients"}); !strings.Contains(got, "not proved for authority") {
 		t.Errorf("an authority that is not ours: %q", got)
 	}
