@@ -2,10 +2,12 @@ package ssh
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -21,14 +23,8 @@ func TestMaxStartups(t *testing.T) {
 				s.trust("10.0.0.1,localhost")
 				target.Name, target.Address, target.Jumps = "localhost", "localhost", []transport.Target{s.target}
 			}
-			held, err := s.Dial(t.Context(), "tcp", "127.0.0.1:22")
-			if err != nil {
-				t.Fatal(err)
-			}
+			held := s.hold()
 			defer held.Close()
-			if _, err := held.Read(make([]byte, 4)); err != nil { // it counts once sshd has spoken
-				t.Fatal(err)
-			}
 			var dials atomic.Int32
 			pool := NewPool(Options{Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if dials.Add(1) == 2 {
@@ -51,4 +47,24 @@ func TestMaxStartups(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hold opens a connection that sshd counts as one before login. sshd may still count the one by which newServer saw that it listens, and then answers
+// "Exceeded MaxStartups" or nothing: then again.
+func (s *server) hold() net.Conn {
+	s.t.Helper()
+	for range 500 {
+		c, err := s.Dial(s.t.Context(), "tcp", "127.0.0.1:22")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		said := make([]byte, 4)
+		if _, err := io.ReadFull(c, said); err == nil && string(said) == "SSH-" {
+			return c
+		}
+		c.Close()
+		time.Sleep(10 * time.Millisecond)
+	}
+	s.t.Fatal("sshd does not take a connection")
+	return nil
 }
