@@ -27,7 +27,7 @@ show() { # as one would type it
 "$lab" down --name "$name" >/dev/null 2>&1 || true
 [ -n "${KEEP:-}" ] || trap '"$lab" down --name "$name" >/dev/null 2>&1' EXIT INT TERM
 
-say "1. Five hosts, each with its own network, files, processes and sshd; PostgreSQL 15 on db1"
+say "1. Five hosts, each with its own network, files, processes and sshd; PostgreSQL on db1"
 show pgfleet-lab up --name "$name" --db 1 --client 1
 PGFLEET_INVENTORY=/var/lib/pgfleet-lab/$name/inventory.yaml
 export PGFLEET_INVENTORY

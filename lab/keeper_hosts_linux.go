@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 )
 
@@ -26,12 +27,18 @@ link set uplink up
 
 // plug connects a host's network namespace; pid is the host's first process in the keeper's numbering.
 func (k *keeper) plug(h Host, pid int) error {
+	// ip (a newer one) looks for a process by its number in /proc, which has another numbering.
+	network, err := os.Open(filepath.Join(k.layers.processes(), fmt.Sprint(pid), "ns/net"))
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer network.Close()
 	// A host that has just ended by itself leaves its port for a moment.
 	_ = unplug(h)
-	return command(fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[3]s netns %[2]d
+	return commandWith(network, fmt.Sprintf(`link add name %[1]s type veth peer name eth0 address %[2]s netns /proc/self/fd/3
 link set %[1]s master bridge0
 link set %[1]s up
-`, h.Short, pid, hardware(h)), "/usr/sbin/ip", "-batch", "-")
+`, h.Short, hardware(h)), "/usr/sbin/ip", "-batch", "-")
 }
 
 // unplug takes a host from the network; an error says that it is not there.

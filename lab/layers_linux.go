@@ -36,8 +36,18 @@ func newLayers(folder string) (layers, error) {
 	if err != nil {
 		return layers{}, fmt.Errorf("read mounts: %w", err)
 	}
-	return layers{fs: folder, trees: diskTrees(string(info))}, os.Mkdir(filepath.Join(folder, "root"), 0o755)
+	l := layers{fs: folder, trees: diskTrees(string(info))}
+	if err := errors.Join(os.Mkdir(filepath.Join(folder, "root"), 0o755), os.Mkdir(l.processes(), 0o700)); err != nil {
+		return layers{}, fmt.Errorf("make layers: %w", err)
+	}
+	if err := unix.Mount("proc", l.processes(), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return layers{}, fmt.Errorf("mount processes: %w", err)
+	}
+	return l, nil
 }
+
+// processes is a proc(5) with the keeper's numbering; /proc has the machine's.
+func (l layers) processes() string { return filepath.Join(l.fs, "proc") }
 
 func (l layers) dir(layer string, tree int) string {
 	return filepath.Join(l.fs, layer, fmt.Sprint(tree))
