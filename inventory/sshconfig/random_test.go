@@ -57,7 +57,7 @@ func randomConfig(r *rand.Rand, include string) string {
 			fmt.Fprintf(&b, "match %soriginalhost %s user %s\n", pick(r, "", "!"), patterns(","), pick(r, "root", "x,y", "*", "!root,*"))
 		case 2:
 			fmt.Fprintf(&b, "Match %s\n", pick(r, "all", "!all", "canonical", "canonical all", "final host *.net", "!final localuser root", "final all",
-				"!final all", "user root all", "Host a", "host = a"))
+				"!final all", "user root all", "Host a", "host=a"))
 		default:
 			fmt.Fprintf(&b, "Host%s%s\n", pick(r, " ", "\t", "=", " = "), patterns(" "))
 		}
