@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -22,7 +23,11 @@ func (o *checkOptions) openKeys(ctx context.Context, sys *System, inv *inventory
 		if a.Passphrase == nil {
 			continue
 		}
-		if steps[a.Name], err = secret.OpenProbe(ctx, a); err != nil {
+		steps[a.Name], err = secret.OpenProbe(ctx, a)
+		if errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		if err != nil {
 			problems[a.Name] = err.Error()
 			continue
 		}

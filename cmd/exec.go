@@ -93,6 +93,10 @@ func (o *execOptions) run(ctx context.Context, sys *System) error {
 func (o *execOptions) one(ctx context.Context, sys *System, h *inventory.Host, dial playbooks.Dialer) printers.ExecResult {
 	out := printers.ExecResult{Host: h.Name, Kind: events.Unreachable, Code: -1}
 	conn, err := dial(ctx, h)
+	if errors.Is(err, context.Canceled) {
+		out.Kind, out.Error = events.Interrupted, "stopped while connecting"
+		return out
+	}
 	if err != nil {
 		out.Error, out.Hint = err.Error(), hintOf(err)
 		return out

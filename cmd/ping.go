@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
@@ -20,6 +21,9 @@ psql --version 2>/dev/null || echo
 func pingOne(ctx context.Context, sys *System, h *inventory.Host, dial playbooks.Dialer) *printers.Ping {
 	begin := sys.Now()
 	conn, err := dial(ctx, h)
+	if errors.Is(err, context.Canceled) {
+		return &printers.Ping{Error: "stopped while connecting"}
+	}
 	if err != nil {
 		return &printers.Ping{Error: err.Error(), Hint: hintOf(err)}
 	}

@@ -118,7 +118,7 @@ type put struct {
 	Key   string `param:"key,required" doc:"name of the value"`
 	Value string `param:"value" doc:"what it shall be"`
 	// How says what happens besides.
-	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel ahead mistaken asks relies waits soft asked" doc:"what happens"`
+	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel unanswered ahead mistaken asks relies waits soft asked" doc:"what happens"`
 	// On: only on this host the how is meant.
 	On string `param:"on" doc:"host"`
 
@@ -201,6 +201,8 @@ func (t *put) apply(ctx context.Context, h *tasks.Host, do tasks.Doer) ([]transp
 		}
 	case "stop":
 		close(t.w.stop)
+	case "unanswered":
+		return nil, fmt.Errorf("passphrase: %w", context.Canceled)
 	case "cancel":
 		t.w.cancel()
 	}
@@ -320,6 +322,11 @@ func newWorld(t *testing.T) *world {
 		},
 		Sink: func(e events.Event) { w.events = append(w.events, e) }}
 	return w
+}
+
+// unanswered is a Dialer whose question for a passphrase is answered by Ctrl-C.
+func unanswered(context.Context, *inventory.Host) (transport.Conn, error) {
+	return nil, fmt.Errorf("%w: open key: %w", transport.ErrAuth, context.Canceled)
 }
 
 func (w *world) fakeKinds() kindTable {

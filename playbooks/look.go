@@ -2,6 +2,7 @@ package playbooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	if err != nil {
 		e := endingOf("connect", err)
 		e.kind = events.Unreachable
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 			e = &ending{kind: events.Interrupted, reason: "stopped while connecting"}
 		}
 		r.end(h, e)
