@@ -212,6 +212,22 @@ func TestRevokeNotes(t *testing.T) {
 			}
 		}
 	}
+	outcome.Hosts["ca1.example.net"] = playbooks.HostResult{Kind: events.Failed}
+	for _, c := range []struct {
+		o      revokeOptions
+		chosen []tasks.Issued
+		want   []string
+	}{
+		{revokeOptions{}, []tasks.Issued{client}, []string{"not revoked, still accepted everywhere: clients:13: the authority's host ca1.example.net (failed)"}},
+		{revokeOptions{}, []tasks.Issued{client, server}, []string{"not revoked, still accepted everywhere: clients:13: ", "still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}},
+		{revokeOptions{offboard: true}, []tasks.Issued{client}, []string{"not revoked", "take what was offboarded at app1.example.net out of the inventory"}},
+		{revokeOptions{terminate: true}, []tasks.Issued{gone}, []string{"still accepted at db1"}},
+	} {
+		got := c.o.notes(inv, c.chosen, outcome)
+		if len(got) != len(c.want) || !slices.EqualFunc(got, c.want, strings.Contains) {
+			t.Errorf("the authority's host has failed: got %q, want %q", got, c.want)
+		}
+	}
 	if got := identitiesOf(inv, []tasks.Issued{client, records[0].issued[5], server, gone}); !slices.Equal(got, []any{"app1.example.net/dbuser1", `app1.example.net/o'br"ien x`}) {
 		t.Errorf("identities %q", got)
 	}

@@ -19,6 +19,11 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 	if text := o.noteElsewhere(inv, chosen); text != "" {
 		out = append(out, text)
 	}
+	all := chosen
+	chosen, text := onRecord(inv, chosen, outcome)
+	if text != "" {
+		out = append(out, text)
+	}
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
 		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
 		if ended {
@@ -28,6 +33,9 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 	}
 	var holders, strangers []string
 	sessions := false
+	if o.offboard {
+		chosen = all // files and rules are taken away in any case
+	}
 	for _, c := range chosen {
 		sessions = sessions || c.Profile == pki.ProfileClient
 		if c.Profile == pki.ProfileClient && len(identitiesOf(inv, []tasks.Issued{c})) == 0 {
@@ -54,6 +62,27 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		out = append(out, fmt.Sprintf("%s: new certificates, from %s, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(holders, ", "), key))
 	}
 	return out
+}
+
+// onRecord gives those of the certificates that are revoked by now, or that somebody else has to revoke; and what to say of the others, whose authority has not done it: "" for none.
+func onRecord(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome) (revoked []tasks.Issued, text string) {
+	var which, hosts []string
+	for _, c := range chosen {
+		a := inv.Authorities[c.Authority]
+		result, ok := outcome.Hosts[a.Host]
+		if c.Revoked != nil || a.Foreign() || !ok || result.Kind == events.OK || result.Kind == events.Changed {
+			revoked = append(revoked, c)
+			continue
+		}
+		which = append(which, c.Certificate())
+		if host := fmt.Sprintf("%s (%s)", a.Host, strings.ReplaceAll(string(result.Kind), "_", " ")); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(which) > 0 {
+		text = fmt.Sprintf("not revoked, still accepted everywhere: %s: the authority's host %s has not done it. Put that right and run the same command again", strings.Join(which, ", "), strings.Join(hosts, ", "))
+	}
+	return revoked, text
 }
 
 // stragglers are the hosts that should refuse the certificates by now and have not come through.
