@@ -149,7 +149,9 @@ func (o *certsOptions) chosen(inv *inventory.Inventory) ([]*inventory.Host, stri
 // needed adds the hosts without which the chosen ones cannot be judged: those that they depend on and, of a server that is explained, its clients.
 func (o *certsOptions) needed(inv *inventory.Inventory, chosen []*inventory.Host) []*inventory.Host {
 	want := map[string]bool{}
-	for _, list := range [][]*inventory.Host{chosen, inv.Support(chosen)} {
+	away, _ := inv.TakenAway(o.limit) // its mistakes were told when the hosts were chosen
+	support, _ := inv.SupportWithout(chosen, away)
+	for _, list := range [][]*inventory.Host{chosen, support} {
 		for _, h := range list {
 			want[h.Name] = true
 		}

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,7 +50,7 @@ func (o *planOptions) run(_ context.Context, sys *System) error {
 		return err
 	}
 	warn(sys, plan.Inventory)
-	for _, n := range plan.Notes {
+	for _, n := range slices.Concat(plan.Notes, plan.Warnings) {
 		fmt.Fprintln(sys.Err, "notice: "+printers.Clean(n))
 	}
 	if o.out.json {

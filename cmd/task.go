@@ -81,7 +81,7 @@ func (o *taskOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
-	plan, err := playbooks.AdHoc(inv, kind.Name, values, o.limit, playbooks.PlanOptions{Vars: vars})
+	plan, err := playbooks.AdHoc(inv, kind.Name, values, "all", playbooks.PlanOptions{Vars: vars, Limit: o.limit})
 	if err != nil {
 		return asConfiguration(err)
 	}

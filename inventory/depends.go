@@ -36,6 +36,31 @@ func (inv *Inventory) Support(chosen []*Host) []*Host {
 	return out
 }
 
+// SupportWithout is Support where the user has taken hosts away by name: servers among them are left alone. A host that holds an authority cannot be
+// done without; despite names those that are taken away and needed all the same.
+func (inv *Inventory) SupportWithout(chosen []*Host, away map[string]bool) (support []*Host, despite []string) {
+	for _, h := range inv.Support(chosen) {
+		if away[h.Name] && !inv.holds(h) {
+			continue
+		}
+		if away[h.Name] {
+			despite = append(despite, h.Name)
+		}
+		support = append(support, h)
+	}
+	return support, despite
+}
+
+// holds tells whether a host has the key of an authority.
+func (inv *Inventory) holds(h *Host) bool {
+	for _, a := range inv.Authorities {
+		if strings.EqualFold(a.Host, h.Name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (inv *Inventory) need(h *Host, need map[string]bool) {
 	consumer := h.HasRole("db_server") || h.HasRole("client")
 	for _, a := range inv.Authorities {

@@ -29,6 +29,27 @@ func (inv *Inventory) Select(pattern string) ([]*Host, error) {
 	return out, nil
 }
 
+// TakenAway gives the hosts that a pattern takes away with !term, by name. Unlike those that it merely does not choose, the user has named them.
+func (inv *Inventory) TakenAway(pattern string) (map[string]bool, error) {
+	ix, out := inv.indexed(), map[string]bool{}
+	for _, t := range splitPattern(pattern) {
+		rest, away := strings.CutPrefix(t, "!")
+		if !away {
+			continue
+		}
+		found, err := ix.term(strings.TrimSpace(rest))
+		if err != nil {
+			return nil, fmt.Errorf("pattern %q: %w", short(pattern), err)
+		}
+		for i, yes := range found {
+			if yes {
+				out[inv.Hosts[i].Name] = true
+			}
+		}
+	}
+	return out, nil
+}
+
 // indexed gives the index made by Parse, or one made now for an Inventory that was put together by hand.
 func (inv *Inventory) indexed() *index {
 	if inv.index != nil && len(inv.index.hosts) == len(inv.Hosts) {

@@ -120,3 +120,35 @@ func TestDependencies(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Servers that the pattern takes away are left alone; of a host with an authority that is told.
+func TestSupportWithout(t *testing.T) {
+	inv := load(t, "testdata/select.yaml")
+	for pattern, want := range map[string]string{
+		"app04":               "ca1 ca2 ca3 db01 db02 db03; ",
+		"app04,!db02":         "ca1 ca2 ca3 db01 db03; ",
+		"app04:!db0*,!db03":   "ca1 ca2 ca3; ",
+		"app04,! db_server":   "ca1 ca2 ca3; ",
+		"app04,!ca1,!db01":    "ca1 ca2 ca3 db02 db03; ca1.example.net",
+		"app04:&client:!ca04": "! no host, group or role is called ca04",
+	} {
+		away, err := inv.TakenAway(pattern)
+		if wrong, bad := strings.CutPrefix(want, "! "); bad {
+			if err == nil || !strings.Contains(err.Error(), wrong) {
+				t.Errorf("%s: %v", pattern, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", pattern, err)
+		}
+		chosen, err := inv.Select("app04")
+		if err != nil {
+			t.Fatal(err)
+		}
+		support, despite := inv.SupportWithout(chosen, away)
+		if got := strings.Join(labels(support), " ") + "; " + strings.Join(despite, " "); got != want {
+			t.Errorf("%s: %s, want %s", pattern, got, want)
+		}
+	}
+}

@@ -2,10 +2,12 @@ package playbooks
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/pgfleet/pgfleet/inventory"
+	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
@@ -29,6 +31,30 @@ func TestClockOfAHost(t *testing.T) {
 		at, ok := (&runner{}).clockIn(h, c.result)
 		if ok != (c.want != 0) || ok && !at.Equal(time.Unix(c.want, 0)) {
 			t.Errorf("%s: %v %v, wanted %d", c.name, at, ok, c.want)
+		}
+	}
+}
+
+// What the limit takes away by name is not connected to, unless nothing can be done without it: then that is said first.
+func TestTakenAway(t *testing.T) {
+	const playbook = `plays: [{hosts: client, tasks: [put: {key: a, value: x}]}]`
+	for limit, c := range map[string]struct{ dialed, warning string }{
+		"app1,app2":        {"app1 app2 ca1 db1 db2", ""},
+		"app1,app2,!db1":   {"app1 app2 ca1 db2", ""},
+		"all,!db*,!app2":   {"app1 ca1", ""},
+		"client:!ca1:!db1": {"app1 app2 ca1 db2", "ca1 is looked at all the same"},
+	} {
+		w := newWorld(t)
+		w.run(playbook, PlanOptions{Limit: limit})
+		if dialed := strings.Join(sortedKeys(w.dialed), " "); dialed != c.dialed {
+			t.Errorf("%s: connected to %s, want %s", limit, dialed, c.dialed)
+		}
+		said := ""
+		if w.events[1].Type == events.Notice {
+			said = w.events[1].Summary
+		}
+		if (said == "") != (c.warning == "") || !strings.HasPrefix(said, c.warning) {
+			t.Errorf("%s: said first %q, want %q", limit, said, c.warning)
 		}
 	}
 }

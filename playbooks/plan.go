@@ -40,8 +40,8 @@ type planner struct {
 	opt   PlanOptions
 	kinds kindTable
 	plan  *Plan
-	// only is the set of hosts that the limit leaves; nil: all.
-	only map[string]bool
+	// only is the set of hosts that the limit leaves; nil: all. away: those that it takes away by name (!db2).
+	only, away map[string]bool
 
 	said  map[inventory.Problem]*complaint
 	order []*complaint
@@ -222,7 +222,11 @@ func (p *planner) finish() {
 			p.plan.Hosts = append(p.plan.Hosts, h)
 		}
 	}
-	p.plan.Support = p.inv.Support(p.plan.Hosts)
+	var despite []string
+	p.plan.Support, despite = p.inv.SupportWithout(p.plan.Hosts, p.away)
+	for _, name := range despite {
+		p.plan.Warnings = append(p.plan.Warnings, name+" is looked at all the same, and may have to sign: it holds an authority, and nothing can be judged without its certificates and lists")
+	}
 	for _, list := range [][]*inventory.Host{p.plan.Hosts, p.plan.Support} {
 		for _, h := range list {
 			p.plan.vars[h.Name] = p.hostVars(h)

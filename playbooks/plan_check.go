@@ -126,6 +126,7 @@ func (p *planner) limit() {
 	for _, h := range hosts {
 		p.only[h.Name] = true
 	}
+	p.away, _ = p.inv.TakenAway(p.opt.Limit) // what is wrong with it was said by Select
 }
 
 // chosenBy names what narrowed the choice, for the message that nothing is left.

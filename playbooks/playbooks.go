@@ -71,6 +71,8 @@ type Plan struct {
 	LeaveOutUnreachable bool
 	// Notes are what the user should know beforehand, for example a play that has no host here.
 	Notes []string
+	// Warnings are Notes that are told when the plan is run, too.
+	Warnings []string
 
 	// vars: filled variables by host.
 	vars map[string]map[string]any

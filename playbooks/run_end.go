@@ -185,6 +185,9 @@ func hostEvent(h *hostRun, result HostResult, e *ending) events.Event {
 func (r *runner) started() {
 	r.tell.tell(events.Event{Type: events.RunStarted, Summary: r.plan.Playbook, Data: map[string]any{
 		"playbook": r.plan.Playbook, "hosts": len(r.plan.Hosts), "support": len(r.plan.Support), "check": r.opt.Check}})
+	for _, text := range r.plan.Warnings {
+		r.tell.tell(events.Event{Type: events.Notice, Summary: text})
+	}
 }
 
 // lockedOut ends a run that did not get its lock.

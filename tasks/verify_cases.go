@@ -104,7 +104,7 @@ func (v *verify) cases(ctx context.Context, h *Host) (list []verifyCase, wrong [
 		c, err := v.pair(h, s)
 		if errors.Is(err, ErrPending) {
 			cell := verifyCase{client: h.Name, check: "login", service: s, want: []outcome{connects}}.blank()
-			cell.NotProven, cell.Got, cell.Detail = true, "not tried", "pgfleet itself could not reach that server, so what it should answer is not known"
+			cell.NotProven, cell.Got, cell.Detail = true, "not tried", "pgfleet itself has not looked at that server, so what it should answer is not known"
 			wrong = append(wrong, cell)
 			continue
 		}
