@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"time"
 	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
@@ -106,9 +107,13 @@ func (o *applyOptions) outcome(ctx context.Context, sys *System, plan *playbooks
 	return outcome, nil
 }
 
-// telling has the printer told when connecting to a host has ended.
-func telling(dial playbooks.Dialer, printer printers.Printer) playbooks.Dialer {
+// telling has a printer told when connecting to a host begins and when it has ended.
+func telling(dial playbooks.Dialer, printer interface {
+	Dialling(host string, most time.Duration)
+	Dialled(host string, err error)
+}) playbooks.Dialer {
 	return func(ctx context.Context, h *inventory.Host) (transport.Conn, error) {
+		printer.Dialling(h.Name, h.Target.Patience())
 		conn, err := dial(ctx, h)
 		printer.Dialled(h.Name, err)
 		return conn, err

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/inventory"
@@ -36,15 +37,24 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[
 		return nil, err
 	}
 	opt := ssh.Options{SudoPassword: words.forSudo(lists...), Getenv: sys.Getenv}
+	patience := &printers.Patience{Say: func(text string) {
+		if way.screen == nil && sys.isTerminal(sys.Err) {
+			fmt.Fprintln(sys.Err, text)
+		}
+	}}
+	ask := func(question string) (answer []byte, err error) {
+		patience.During(func() { answer, err = askBeside(sys, way.screen, question) })
+		return answer, err
+	}
 	if sys.canAsk() {
-		opt.Passphrase = func(file string) ([]byte, error) { return askBeside(sys, way.screen, "passphrase of "+file+": ") }
+		opt.Passphrase = func(file string) ([]byte, error) { return ask("passphrase of " + file + ": ") }
 	}
 	pool := ssh.NewPool(opt)
-	way.dial = func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) }
+	way.dial = telling(func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) }, patience)
 	way.scan = func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
 		return ssh.ScanHostKeys(ctx, h.Target, pool)
 	}
-	way.passphrase = newPassphrases(words, func(question string) ([]byte, error) { return askBeside(sys, way.screen, question) }).of
+	way.passphrase = newPassphrases(words, ask).of
 	way.close = func() { _ = pool.Close() }
 	return way, nil
 }

@@ -32,3 +32,11 @@ type Target struct {
 	// KeepAlive: time between keepalive requests; 0 means 15 s. Three without an answer end the connection.
 	KeepAlive time.Duration
 }
+
+// Patience is the limit for dial plus handshake plus login: ConnectTimeout or what it is without one.
+func (t Target) Patience() time.Duration {
+	if t.ConnectTimeout > 0 {
+		return t.ConnectTimeout
+	}
+	return 15 * time.Second
+}

@@ -29,6 +29,9 @@ func NewJSONL(opt Options) Printer {
 	return &jsonl{enc: encoder(opt.Out, ""), display: startDisplay(opt)}
 }
 
+// Dialling shows in the live display which hosts are waited for.
+func (j *jsonl) Dialling(host string, most time.Duration) { j.display.dialling(host, most) }
+
 // Dialled shows in the live display how far connecting has come.
 func (j *jsonl) Dialled(host string, err error) { j.display.dialled(host, err) }
 
@@ -114,6 +117,9 @@ func NewJSON(opt Options) Printer {
 	return &document{out: opt.Out, display: startDisplay(opt), counts: map[string]map[events.Kind]int{},
 		doc: Document{V: events.Version, Check: opt.Check, Hosts: []Host{}, Tasks: []Task{}, Notices: []Notice{}}}
 }
+
+// Dialling shows in the live display which hosts are waited for.
+func (d *document) Dialling(host string, most time.Duration) { d.display.dialling(host, most) }
 
 // Dialled shows in the live display how far connecting has come.
 func (d *document) Dialled(host string, err error) { d.display.dialled(host, err) }

@@ -3,6 +3,8 @@ package printers
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -13,6 +15,9 @@ import (
 
 // rowsMax bounds the list of what hosts are doing.
 const rowsMax = 10
+
+// longDial is how long connecting to a host may take before it is shown that the host is waited for.
+const longDial = 2 * time.Second
 
 // nameMin is the least of a play's place and name that is worth showing.
 const nameMin = 20
@@ -38,9 +43,20 @@ func (d display) event(e events.Event) {
 	}
 }
 
+func (d display) dialling(host string, most time.Duration) {
+	if d.screen != nil {
+		d.screen.Update(func() {
+			d.live.dialling[host] = activity{fmt.Sprintf("waiting for an answer, at most %s", most), d.screen.Now()}
+		})
+	}
+}
+
 func (d display) dialled(host string, err error) {
 	if d.screen != nil {
-		d.screen.Update(func() { d.live.dialled[host] = err == nil })
+		d.screen.Update(func() {
+			delete(d.live.dialling, host)
+			d.live.dialled[host] = err == nil
+		})
 	}
 }
 
@@ -68,6 +84,8 @@ type live struct {
 	batches map[string]string
 	// dialled: hosts that were tried, and whether they answered.
 	dialled map[string]bool
+	// dialling: hosts that are being connected to.
+	dialling map[string]activity
 	// hosts: how many there are to connect to.
 	hosts int
 	// done: finished tasks by play and host. ended: hosts that have their result. active: what each host does.
@@ -82,7 +100,7 @@ type activity struct {
 }
 
 func newLive(shape Shape, style Style) *live {
-	return &live{shape: shape, style: style, batches: map[string]string{}, dialled: map[string]bool{}, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
+	return &live{shape: shape, style: style, batches: map[string]string{}, dialled: map[string]bool{}, dialling: map[string]activity{}, done: map[string]map[string]int{}, ended: map[string]events.Kind{}, active: map[string]activity{}}
 }
 
 func (l *live) event(e events.Event) {
@@ -114,12 +132,15 @@ func (l *live) event(e events.Event) {
 // frame draws one line of progress and one for each host that works, the one that works longest first.
 func (l *live) frame(now time.Time, width, height int) []string {
 	out := []string{l.style.paint(bold, l.headline(now, width))}
-	names := make([]string, 0, len(l.active))
-	for name := range l.active {
-		names = append(names, name)
+	active := maps.Clone(l.active)
+	for name, a := range l.dialling {
+		if now.Sub(a.since) >= longDial {
+			active[name] = a
+		}
 	}
+	names := slices.Collect(maps.Keys(active))
 	sort.Slice(names, func(i, j int) bool {
-		a, b := l.active[names[i]], l.active[names[j]]
+		a, b := active[names[i]], active[names[j]]
 		if !a.since.Equal(b.since) {
 			return a.since.Before(b.since)
 		}
@@ -136,7 +157,7 @@ func (l *live) frame(now time.Time, width, height int) []string {
 		longest = max(longest, len([]rune(Clean(name))))
 	}
 	for _, name := range names {
-		a := l.active[name]
+		a := active[name]
 		row := fmt.Sprintf("  %s  %s  %s", pad(Clean(name), longest), Clean(a.task), stopwatch(now.Sub(a.since)))
 		out = append(out, cut(row, width))
 	}

@@ -6,6 +6,7 @@ package printers
 
 import (
 	"io"
+	"time"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -15,6 +16,8 @@ import (
 type Printer interface {
 	// Event is told everything that happens, in order.
 	Event(events.Event)
+	// Dialling is told when connecting to a host begins, and how long it may take.
+	Dialling(host string, most time.Duration)
 	// Dialled is told when connecting to a host has ended, before the first event that names the host.
 	Dialled(host string, err error)
 	// Finish shows what is known at the end and puts the terminal back as it was.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/tasks"
@@ -29,6 +30,9 @@ type hostChange struct{ host, line string }
 func NewQuiet(opt Options) Printer {
 	return &quiet{opt: opt, display: startDisplay(opt), recap: newRecap()}
 }
+
+// Dialling shows in the live display which hosts are waited for.
+func (l *quiet) Dialling(host string, most time.Duration) { l.display.dialling(host, most) }
 
 // Dialled shows in the live display how far connecting has come.
 func (l *quiet) Dialled(host string, err error) { l.display.dialled(host, err) }

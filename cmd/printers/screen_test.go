@@ -161,6 +161,19 @@ connecting  2 of 6 hosts  1 host in trouble  0:00
 		if !v.hidden {
 			t.Error("the cursor is shown while the display is")
 		}
+		// Whom it waits for is shown when that takes long.
+		p.Dialling("db1", 15*time.Second)
+		time.Sleep(longDial)
+		p.Dialling("db2", 15*time.Second)
+		see(t, v, `
+connecting  2 of 6 hosts  1 host in trouble  0:02
+  db1  waiting for an answer, at most 15s  0:02
+`)
+		p.Dialled("db1", nil)
+		p.Dialled("db2", nil)
+		see(t, v, `
+connecting  4 of 6 hosts  1 host in trouble  0:02
+`)
 		tell(events.Event{Type: events.PlayStarted, Play: "Authorities"})
 		tell(events.Event{Type: events.Task, Play: "Authorities", Host: "ca1", Task: "authority", Kind: events.Changed, Summary: "create authority"})
 		tell(events.Event{Type: events.PlayStarted, Play: "Servers offer TLS"})

@@ -35,6 +35,9 @@ func NewText(opt Options) Printer {
 	return &text{opt: opt, display: startDisplay(opt), recap: newRecap(), titles: map[string]string{}}
 }
 
+// Dialling shows in the live display which hosts are waited for.
+func (t *text) Dialling(host string, most time.Duration) { t.display.dialling(host, most) }
+
 // Dialled shows in the live display how far connecting has come.
 func (t *text) Dialled(host string, err error) { t.display.dialled(host, err) }
 

@@ -128,9 +128,4 @@ func Dial(ctx context.Context, t transport.Target, opt Options) (transport.Conn,
 	return c, nil
 }
 
-func connectTimeout(t transport.Target) time.Duration {
-	if t.ConnectTimeout > 0 {
-		return t.ConnectTimeout
-	}
-	return 15 * time.Second
-}
+func connectTimeout(t transport.Target) time.Duration { return t.Patience() }
