@@ -3,11 +3,13 @@ package cmd
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
@@ -66,7 +68,7 @@ func (o *answerOptions) run(sys *System, names []string) error {
 		}
 		files = append(files, f)
 	}
-	found, err := desk.Check(parties, files, sys.Now())
+	found, err := desk.Check(parties, serverTemplates(inv), files, sys.Now())
 	if err != nil {
 		return &usageError{text: err.Error(), hint: "nothing was taken in; pgfleet authority requests --to DIR writes what was asked for"}
 	}
@@ -81,6 +83,26 @@ func (o *answerOptions) run(sys *System, names []string) error {
 		return fmt.Errorf("keep what came back: %w", err)
 	}
 	return nil
+}
+
+// serverTemplates gives what the certificates of the inventory's servers are to say, as far as the inventory tells it.
+func serverTemplates(inv *inventory.Inventory) []pki.Template {
+	var out []pki.Template
+	for _, h := range inv.Hosts {
+		if !h.HasRole("db_server") {
+			continue
+		}
+		t := pki.Template{Profile: pki.ProfileServer}
+		for _, name := range append([]string{h.Name, h.Address}, h.Names...) {
+			if ip, err := netip.ParseAddr(name); err == nil {
+				t.IPAddresses = append(t.IPAddresses, ip.WithZone("").Unmap().AsSlice())
+			} else if name != "" {
+				t.DNSNames = append(t.DNSNames, name)
+			}
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // handedIn reads a file, no more of it than shows that it is too large.

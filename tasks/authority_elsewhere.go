@@ -3,6 +3,7 @@ package tasks
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 
 	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
@@ -18,6 +19,11 @@ func (p *authorityPlan) planElsewhere(h *Host) error {
 	}
 	up := h.Fleet.Authorities[p.a.Issuer]
 	chain, err := h.Fleet.CA.Chain(up.Name)
+	if t, bad := authorityTemplate(h.Fleet.Authorities, p.a); err == nil && bad == nil && p.certificate {
+		if err := pki.Allows(chain, t); err != nil {
+			return fmt.Errorf("%w: nothing that it signs below authority %s would be accepted: %w", ErrRefused, up.Name, err)
+		}
+	}
 	if !up.Foreign() {
 		// The one above is ours and waits itself: until then only the key can be made.
 		if wait := AsWaiting(err); wait != nil && p.certificate {

@@ -74,10 +74,23 @@ func (p *certificatePlan) surplus() bool {
 // planFor compares what a holder on a host has with what it shall have.
 func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.Time) (*certificatePlan, error) {
 	plan := t.planHere(o, by, now)
+	if plan.Issue {
+		if err := by.allows(o.Template); err != nil {
+			return nil, fmt.Errorf("%w: a certificate of authority %s for %s would be refused: %w", ErrRefused, by.name, o.Title, err)
+		}
+	}
 	if by.foreign == nil {
 		return plan, nil
 	}
 	return plan, t.planElsewhere(host, plan, now)
+}
+
+// allows tells why nobody would accept what the authority signs for a template.
+func (i *issuing) allows(t pki.Template) error {
+	if i.foreign == nil {
+		t.DNSNames = t.Names() // addresses once more as text, which somebody else may leave out
+	}
+	return pki.Allows(i.chain, t)
 }
 
 // planHere is planFor where pgfleet has the authority sign.

@@ -70,7 +70,7 @@ func (k *keeper) sign(name string, patterns ...string) *desk.Intake {
 			files = append(files, desk.File{Name: f, Data: data})
 		}
 	}
-	in, err := desk.Check(parties, files, k.w.now())
+	in, err := desk.Check(parties, nil, files, k.w.now())
 	if err != nil {
 		t.Fatal(err)
 	}

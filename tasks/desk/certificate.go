@@ -86,6 +86,11 @@ func (in *intake) answer(a *Party, r *Request, p piece) error {
 	if use == pki.ProfileCA {
 		use = ""
 	}
+	if r.Template.Profile == pki.ProfileCA {
+		if err := in.serves(cert, a, r.Template); err != nil {
+			return refuse("%w", err)
+		}
+	}
 	if err := verified(cert, a.Chain, use, in.now); err != nil {
 		var broken *pki.ChainError
 		if errors.As(err, &broken) && broken.Problem == pki.ChainIncomplete {
@@ -98,6 +103,33 @@ func (in *intake) answer(a *Party, r *Request, p piece) error {
 	}
 	in.out.Answers = append(in.out.Answers, Found{a.Name, r, cert, p.file, a.desk()})
 	return nil
+}
+
+// serves refuses the certificate of an authority below which, or below those above it, nothing would be accepted.
+func (in *intake) serves(cert *x509.Certificate, a *Party, wanted pki.Template) error {
+	if err := pki.Allows(a.Chain, wanted); err != nil {
+		return err
+	}
+	return in.useful(append([]*x509.Certificate{cert}, a.Chain...))
+}
+
+// useful refuses a chain below which neither a server of the inventory nor a client would be accepted. What an authority is for is said by playbooks, which are not known here.
+func (in *intake) useful(chain []*x509.Certificate) error {
+	client := pki.Allows(chain, pki.Template{Profile: pki.ProfileClient})
+	server := pki.Allows(chain, pki.Template{Profile: pki.ProfileServer})
+	if server != nil && client != nil {
+		return server
+	}
+	if server != nil || len(in.servers) == 0 {
+		return nil // an authority for clients
+	}
+	var why error
+	for _, t := range in.servers {
+		if why = pki.Allows(chain, t); why == nil {
+			return nil
+		}
+	}
+	return why
 }
 
 // serial refuses a number that is revoked, or that another certificate has.

@@ -65,6 +65,8 @@ type FoundList struct {
 // intake is the work of Check.
 type intake struct {
 	parties []Party
+	// servers are the names of the inventory's servers, as templates of their certificates.
+	servers []pki.Template
 	now     time.Time
 	out     Intake
 	wrong   []string
@@ -78,9 +80,9 @@ type piece struct {
 }
 
 // Check holds everything in some files against what is wanted. Parents stand before those below them in parties. The error names each thing that is not accepted and why, one
-// a line; then nothing is to be stored.
-func Check(parties []Party, files []File, now time.Time) (*Intake, error) {
-	in := &intake{parties: parties, now: now}
+// a line; then nothing is to be stored. servers are the certificates that the inventory's servers shall have: an authority has to have room for one of them.
+func Check(parties []Party, servers []pki.Template, files []File, now time.Time) (*Intake, error) {
+	in := &intake{parties: parties, servers: servers, now: now}
 	var pieces []piece
 	for _, f := range files {
 		certs, lists, err := Read(f.Data)
@@ -181,6 +183,12 @@ func (in *intake) anchor(a *Party, cert *x509.Certificate) error {
 		return refuse("the inventory declares a root, and this one is not self-signed (issuer %s)", pki.FormatSubject(cert.Issuer))
 	}
 	chain := append([]*x509.Certificate{cert}, above...)
+	if err := pki.Allows(above, a.Wanted); err != nil {
+		return refuse("%w", err)
+	}
+	if err := in.useful(chain); err != nil {
+		return refuse("%w", err)
+	}
 	if err := verified(cert, chain, "", in.now); err != nil {
 		return refuse("%w", err)
 	}

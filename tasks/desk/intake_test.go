@@ -105,6 +105,8 @@ func TestRefused(t *testing.T) {
 		{"authority, no lists", "sub", "ca", strings.Replace(ca, ", cRLSign", "", 1), "", "its keyUsage lacks cRLSign"},
 		{"authority, no path length", "sub", "ca", strings.Replace(ca, ", pathlen:0", "", 1), "", "it has no path length, asked was 0"},
 		{"authority, long path", "sub", "ca", strings.Replace(ca, "pathlen:0", "pathlen:1", 1), "", "its path length is 1, asked was 0"},
+		{"authority, for mail", "sub", "ca", ca + "extendedKeyUsage = emailProtection\n", "", "its extendedKeyUsage lacks serverAuth, so every certificate of a server below it is refused: ask for it without extendedKeyUsage"},
+		{"authority, other names", "sub", "ca", ca + "nameConstraints = critical, permitted;DNS:corp.example\n", "", "its nameConstraints permit only corp.example, so a certificate for db1.example.net below it is refused"},
 		{"authority, too long", "sub", "ca", ca, "-days 3650", "it lives 3650 days, longer than the 1825"},
 	} {
 		if subject, ok := strings.CutPrefix(c.args, "-subj "); ok {
@@ -121,6 +123,31 @@ func TestRefused(t *testing.T) {
 	}
 	if got := must(w.Requests()); len(got) != 3 {
 		t.Errorf("%d requests are left", len(got))
+	}
+}
+
+// TestRestrictedAuthority: an authority for clients alone may have what no server can live with; one above it that allows none below is refused.
+func TestRestrictedAuthority(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ask("sub", sub())
+	ca := pki.ExtensionFile(sub())
+	for ext, accepted := range map[string]bool{
+		"extendedKeyUsage = clientAuth\nnameConstraints = permitted;DNS:corp.example\n": true,
+		"extendedKeyUsage = serverAuth\n":                                               true,
+		"nameConstraints = permitted;DNS:example.net\n":                                 true,
+		"nameConstraints = permitted;DNS:corp.example\n":                                false,
+	} {
+		w.sign("sub", "ca", ca+ext)
+		if _, err := w.check("sub.crt"); (err == nil) != accepted {
+			t.Errorf("%q: %v", ext, err)
+		}
+	}
+	w.authority("ca", "/CN=Company Issuing", "root", 0)
+	w.party.Chain[0] = w.cert("ca.crt")
+	w.sign("sub", "ca", ca)
+	if _, err := w.check("sub.crt"); err == nil || !strings.Contains(err.Error(), "Company Issuing: it allows 0 authorities below it, 1 are needed: ask its owner for one with path length 1") {
+		t.Error(err)
 	}
 }
 

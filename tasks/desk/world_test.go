@@ -149,7 +149,7 @@ func (w *world) check(names ...string) (*Intake, error) {
 		w.t.Fatal(err)
 	}
 	p.Known = append(p.Known, lists...)
-	return Check([]Party{p}, files, w.now)
+	return Check([]Party{p}, []pki.Template{server()}, files, w.now)
 }
 
 func server() pki.Template {

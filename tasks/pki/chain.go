@@ -18,6 +18,7 @@ const (
 	ChainNotYet     ChainProblem = "not valid yet"  // a certificate in it begins later
 	ChainWrongUse   ChainProblem = "wrong use"      // the leaf is for something else
 	ChainNoCA       ChainProblem = "no authority"   // an issuer that may not sign certificates
+	ChainNames      ChainProblem = "name forbidden" // an issuer's nameConstraints leave no room for a name
 	ChainPathLength ChainProblem = "path too long"  // an issuer allows fewer authorities below it
 	ChainNoCRLSign  ChainProblem = "no cRLSign"     // an issuer that may not sign lists, though lists are asked for
 	ChainNoCRL      ChainProblem = "no list"        // a list is missing for an issuer
@@ -68,6 +69,12 @@ func VerifyChain(leaf *x509.Certificate, opts ChainOptions) ([]*x509.Certificate
 		}
 		if depth > 0 {
 			if err := checkAuthority(cert, depth-1, opts.CRLs != nil); err != nil {
+				return chain, err
+			}
+			if err := allowsUse(cert, opts.Use); err != nil {
+				return chain, err
+			}
+			if err := allowsNames(cert, leaf.DNSNames, leaf.IPAddresses, leaf.Subject.CommonName); err != nil {
 				return chain, err
 			}
 		}
