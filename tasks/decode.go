@@ -117,6 +117,10 @@ func Decode(k Kind, values map[string]any) (Task, []*ParamError) {
 		if known[name] {
 			continue
 		}
+		if rest >= 0 && values[name] == nil {
+			errs = append(errs, &ParamError{name, "has no value"})
+			continue
+		}
 		if rest >= 0 {
 			f := v.Field(rest)
 			if f.IsNil() {

@@ -36,30 +36,38 @@ func settingsSteps(h *Host, c *Cluster, set map[string]string) []transport.Step 
 
 // settingsStepsTo is settingsSteps; a certificate among the settings has to lead to a root in the file chain, "" for any.
 func settingsStepsTo(h *Host, c *Cluster, set map[string]string, chain string) []transport.Step {
+	return settingsStepsFrom(h, c, c, set, chain)
+}
+
+// settingsStepsFrom is settingsStepsTo where our file first becomes that of base, which is c without some settings.
+func settingsStepsFrom(h *Host, c, base *Cluster, set map[string]string, chain string) []transport.Step {
 	if err := managedRefusal(c, set); err != nil {
 		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
 	file := c.Dir + "/" + settingsFile
 	step := clusterStep(c, "settings of", undoCopyProgram+postgresSettingsProgram, append([]string{
-		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c)), chain}, startFiles(c, set)...)...)
-	step.Stdin = postgres.RenderSettings(mergeSettings(c, set))
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c)), chain}, startFiles(c, base, set)...)...)
+	step.Stdin = postgres.RenderSettings(mergeSettings(base, set))
 	return []transport.Step{step}
 }
 
 // startFiles tells the program which files a start with these settings would use, as far as they become others than they are: certificate, key, CA
 // file, CRL file, and whether a command gives the key's passphrase; first, whether there is more to check than these paths. Of a stopped server nothing is
 // known here.
-func startFiles(c *Cluster, set map[string]string) []string {
+func startFiles(c, base *Cluster, set map[string]string) []string {
 	if !c.Running {
 		return []string{"ask"}
 	}
-	after := &Cluster{Running: true, Dir: c.Dir, DataDir: c.DataDir, Ours: c.Ours, Settings: c.Settings, Lines: slices.Clone(c.Lines)}
+	after := &Cluster{Running: true, Dir: c.Dir, DataDir: c.DataDir, Ours: base.Ours, Settings: c.Settings, Lines: slices.Clone(base.Lines)}
 	after.foreseeSettings("", set)
 	out := []string{"paths", "", "", "", "", yesNo(after.upcoming("ssl_passphrase_command") != "")}
 	for name := range set {
 		if !strings.HasSuffix(name, "_file") && name != "ssl" {
 			out[0] = "known"
 		}
+	}
+	if base != c {
+		out[0] = "known"
 	}
 	if !after.upcomingTLS() {
 		return out
@@ -76,7 +84,7 @@ func startFiles(c *Cluster, set map[string]string) []string {
 
 // checks tells whether settingsSteps read, as the server's OS user, the files that a setting of set names, before they are in force.
 func checks(c *Cluster, set map[string]string, name string) bool {
-	files := startFiles(c, set)
+	files := startFiles(c, c, set)
 	at := map[string]int{"ssl_cert_file": 1, "ssl_ca_file": 3}[name]
 	return c.Managed == "" && len(files) > at && files[at] != "" && files[5] == "no"
 }
@@ -110,13 +118,14 @@ func managedRefusal(c *Cluster, set map[string]string) error {
 
 // postgresSettings sets parameters of the server.
 type postgresSettings struct {
+	Absent   []string          `param:"absent" doc:"settings to take out of pgfleet's file: then what other files say counts again, or PostgreSQL's own default"`
 	Settings map[string]string `param:",rest" doc:"any setting of PostgreSQL and its value, for example ssl, ssl_min_protocol_version, ssl_ciphers"`
 }
 
 var _ = register(Kind{
 	Name:    "postgres_settings",
 	Summary: "Set parameters of PostgreSQL in a file of pgfleet's own",
-	Doc: `Writes /etc/pgfleet/<cluster>/pgfleet.conf and has postgresql.conf include it as its last line. Settings of earlier tasks in that file stay. ` +
+	Doc: `Writes /etc/pgfleet/<cluster>/pgfleet.conf and has postgresql.conf include it as its last line. Settings of earlier tasks in that file stay, also those that a playbook names no more: absent takes them out. ` +
 		`Before anything is changed, PostgreSQL's own program reads the whole configuration with the new file in place.
 
 Refused: a setting that the server's version lacks, with what there is instead (ssl_ecdh_curve is written as ssl_groups on 18); TLS versions that exclude each other; ciphers and curves that the host's ` +
@@ -124,7 +133,7 @@ Refused: a setting that the server's version lacks, with what there is instead (
 		`files that Patroni writes, with the YAML to apply there. A stopped cluster gets its files, nothing is started.
 
 It takes effect with postgres_reload, or at the next restart where PostgreSQL wants one.`,
-	Example: "postgres_settings: {ssl: on, ssl_min_protocol_version: TLSv1.2}",
+	Example: "postgres_settings: {ssl: on, ssl_min_protocol_version: TLSv1.2, absent: [ssl_ciphers]}",
 	New:     func() Task { return &postgresSettings{} },
 	Roles:   []string{"db_server"},
 })
@@ -132,8 +141,13 @@ It takes effect with postgres_reload, or at the next restart where PostgreSQL wa
 // Validate checks names and the values that are known here.
 func (t *postgresSettings) Validate() []*ParamError {
 	var out []*ParamError
-	if len(t.Settings) == 0 {
+	if len(t.Settings)+len(t.Absent) == 0 {
 		return []*ParamError{{Text: "no setting is given; write for example ssl: on"}}
+	}
+	for _, name := range t.Absent {
+		if text := t.mayBeAbsent(name); text != "" {
+			out = append(out, &ParamError{"absent", text})
+		}
 	}
 	for _, name := range postgres.Names(t.Settings) {
 		if name != strings.ToLower(name) {
@@ -166,19 +180,20 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	var titles []string
 	var work []*Cluster
 	for _, c := range clusters {
-		t := &postgresSettings{Settings: postgres.ForVersion(t.Settings, c.Major)}
+		t := t.forVersion(c.Major)
 		missing, err := t.missing(h, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
-		if len(missing) == 0 {
+		base, gone := c.without(t.Absent)
+		if len(missing)+len(gone) == 0 {
 			continue
 		}
 		work = append(work, c)
-		steps = append(steps, settingsSteps(h, c, t.Settings)...)
-		titles = append(titles, fmt.Sprintf("set %s for cluster %s%s", strings.Join(missing, ", "), c.ID, whenInForce(c, missing)))
+		steps = append(steps, settingsStepsFrom(h, c, base, t.Settings, "")...)
+		titles = append(titles, inWords(missing, gone)+" for cluster "+c.ID+whenInForce(c, slices.Concat(missing, gone)))
 		file := c.Dir + "/" + settingsFile
-		change.Diff += diffText(file, string(c.Ours), string(postgres.RenderSettings(mergeSettings(c, t.Settings))))
+		change.Diff += diffText(file, string(c.Ours), string(postgres.RenderSettings(mergeSettings(base, t.Settings))))
 		if !includedLast(c) {
 			change.Diff += fmt.Sprintf("%s: last line becomes\n+%s\n", c.ConfigFile, postgres.IncludeLine(file))
 		}
@@ -190,10 +205,27 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	change.Apply = func(context.Context, Doer) ([]transport.Step, error) { return steps, nil }
 	change.Foresee = func(v *View) {
 		for _, c := range work {
-			v.foreseeCluster(c, func(seen *Cluster) { seen.foreseeSettings(h.Fleet.Run, postgres.ForVersion(t.Settings, c.Major)) })
+			t := t.forVersion(c.Major)
+			v.foreseeCluster(c, func(seen *Cluster) {
+				base, _ := seen.without(t.Absent)
+				seen.Ours, seen.Lines = base.Ours, base.Lines
+				seen.foreseeSettings(h.Fleet.Run, t.Settings)
+			})
 		}
 	}
 	return change, nil
+}
+
+// inWords says which settings are set, and which are taken out.
+func inWords(set, gone []string) string {
+	var out []string
+	if len(set) > 0 {
+		out = append(out, "set "+strings.Join(set, ", "))
+	}
+	if len(gone) > 0 {
+		out = append(out, "take out "+strings.Join(gone, ", "))
+	}
+	return strings.Join(out, " and ")
 }
 
 // whenInForce is what the user has to know of a change that a reload does not bring about.
@@ -241,7 +273,7 @@ func (t *postgresSettings) missing(h *Host, c *Cluster) ([]string, error) {
 			out = append(out, name)
 		}
 	}
-	if len(out) == 0 && !includedLast(c) {
+	if len(out) == 0 && len(t.Settings) > 0 && !includedLast(c) {
 		out = append(out, "the line that includes our settings")
 	}
 	return out, nil

@@ -52,17 +52,26 @@ var atStart = map[string]bool{
 // places are settings that say where files are: they cannot stand in an included file that is found through them.
 var places = map[string]bool{"config_file": true, "data_directory": true, "hba_file": true, "ident_file": true, "external_pid_file": true}
 
-// CheckSetting refuses a setting that the version lacks, or that does not belong in a file of ours. A server meets an unknown name by
-// ignoring the whole file, and does not start with it.
-func CheckSetting(name, value string, major int) error {
+// CheckSettingName refuses what no setting can be called.
+func CheckSettingName(name string) error {
+	if name == "" {
+		return fmt.Errorf("a setting without a name")
+	}
 	for i := 0; i < len(name); i++ {
 		if !isNameByte(name[i], i == 0) {
 			return fmt.Errorf("%q is not the name of a setting", name)
 		}
 	}
+	return nil
+}
+
+// CheckSetting refuses a setting that the version lacks, or that does not belong in a file of ours. A server meets an unknown name by
+// ignoring the whole file, and does not start with it.
+func CheckSetting(name, value string, major int) error {
+	if err := CheckSettingName(name); err != nil {
+		return err
+	}
 	switch from := since[name]; {
-	case name == "":
-		return fmt.Errorf("a setting without a name")
 	case major > 0 && from > major:
 		text := fmt.Sprintf("%s exists from PostgreSQL %d on, this is %d", name, from, major)
 		if instead[name] != "" {
