@@ -113,6 +113,39 @@ func TestIntermediateIsRenewed(t *testing.T) {
 	}
 }
 
+// The key of an authority that was revoked gets no other certificate; it does where only a former one was, or where the certificate was superseded.
+func TestRevokedAuthorityStaysRevoked(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[1:]...)
+	w.mustRun("b", "c")
+	revoke := func(reason string) string {
+		t.Helper()
+		cert, err := w.fleet.CA.Certificate("servers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		serial := pki.FormatSerial(cert.SerialNumber)
+		if _, err := w.revoke("b", reason, "servers_root:"+serial); err != nil {
+			t.Fatal(err)
+		}
+		return serial
+	}
+	former := revoke("superseded")
+	w.mustRun("c")
+	if _, err := w.runTask("c", &authorityTask{Name: "servers", Only: "renew", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.mustRun("b", "c")
+	revoke("unspecified")
+	if _, err := w.run("c"); err != nil {
+		t.Fatalf("one of three is left: %v", err)
+	}
+	last := revoke("CACompromise")
+	if _, err := w.run("c"); err == nil || !strings.Contains(err.Error(), "certificate "+last+" was revoked (CACompromise), and it is that of an authority with this key: its key gets no other one; declare a new authority") {
+		t.Errorf("%v; %s was superseded", err, former)
+	}
+}
+
 // A wrong parameter or a host without an authority says what to do.
 func TestAuthorityRefusesHosts(t *testing.T) {
 	t.Parallel()

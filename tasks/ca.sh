@@ -754,9 +754,32 @@ acceptable() {
 		problem="its key is used by host $holder already: make a new key on $host"
 		return 1
 	fi
+	[ "$profile" != ca ] || [ -n "$policy" ] || ! key_revoked || return 1
 	problem="serial number $serial is used already"
 	case " $staged " in *" $serial "*) return 1 ;; esac
 	[ ! -e "issued/$serial" ] && [ ! -e "revoked/$serial" ]
+}
+
+# key_revoked: $key is that of an authority that was revoked for its key, or that has no certificate left that was not revoked; a superseded one does not count. $problem says which.
+key_revoked() {
+	bad='' left=''
+	for one in $(find issued -type f ! -name '*.new' -exec awk -v key="$key" '
+		FNR == 1 { own = 0 }
+		$0 == "key " key { own = 1 }
+		$0 == "profile ca" && own { sub(".*/", "", FILENAME); print FILENAME }' {} + </dev/null); do
+		if [ ! -f "revoked/$one" ]; then
+			left=yes
+			continue
+		fi
+		read -r _ _ cause _ <"revoked/$one"
+		case $cause in
+		superseded) continue ;;
+		keyCompromise | CACompromise) left='' bad="$one was revoked ($cause)" && break ;;
+		*) bad="$one was revoked ($cause)" ;;
+		esac
+	done
+	problem="certificate $bad, and it is that of an authority with this key: its key gets no other one; declare a new authority with a new subject"
+	[ -n "$bad" ] && [ -z "$left" ]
 }
 
 # stage writes the record where the bytes to be signed were. Its end is added when it has been read back.

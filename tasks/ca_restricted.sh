@@ -166,8 +166,9 @@ digest() {
 	printf '%s' "${sum%% *}"
 }
 
-# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy.
+# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy. Nor was it revoked.
 same_authority() {
+	! key_revoked || return 1
 	profile=ca problem="authority $subject has another key: a new one gets a new name"
 	strangers=$(find issued pending -type f ! -name '*.new' ! -name '*.der' -exec awk -v key="$key" '
 		FNR == 1 { ca = own = 0 }

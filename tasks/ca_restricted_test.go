@@ -253,6 +253,7 @@ func TestRestricted(t *testing.T) {
 				return
 			}
 			t.Run("refuses", l.refuses)
+			t.Run("buries", l.buries)
 		})
 	}
 }
@@ -330,6 +331,23 @@ func (l *lockedHost) renews(t *testing.T) {
 	}
 	if now := l.state("servers").Certificate; now.Equal(before) || !pki.SameKey(now.PublicKey, before.PublicKey) {
 		t.Error("the authority was not renewed")
+	}
+}
+
+// buries: an authority that was revoked for its key is not brought back by a certificate for the same key, whoever asks.
+func (l *lockedHost) buries(t *testing.T) {
+	l.t = t
+	top, servers := l.state("top"), l.state("servers")
+	if a := l.ask("top", newCARequest("revoke", "serial", pki.FormatSerial(servers.Certificate.SerialNumber), "reason", "CACompromise")); a[0].Refused != "" {
+		t.Fatal(a[0].Refused)
+	}
+	again := l.forgedFor("top", top.Certificate, servers.Certificate.PublicKey, func(c *x509.Certificate) {
+		c.IsCA, c.MaxPathLen, c.MaxPathLenZero, c.KeyUsage, c.ExtKeyUsage = true, 0, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign, nil
+		c.Subject = pkix.Name{CommonName: "servers", Organization: []string{"Example"}}
+	}, "host", "ca1")
+	want := "certificate " + pki.FormatSerial(servers.Certificate.SerialNumber) + " was revoked (CACompromise), and it is that of an authority with this key"
+	if a := l.ask("top", again); !strings.Contains(a[0].Refused, want) {
+		t.Errorf("%q, want %q", a[0].Refused, want)
 	}
 }
 
