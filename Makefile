@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 BUILD := go build -trimpath -o bin/
 
-.PHONY: all build setup demo postgresql test check fuzz lint vuln cross bench scale clean
+.PHONY: all build root setup demo postgresql test check fuzz lint vuln cross bench scale clean
 
 all: build
 
@@ -12,16 +12,19 @@ build: ## bin/pgfleet and bin/pgfleet-lab
 	@mkdir -p bin
 	@$(BUILD) ./cmd/pgfleet ./cmd/pgfleet-lab
 
+root: # hosts are made of namespaces, mounts and networks of this machine
+	@test -z '$(SUDO)' || { command -v sudo >/dev/null && sudo true; } || { echo "This needs root on this machine: run it as root, or as a user who may use sudo. What needs no root: make build, make check, go test ./..." >&2; exit 1; }
+
 setup: ## Debian packages that the lab and the tests need (sudo where not root)
 	@lab/setup.sh
 
-demo: setup build ## five hosts from nothing to verified mutual TLS, twice
+demo: root setup build ## five hosts from nothing to verified mutual TLS, twice
 	@$(SUDO) lab/demo.sh
 
 postgresql: setup ## PostgreSQL 12 to 18 for the test of all versions, in bin/postgresql; what needs them is skipped where they cannot be had (CI=true: fails)
 	-@lab/postgresql.sh bin/postgresql
 
-test: setup postgresql check ## everything, with the race detector, real sshd and real PostgreSQL
+test: root setup postgresql check ## everything, with the race detector, real sshd and real PostgreSQL
 	@test -d /usr/lib/postgresql/15 || { echo "the tests name PostgreSQL 15, which Debian 12 has and this machine has not; make demo runs with any"; exit 1; }
 	@mkdir -p bin && rm -f bin/skipped
 	@status=0; PGFLEET_SKIPPED=$(CURDIR)/bin/skipped go test -race -timeout 25m $(if $(SUDO),-exec '$(SUDO)') ./... || status=$$?; \
@@ -45,7 +48,7 @@ cross: ## every platform that pgfleet is built for
 	@for os in linux darwin windows; do for arch in amd64 arm64; do \
 		echo "$$os/$$arch"; CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build ./... || exit 1; done; done
 
-bench: setup build ## compare with Ansible, Mitogen and an OpenSSH script; BENCH="-sizes 1 -runs 1" for a quick look
+bench: root setup build ## compare with Ansible, Mitogen and an OpenSSH script; BENCH="-sizes 1 -runs 1" for a quick look
 	@bench/setup.sh
 	@$(BUILD) ./bench
 	@$(SUDO) bin/bench $(BENCH)
