@@ -29,6 +29,8 @@ func (noAuthorities) Canaries(name string) (good, revoked *x509.Certificate, err
 	return nil, nil, pending(name)
 }
 
+func (noAuthorities) CanSign(name string) error { return pending(name) }
+
 func (noAuthorities) Issue(_ context.Context, name string, _ tasks.IssueRequest) (*x509.Certificate, error) {
 	return nil, pending(name)
 }

@@ -164,8 +164,8 @@ func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 		return nil // its own host sees whether the key in the token belongs to it
 	case s.PublicKey == nil:
 		return refuse("%s/certs/ca.crt is there, but its key is missing: bring %s/keys/ca.key back from its backup, or declare a new authority with a new subject", dir, dir)
-	case !pki.SameKey(s.PublicKey, s.Certificate.PublicKey):
-		return refuse("%s/keys/ca.key does not belong to %s/certs/ca.crt (public keys differ): bring back the one that does", dir, dir)
+	case refusePair(a, s) != nil:
+		return refusePair(a, s)
 	case !now.Before(s.Certificate.NotAfter):
 		return refuse("its certificate ended on %s: declare a new authority with a new subject and roll over to it", s.Certificate.NotAfter.UTC().Format(time.RFC3339))
 	}

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -268,7 +269,7 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 		if err != nil {
 			return nil, err
 		}
-		if err := refuseKey(a, state); err != nil {
+		if err := cmp.Or(refuseKey(a, state), refusePair(a, state)); err != nil {
 			return nil, fmt.Errorf("authority %s: %w", a.Name, err)
 		}
 	}

@@ -72,6 +72,9 @@ func Backup(a pki.Authority, r transport.Result) (*backup.Backup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := pki.ParseCertificates(answer.Files["certs/ca.crt"]); err != nil {
+		return nil, fmt.Errorf("authority %s: %s/certs/ca.crt: %w: %w", a.Name, a.DirOrDefault(), err, ErrRefused)
+	}
 	b := &backup.Backup{Content: answer.Files, Manifest: backup.Manifest{Authority: a.Name, Host: a.Host, Dir: a.DirOrDefault(), Made: reply.Time.UTC(),
 		Passphrase: answer.field("key") == "encrypted"}}
 	for name := range b.Content {

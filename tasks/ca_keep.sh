@@ -22,6 +22,8 @@ do_backup() {
 	[ -n "$locked" ] || hold_still
 	sealed=''
 	if [ ! -f keys/ca.pkcs11 ]; then
+		encrypted keys/ca.key || [ "$(openssl pkey -in keys/ca.key -pubout </dev/null 2>/dev/null)" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] ||
+			{ refuse "$dir/keys/ca.key does not belong to $dir/certs/ca.crt: such a backup could not be restored" && return; }
 		is_bytes "$recipient" || { refuse "its key is in a file: it is backed up only encrypted to a recipient" && return; }
 		recipient=$(printf "$recipient")
 		sealed=$(seal 2>/dev/null) || {

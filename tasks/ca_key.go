@@ -74,6 +74,30 @@ func (r *caReply) lockedOut() error {
 	return answer.err()
 }
 
+// CanSign refuses an authority whose key is another than that of its certificate, as far as its host could see.
+func (c *CA) CanSign(name string) error {
+	a, err := c.authority(name)
+	if err != nil || a.Foreign() {
+		return err
+	}
+	state, err := c.state(a)
+	if err != nil {
+		return err
+	}
+	if err := refusePair(a, state); err != nil {
+		return fmt.Errorf("authority %s on %s: %w", name, a.Host, err)
+	}
+	return nil
+}
+
+// refusePair refuses a key that does not belong to the authority's certificate. One that its host cannot read (passphrase, token) is not judged.
+func refusePair(a pki.Authority, s *AuthorityState) error {
+	if s.PublicKey == nil || s.Certificate == nil || pki.SameKey(s.PublicKey, s.Certificate.PublicKey) {
+		return nil
+	}
+	return fmt.Errorf("%[1]s/keys/ca.key does not belong to %[1]s/certs/ca.crt (public keys differ): bring back the one that does: %[2]w", a.DirOrDefault(), ErrRefused)
+}
+
 // refuseKey refuses a key that has a passphrase where the inventory gives none, and the other way round.
 func refuseKey(a pki.Authority, s *AuthorityState) error {
 	key := a.DirOrDefault() + "/keys/ca.key"

@@ -137,6 +137,8 @@ type issuing struct {
 	unwanted []pki.Revoked
 	// before are the lists of the authorities that this one replaces.
 	before []*x509.RevocationList
+	// cannot is why it can sign nothing, nil when nothing is known against it.
+	cannot error
 }
 
 // served is what is presented: the leaf and every authority above it but the root.

@@ -14,7 +14,7 @@ func (h *Host) issuing(name string, chain []*x509.Certificate, before []*x509.Re
 	if err != nil {
 		crl = nil // without a list nothing is known to be revoked; trust refuses to work without one
 	}
-	by := &issuing{name: name, chain: chain, crl: crl, before: before}
+	by := &issuing{name: name, chain: chain, crl: crl, before: before, cannot: h.Fleet.CA.CanSign(name)}
 	if a := h.Fleet.Authorities[name]; a.Foreign() {
 		by.foreign = &a
 		if by.unwanted, err = (desk.Desk{Dir: a.Desk}).Revoked(); err != nil {

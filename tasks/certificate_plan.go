@@ -75,6 +75,9 @@ func (p *certificatePlan) surplus() bool {
 func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.Time) (*certificatePlan, error) {
 	plan := t.planHere(o, by, now)
 	if plan.Issue {
+		if !plan.Keep && by.cannot != nil {
+			return nil, by.cannot
+		}
 		if err := by.allows(o.Template); err != nil {
 			return nil, fmt.Errorf("%w: a certificate of authority %s for %s would be refused: %w", ErrRefused, by.name, o.Title, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // startProblem tells why a server with the files of its configuration would not start, as its OS user saw them in the look; nil: it would, as far as TLS
@@ -16,6 +17,14 @@ func startProblem(c *Cluster) error {
 	if !c.upcomingTLS() {
 		return nil
 	}
+	if err := c.pairProblem(); err != nil {
+		return err
+	}
+	return c.trustProblem()
+}
+
+// pairProblem tells why a server would not start with its certificate and key.
+func (c *Cluster) pairProblem() error {
 	cert, err := c.startFile("certificate", "ssl_cert_file")
 	if err != nil {
 		return err
@@ -27,10 +36,26 @@ func startProblem(c *Cluster) error {
 	if err := c.keyMode(key); err != nil {
 		return err
 	}
-	if err := c.pair(cert, key); err != nil {
-		return err
+	return c.pair(cert, key)
+}
+
+// refuseBroken refuses to bring authorities or lists to a server whose certificate and key are broken: PostgreSQL reads them together or not at all.
+func (c *Cluster) refuseBroken() error {
+	if !c.Running || !c.upcomingTLS() {
+		return nil
 	}
-	return c.trustProblem()
+	if err := c.pairProblem(); err != nil {
+		return fmt.Errorf("%w: cluster %s: nothing new could come into force: %w%s", ErrRefused, c.ID, err, c.mends())
+	}
+	return nil
+}
+
+// mends says what puts a file of the configuration right, where it is one of pgfleet's.
+func (c *Cluster) mends() string {
+	if strings.HasPrefix(c.upcomingPath("ssl_cert_file"), c.Dir+"/") {
+		return "; pgfleet run mtls puts right what is pgfleet's"
+	}
+	return ""
 }
 
 // trustProblem tells why a server would not start with its authorities and lists.

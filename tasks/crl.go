@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -86,7 +87,7 @@ func (t *crlTask) checkServer(h *Host) (*Change, error) {
 			return nil, fmt.Errorf("cluster %s of %s: %w", c.ID, h.Name, err)
 		}
 		if w != nil && len(w.repair) > 0 {
-			if err := overridden(c, w.set); err != nil {
+			if err := cmp.Or(overridden(c, w.set), c.refuseBroken()); err != nil {
 				return nil, fmt.Errorf("%s: %w", h.Name, err)
 			}
 			work = append(work, w)

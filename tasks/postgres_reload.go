@@ -106,7 +106,7 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	if err := startProblem(c); reloaded && err != nil {
 		return nil, "", nil, fmt.Errorf("cluster %s: a server with these files would not start: %w", c.ID, err)
 	} else if err != nil {
-		return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w", ErrRefused, c.ID, err)
+		return nil, "", nil, fmt.Errorf("%w: cluster %s: not reloaded, a server with these files would not start: %w%s", ErrRefused, c.ID, err, c.mends())
 	}
 	if reasons = reloadReasons(c); len(reasons) > 0 {
 		if reloaded && c.LoadTime.Equal(before) {

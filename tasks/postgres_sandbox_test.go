@@ -272,6 +272,8 @@ func (m testCAs) Canaries(name string) (good, revoked *x509.Certificate, err err
 	return ca.good, ca.revoked, nil
 }
 
+func (m testCAs) CanSign(string) error { return nil }
+
 func (m testCAs) Issue(context.Context, string, IssueRequest) (*x509.Certificate, error) {
 	return nil, errors.New("not in this test")
 }

@@ -105,6 +105,8 @@ type Authorities interface {
 	CRL(name string) (*x509.RevocationList, error)
 	// Canaries gives the good and the revoked test certificate of an authority (nobody has their key), ErrPending when not made yet.
 	Canaries(name string) (good, revoked *x509.Certificate, err error)
+	// CanSign gives ErrRefused, with the reason, when it is known without asking that an authority can sign nothing: its key is another than that of its certificate.
+	CanSign(name string) error
 	// Issue has an authority sign. What arrives while one batch is in flight forms the next (group commit).
 	// Asked again for the same key, profile, names and policy it gives the certificate already issued.
 	Issue(ctx context.Context, name string, req IssueRequest) (*x509.Certificate, error)

@@ -243,6 +243,8 @@ func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 	if err := pki.CheckCRL(list, l.cert, nil, nil, h.Fleet.Now.Add(time.Minute)); err != nil {
 		if h.Fleet.Authorities[l.name].Foreign() {
 			err = fmt.Errorf("%w: bring a newer one from authority %s (pgfleet authority requests)", err, l.name)
+		} else {
+			err = fmt.Errorf("%w: pgfleet run crl makes a new one", err)
 		}
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -286,6 +288,14 @@ func listOf(file []byte, cert *x509.Certificate) *x509.RevocationList {
 	return best
 }
 
+// newerList says how an authority comes to a list that may follow those in force.
+func (h *Host) newerList(ca *x509.Certificate) string {
+	if name := h.authorityOf(ca); name != "" && h.Fleet.Authorities[name].Ours() {
+		return fmt.Sprintf("was it brought back from an old copy? pgfleet authority restore --records %s takes into it what the fleet has seen; then pgfleet run crl", name)
+	}
+	return "have that authority make a new list that has all it has revoked"
+}
+
 // mayFollow refuses lists that would let a revoked certificate in again: with a number below that of the list in force, or without one that the list
 // in force names and that has not ended.
 func (a *anchors) mayFollow(h *Host, inForce []byte) error {
@@ -296,13 +306,13 @@ func (a *anchors) mayFollow(h *Host, inForce []byte) error {
 		}
 		title := pki.CertTitle(a.certs[i])
 		if old.Number != nil && list.Number.Cmp(old.Number) < 0 {
-			return fmt.Errorf("%w: the list of authority %s has number %d, the one in force has %d: an older list would let revoked certificates in again; publish a new list",
-				ErrRefused, title, list.Number, old.Number)
+			return fmt.Errorf("%w: the list of authority %s has number %d, the one in force has %d: an older list would let revoked certificates in again; %s",
+				ErrRefused, title, list.Number, old.Number, h.newerList(a.certs[i]))
 		}
 		for _, e := range pki.Dropped(old, list) {
 			if !h.hasEnded(a.certs[i], e) {
-				return fmt.Errorf("%w: the list of authority %s lacks the revoked certificate %s, which the one in force names and which has not ended: it would be let in again; publish a list that has it",
-					ErrRefused, title, pki.FormatSerial(e.SerialNumber))
+				return fmt.Errorf("%w: the list of authority %s lacks the revoked certificate %s, which the one in force names and which has not ended: it would be let in again; %s",
+					ErrRefused, title, pki.FormatSerial(e.SerialNumber), h.newerList(a.certs[i]))
 			}
 		}
 	}

@@ -62,6 +62,9 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 			if err := overridden(c, w.set); err != nil {
 				return nil, fmt.Errorf("%s: %w", h.Name, err)
 			}
+			if err := c.refuseBroken(); err != nil && t.inPlace() { // otherwise key and certificate are put right next
+				return nil, fmt.Errorf("%s: %w", h.Name, err)
+			}
 			work = append(work, w)
 		}
 	}

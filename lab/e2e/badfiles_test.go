@@ -59,6 +59,8 @@ func TestBadFiles(t *testing.T) {
 	for _, c := range f.badExternal(t) {
 		c.f.refuses(t, []badCase{c.badCase})
 	}
+	f.badAuthority(t)
+	f.badPair(t)
 	f.badForeign(t)
 }
 
@@ -139,6 +141,67 @@ func (f *fleet) badExternal(t *testing.T) []externalCase {
 		out = append(out, externalCase{theirs, badCase{args[0] + " with external: " + name, args, code, says}})
 	}
 	return out
+}
+
+// commands are those into which an authority's own files go, but for those that mend them.
+func commands(says string) (all []badCase) {
+	for _, args := range [][]string{{"run", shipped}, {"run", "crl"}, {"rotate", "--force", "-l", "app1.example.net"}, {"revoke", "--name", "dbuser1", "-y"},
+		{"authority", "backup", "clients", "--recipient", "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"}} {
+		all = append(all, badCase{strings.Join(args[:2], " "), args, 2, says})
+	}
+	return all
+}
+
+// succeeded is the same fleet with a successor of the clients' authority.
+func (f *fleet) succeeded(t *testing.T) *fleet {
+	t.Helper()
+	return f.with(t, "\nauthorities:\n", "\nauthorities:\n  "+root("clients_g2", "ca1", "clients")+"\n")
+}
+
+// badAuthority: files of an authority of ours, on its own host, that somebody has exchanged.
+func (f *fleet) badAuthority(t *testing.T) {
+	f.sh(t, "ca1", badFiles+"; cp -a "+caDir("clients")+" /root/good")
+	anothers, der := "keys/ca.key does not belong to "+caDir("clients")+"/certs/ca.crt", "certs/ca.crt: is DER (binary), PEM is expected"
+	rotate, check := []string{"rotate", "--force", "-l", "db1.example.net"}, []string{"authority", "check", "clients"}
+	for _, tt := range []struct {
+		name, do string
+		cases    []badCase
+	}{
+		{"another key", "cp /tmp/bad/one.key keys/ca.key", append(commands(anothers), badCase{"check", check, 2, "is another one: it can sign nothing"})},
+		{"DER", "openssl x509 -in certs/ca.crt -outform DER -out /tmp/bad/ca.der; cp /tmp/bad/ca.der certs/ca.crt", append(commands(der), badCase{"check", check, 2, der})},
+		// What makes lists puts these right.
+		{"list of another CA", "cp /tmp/bad/two.crl crl/ca.crl", []badCase{{"rotate", rotate, 2, "which its records say is revoked: run the playbook crl, which makes a new one"},
+			{"check", check, 2, "the authority has no list of its own: list of CN=two does not belong to authority root-ca1"}}},
+		{"expired list", "openssl ca -config openssl.cnf -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z -out crl/ca.crl 2>/dev/null", []badCase{
+			{"rotate", rotate, 2, "list of authority root-ca1 ended on 2020-02-01T00:00:00Z: every client would be refused: pgfleet run crl makes a new one"},
+			{"check", check, 2, "it ended on 2020-02-01"}}},
+	} {
+		f.sh(t, "ca1", "cd "+caDir("clients")+"; "+tt.do)
+		for i := range tt.cases {
+			tt.cases[i].name = tt.name + ": " + tt.cases[i].name
+		}
+		f.refuses(t, tt.cases)
+		if len(tt.cases) > 2 {
+			f.succeeded(t).refuses(t, []badCase{{tt.name + ": rotate-ca", []string{"rotate-ca"}, 2, tt.cases[0].says}})
+		}
+		f.sh(t, "ca1", "rm -r "+caDir("clients")+"; cp -a /root/good "+caDir("clients"))
+	}
+}
+
+// badPair: a server's key was exchanged, so that PostgreSQL would read nothing of what is brought to it.
+func (f *fleet) badPair(t *testing.T) {
+	key := f.sh(t, "db1", `k=$(sed -n "s/^ssl_key_file = '\(.*\)'/\1/p" /etc/pgfleet/15-main/pgfleet.conf); cat /tmp/bad/one.key >$k; echo $k`)
+	says := "nothing new could come into force: certificate " + strings.TrimSuffix(key, "key") + "crt and private key " + key + " do not belong together; pgfleet run mtls puts right what is pgfleet's"
+	const files = "ls /etc/pgfleet/15-main; cat /etc/pgfleet/15-main/pgfleet.conf"
+	before := f.sh(t, "db1", files)
+	f.want(t, 2, []string{says}, "run", "crl", "-e", "list=new")
+	f.want(t, 2, []string{says, "still accepted at db1.example.net (failed)"}, "revoke", "--name", "dbuser1", "-y")
+	f.succeeded(t).want(t, 2, []string{says}, "rotate-ca")
+	if now := f.sh(t, "db1", files); now != before {
+		t.Errorf("the server's files were\n%s\nand are\n%s", before, now)
+	}
+	f.want(t, 0, nil, "run", shipped)
+	f.want(t, 0, nil, "certs", "--fail-within", "30d")
 }
 
 // badForeign: files that somebody else has put in force, or wants to, on a server that pgfleet comes to.
