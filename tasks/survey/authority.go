@@ -74,6 +74,12 @@ func (j *judge) authorityList(base Row, a *Authority) {
 		j.add(base)
 		return
 	}
+	if err := pki.BelongsTo(a.List, a.Cert); err != nil {
+		j.describeList(&base, a.List)
+		base.find(ListMissing, "the authority has no list of its own: "+err.Error(), again(a.Host))
+		j.add(base)
+		return
+	}
 	j.list(&base, a.List, "whoever has it refuses every certificate of this authority")
 	var lacks []string
 	for _, r := range a.Revoked {

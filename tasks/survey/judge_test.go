@@ -111,6 +111,9 @@ func TestJudge(t *testing.T) {
 		{"another one is served", func(w *world) {
 			w.db().Served = []*x509.Certificate{issue(w.t, w.server, serverTemplate(), w.serverKey, now)}
 		}, []string{"db1 certificate not_served: the server presents CN=db1 with serial "}},
+		{"without the authority in between that is in the file", func(w *world) { w.db().Served = w.db().Served[:1] }, []string{
+			"db1 certificate not_served: the server presents it without CN=servers, which the file has"}},
+		{"more is served than is in the file", func(w *world) { w.db().Served = append(w.db().Served, w.root.cert) }, nil}, // OpenSSL adds what it finds in ssl_ca_file
 		{"no TLS is served", func(w *world) { w.db().Served, w.db().Asks = nil, nil }, []string{"db1 certificate not_served: TLS is not offered"}},
 		{"what is served could not be seen", func(w *world) { w.db().Seen, w.db().Served, w.db().Asks = false, nil, nil }, nil},
 		{"the server asks for others", func(w *world) { w.db().Asks = []string{"CN=old"} }, []string{"db1 authority not_served: the server does not ask"}},
@@ -168,6 +171,8 @@ func TestJudge(t *testing.T) {
 		{"an authority's key cannot be read", func(w *world) { w.ca(0).Public, w.ca(0).KeyProblem = nil, "openssl cannot read it" }, []string{"ca1 key unreadable: openssl cannot read it"}},
 		{"an authority's key is another", func(w *world) { w.ca(0).Public = newKey(w.t).Public() }, []string{"ca1 authority key_mismatch"}},
 		{"an authority is open to others", func(w *world) { w.ca(0).Open = []string{"keys is open to others (drwxr-xr-x)"} }, []string{"ca1 authority wrong_mode: keys is open"}},
+		{"an authority has the list of another", func(w *world) { w.ca(0).List = w.root.list(w.t, 1, 0, now) }, []string{
+			"ca1 list list_missing: the authority has no list of its own: list of CN=servers root does not belong to authority clients"}},
 		{"an authority has no list", func(w *world) { w.ca(0).List = nil }, []string{"ca1 list list_missing"}},
 
 		// Records.

@@ -132,7 +132,7 @@ func (j *judge) recorded(r *Row, cert *x509.Certificate, a *Authority) {
 	rec := records[pki.FormatSerial(cert.SerialNumber)]
 	switch {
 	case rec == nil:
-		r.find(RecordsDiffer, fmt.Sprintf("authority %s has no record of it and could not revoke it: was it brought back from an older copy?", a.Name), "have it issued anew: pgfleet task certificate with force=yes")
+		r.find(RecordsDiffer, fmt.Sprintf("authority %s has no record of it and could not revoke it: was it brought back from an older copy?", a.Name), "take it into the records: pgfleet authority restore --records "+a.Name)
 	case rec.Host != "" && !strings.EqualFold(rec.Host, r.Host):
 		r.find(RecordsDiffer, fmt.Sprintf("authority %s issued it for %s", a.Name, rec.Host), "have it issued anew with a key of its own: pgfleet task certificate with force=yes new_key=yes")
 	}

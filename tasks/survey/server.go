@@ -110,6 +110,13 @@ func (j *judge) served(r *Row, s *Server, leaf *x509.Certificate, lost bool) {
 		was := s.Served[0]
 		r.find(NotServed, fmt.Sprintf("the server presents %s with serial %s until %s: it did not take the file, or was not reloaded",
 			pki.FormatSubject(was.Subject), pki.FormatSerial(was.SerialNumber), day(was.NotAfter)), reload)
+	default:
+		for _, above := range s.Cert.Certs[1:] {
+			if !slices.ContainsFunc(s.Served, above.Equal) {
+				r.find(NotServed, fmt.Sprintf("the server presents it without %s, which the file has: it was not reloaded", pki.FormatSubject(above.Subject)), reload)
+				return
+			}
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (j *judge) unsureOf(subject string) bool {
 // outdated compares a list with another one that its authority has now.
 func (j *judge) outdated(r *Row, l *x509.RevocationList, a *Authority) {
 	is, newest := l.Number, a.List.Number
-	if is == nil || newest == nil {
+	if is == nil || newest == nil || pki.BelongsTo(a.List, a.Cert) != nil {
 		return
 	}
 	if is.Cmp(newest) >= 0 {
