@@ -50,7 +50,7 @@ func (w *walk) revokeServer(t *testing.T) {
 		}
 		w.expectModes(t, "app1", map[string]string{file: "postgres:postgres 600"})
 		issuers := labtest.Exec(t, w.lab, "app1", "sh", "-c", `awk '/BEGIN/{n++} {print > "/tmp/list" n}' "$0"; for f in /tmp/list1 /tmp/list2; do openssl crl -in $f -noout -issuer; done
-ls /tmp/list* | wc -l`, file)
+chmod 644 /tmp/list*; ls /tmp/list* | wc -l`, file)
 		if issuers != "issuer=CN = intermediate.example.net\nissuer=CN = root-ca2\n2" {
 			t.Errorf("%s holds\n%s", file, issuers)
 		}
@@ -64,6 +64,7 @@ ls /tmp/list* | wc -l`, file)
 		}
 	})
 	w.logins(t, "cert")
+	w.logins(t, "lists")
 }
 
 // revoke runs the command; it has to end well.
