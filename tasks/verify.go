@@ -33,16 +33,16 @@ const verifyQuery = "SELECT s.ssl, s.version, coalesce(s.client_serial::text, ''
 
 type verify struct {
 	Level   string `param:"level" default:"full" allowed:"none quick full" doc:"how much to test"`
-	Only    string `param:"only" allowed:"verify-full changed" doc:"verify-full: only that the server's certificate and name are accepted, whatever it says to the login; used before servers enforce anything. changed: only where this run has changed the client or the server since it last tested them"`
+	Only    string `param:"only" allowed:"verify-full changed" doc:"verify-full: only that the server's certificate and name are accepted, whatever it says to the login; used before servers enforce anything. changed: only where this run has changed the client or the server since it last tested them; identities and servers that are not set up yet are left out"`
 	Enforce string `param:"enforce" allowed:"permissive password verify-ca verify-full cert" doc:"the stage to expect; without it, the stage that each server's pg_hba.conf is at"`
 }
 
 // tlsOnly tells whether logins are not judged.
 func (v *verify) tlsOnly() bool { return v.Only == "verify-full" }
 
-// concerns tells whether a service is to be tested.
+// concerns tells whether a service is to be tested. What nobody has set up yet cannot have been changed by a run that changes what is there.
 func (v *verify) concerns(h *Host, s Service) bool {
-	return v.Only != "changed" || h.Fleet.Proofs.Changed(h.Name, s.Server)
+	return v.Only != "changed" || s.Installed && h.Fleet.Proofs.Changed(h.Name, s.Server)
 }
 
 // Needs gives the probes of this client's identities.

@@ -245,7 +245,7 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 		return nil
 	}
 	for _, id := range h.Identities {
-		if id.DBUser != c.service.DBUser && !id.Replication {
+		if id.DBUser != c.service.DBUser && !id.Replication && cluster.stageFor(cluster.HBA, h, id) == "cert" {
 			c.others = append(c.others, id.DBUser)
 		}
 	}
