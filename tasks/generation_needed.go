@@ -65,6 +65,9 @@ func (h *Host) identitiesUnder(by []*x509.Certificate) (out []string, err error)
 	if !h.HasRole("client") {
 		return nil, nil
 	}
+	if stopped := h.stoppedStandby(); stopped != "" {
+		return nil, fmt.Errorf("cluster %s is not running: if it is a standby, which certificate it streams with is not known; start it, or take the host out of the inventory", stopped)
+	}
 	for _, id := range h.Identities {
 		st, err := stateOf(h, id)
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // postgresReplication has standbys stream over mutual TLS.
 type postgresReplication struct {
-	Only string `param:"only" allowed:"renew" doc:"renew: only where it names the files of one version of the certificate, which go when that is renewed twice"`
+	Only string `param:"only" allowed:"renew" doc:"renew: only where it names the files of one version of the certificate, which go when that is renewed twice, or where the stream began with a certificate of another authority than the one in force is of"`
 }
 
 //go:embed postgres_replication.sh
@@ -30,7 +30,7 @@ var _ = register(Kind{
 
 First a login for replication is made with the new value, as the server's OS user: when it is refused, nothing is changed. The value is set where the one in force is: by ALTER SYSTEM ` +
 		`(where pg_basebackup -R puts it), or in the line of the file that somebody wrote. The one of before is kept in /etc/pgfleet/CLUSTER/primary_conninfo.before. From PostgreSQL 13 on a reload ` +
-		`brings it into force and the stream begins anew; when it does not stream within 30 seconds the one of before comes back. PostgreSQL 12 reads it when it is started: pgfleet does not restart it.
+		`brings it into force and the stream begins anew within a moment; when it does not stream within 30 seconds the one of before comes back. PostgreSQL 12 reads it when it is started: pgfleet does not restart it.
 
 New certificates need nothing of this: the file that primary_conninfo names is replaced, and read at the next connection.
 
@@ -51,6 +51,8 @@ type replicationWork struct {
 	id        Identity
 	was, next postgres.ConnInfo
 	file      string // the certificate's
+	// anew: nothing differs, but the stream is to begin anew, with the certificate of now.
+	anew bool
 }
 
 // Check compares the standbys of a host.
@@ -78,6 +80,10 @@ func (t *postgresReplication) Check(_ context.Context, h *Host) (*Change, error)
 			continue
 		}
 		work = append(work, *w)
+		if w.anew {
+			titles = append(titles, fmt.Sprintf("cluster %s begins its stream as %s anew, with its certificate of now", c.ID, w.id.DBUser))
+			continue
+		}
 		titles = append(titles, fmt.Sprintf("cluster %s streams as %s with verified TLS and its certificate%s", c.ID, w.id.DBUser, w.when()))
 		change.Diff += diffText("primary_conninfo of cluster "+c.ID, w.was.Shown()+"\n", w.next.Shown()+"\n")
 		if w.restarts() {
@@ -95,6 +101,9 @@ func (t *postgresReplication) Check(_ context.Context, h *Host) (*Change, error)
 				return nil, fmt.Errorf("cluster %s: %w", w.c.ID, err)
 			}
 			steps = append(steps, w.step())
+			if h.Fleet.Proofs != nil {
+				h.Fleet.Proofs.Add(h.Name, "", streamedAnew+w.c.ID) // its primary, which sees with what, is not looked at again
+			}
 		}
 		return steps, nil
 	}
@@ -117,7 +126,10 @@ func (t *postgresReplication) plan(h *Host, c *Cluster, ids []Identity) (*replic
 		return nil, err
 	}
 	if t.Only == "renew" && !strings.HasPrefix(was.Get("sslcert"), st.Base+"/v/") {
-		return nil, nil
+		if !t.beginsAnew(h, c, st, was) {
+			return nil, nil
+		}
+		return &replicationWork{c: c, id: *id, was: was, next: was, file: st.Base + "/" + replicationFile, anew: true}, nil
 	}
 	if st.Current == nil || !st.made(replicationFile, st.Current) {
 		if h.Fleet.CheckOnly && h.View.Planned(identityKey(*id)) {
@@ -146,6 +158,19 @@ func (t *postgresReplication) plan(h *Host, c *Cluster, ids []Identity) (*replic
 		return nil, fmt.Errorf("%w: primary_conninfo comes from the server's %s, which no file overrides; take it from there and restart the server", ErrRefused, r.Source)
 	}
 	return w, nil
+}
+
+// streamedAnew is noted, with the cluster, for a standby whose stream this run has had begin anew.
+const streamedAnew = "stream began anew: "
+
+// beginsAnew tells whether a standby's stream, which would go on with the certificate that it began with, can and shall begin anew with the one in force.
+func (t *postgresReplication) beginsAnew(h *Host, c *Cluster, st *identityState, was postgres.ConnInfo) bool {
+	r := c.Replication
+	if c.Managed != "" || r.Source != "configuration file" || r.Context == "postmaster" || strings.ContainsAny(r.Written, "\n\r") || was.Get("sslcert") != st.Base+"/"+replicationFile {
+		return false
+	}
+	done := h.Fleet.Proofs != nil && h.Fleet.Proofs.Has(h.Name, "", streamedAnew+c.ID)
+	return !done && h.streamsAsBefore(c, st)
 }
 
 // replicationIdentity chooses the identity of a standby: that of the user that it streams as, else the only one of its OS user; nil: none.
@@ -251,6 +276,9 @@ func (w *replicationWork) step() transport.Step {
 		return "primary_conninfo = '" + strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(value) + "'"
 	}
 	was, next := w.c.Replication.Written, w.next.String()
+	if next == was {
+		next += " " // means the same, and is another value: the stream begins anew
+	}
 	step := clusterStep(w.c, "primary_conninfo of", postgresReplicationProgram, w.c.Dir, w.c.BinDir, w.c.SocketDir, strconv.Itoa(w.c.Port), file, line, how, w.file)
 	step.Stdin = []byte(strings.Join([]string{next, was, set(next), set(was), conf(next), conf(was)}, "\n") + "\n")
 	step.Limit = 2 * time.Minute

@@ -28,9 +28,9 @@ write() { # write SQL LINE
     place "$path" $meta "$3"
   ' sh "$file" "$at" "$who" >/dev/null
 }
-streams() { # a walreceiver streams, and with what is wanted where that is said
-  printf "select count(*) from pg_stat_wal_receiver where status = 'streaming' and (:'holds' = '' or position(:'holds' in conninfo) > 0);\n" |
-    as "$owner" "$bin/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v holds="${1-}" -h "$socket" -p "$port" -d postgres -f - 2>/dev/null
+streams() { # a walreceiver streams, another one than before, and with what is wanted where that is said
+  printf "select count(*) from pg_stat_wal_receiver where status = 'streaming' and pid::text <> :'before' and (:'holds' = '' or position(:'holds' in conninfo) > 0);\n" |
+    as "$owner" "$bin/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v holds="${1-}" -v before="$before" -h "$socket" -p "$port" -d postgres -f - 2>/dev/null
 }
 within() { # within SECONDS WORD…: WORD… says 1 within that time
   tries=$(($1 * 5))
@@ -43,7 +43,9 @@ within() { # within SECONDS WORD…: WORD… says 1 within that time
 }
 in_force() { echo "select (setting = '$1')::int from pg_settings where name = 'primary_conninfo';" | query; }
 reload() { echo 'select pg_reload_conf();' | query >/dev/null; }
+before=
 streamed=$(streams)
+before=$(echo 'select pid from pg_stat_wal_receiver;' | query)
 write "$set_new" "$line_new" || fail "cannot write primary_conninfo"
 [ "$how" = reload ] || exit 0
 quoted=$(printf '%s' "$new" | sed "s/'/''/g")

@@ -20,7 +20,7 @@ with one of the certificates, found by serial number and issuer in pg_stat_ssl, 
 come back.
 
 With replaced, those that were opened with certificates of authorities that have a successor (replaces), once no client has such a certificate in force: its
-application then comes back with the new one. Refused before.`,
+application then comes back with the new one. Refused before, and where somebody would come back with the old one.`,
 	Example: "postgres_sessions: {certificates: [\"clients:4A3F9C01\"]}",
 	New:     func() Task { return new(postgresSessions) },
 	Roles:   []string{"db_server"},
@@ -127,9 +127,18 @@ func (t *postgresSessions) ofReplaced(h *Host, c *Cluster) ([]Session, error) {
 		return nil, fmt.Errorf("%w: sessions are ended once no client has a certificate of %s in force: %s", ErrRefused, strings.Join(t.Replaced, ", "), inShort(holders, 5, "; "))
 	}
 	for _, s := range sessions {
+		if c.refusedNow(s, a.gone) {
+			continue
+		}
 		if !h.Fleet.knowsUser(s.User) {
-			return nil, fmt.Errorf("%w: the session of %s from %s to %s began with a certificate of %s, and no client of the inventory has that user: it would come back with the same certificate; give it one of the successor first",
+			return nil, fmt.Errorf("%w: the session of %s from %s to %s began with a certificate of %s, and no client of the inventory has that user: it would come back with the same certificate; give it one of the successor first, or revoke the one that it has",
 				ErrRefused, s.User, s.Address, h.Name, strings.Join(t.Replaced, ", "))
+		}
+		if from, standby := h.Fleet.standbyOf(c, s); standby != nil {
+			if file, is := from.showsAnother(standby); is {
+				return nil, fmt.Errorf("%w: the stream of the standby %s began with a certificate of %s and would come back with it: primary_conninfo of cluster %s there names %s; have it name the file that is replaced: pgfleet task postgres_replication -l %s",
+					ErrRefused, from.Name, strings.Join(t.Replaced, ", "), standby.ID, file, from.Name)
+			}
 		}
 	}
 	return sessions, nil

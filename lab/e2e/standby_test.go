@@ -226,8 +226,8 @@ func promoteStandby(t *testing.T, f *fleet) {
 	f.expectStreams(t, "db2", "db1", "db3")
 }
 
-// replaceStandbys replaces the authority of the standbys' certificates. One of them names the files of one version, as pg_basebackup -R leaves it: it would go on with the old
-// certificate, and be locked out when the authority is dropped.
+// replaceStandbys replaces the authority of the standbys' certificates, and no stream has to be ended. One of them names the files of one version, as pg_basebackup -R leaves it: it
+// would go on with the old certificate, and be locked out when the authority is dropped.
 func replaceStandbys(t *testing.T, f *fleet) {
 	cert := f.named(t, "db3", "sslcert")
 	if !strings.Contains(cert, "/replicator/v/") {
@@ -238,9 +238,25 @@ func replaceStandbys(t *testing.T, f *fleet) {
 	f.sql(t, "db3", "select pg_reload_conf()")
 	f.streams(t, "db3", "db2")
 	g := f.with(t, "\nauthorities:\n", "\nauthorities:\n  "+root("clients_g2", "ca1", "clients")+"\n")
-	g.want(t, 0, nil, "rotate-ca")
+	out := g.want(t, 0, nil, "rotate-ca")
+	if !strings.Contains(out, "cluster 15/main begins its stream as replicator anew, with its certificate of now") {
+		t.Errorf("db1 goes on with the old certificate:\n%s", out)
+	}
+	g.expectStreams(t, "db2", "db1", "db3")
+
+	// Somebody has db3 show a copy of the old certificate. Ended, its stream would come back with it; stopped, nobody could tell.
+	own := f.sql(t, "db3", "show primary_conninfo")
+	f.sh(t, "db3", `d=$(dirname "$1") && cat "$d"/*.crt "$d"/client.key >/var/lib/postgresql/copy.pem && chmod 600 /var/lib/postgresql/copy.pem && chown postgres /var/lib/postgresql/copy.pem`, cert)
+	f.sql(t, "db3", "alter system set primary_conninfo = '"+strings.ReplaceAll(own, replicatorFile, "/var/lib/postgresql/copy.pem")+"'")
+	f.sql(t, "db3", "select pg_reload_conf()")
+	f.streams(t, "db3", "db2")
 	g.want(t, 2, []string{"open sessions that began with a certificate of it: replicator from "}, "rotate-ca", "--until", "drop", "-y")
-	g.want(t, 0, nil, "rotate-ca", "--until", "drop", "--terminate", "-y")
+	g.want(t, 2, []string{"primary_conninfo of cluster 15/main there names /var/lib/postgresql/copy.pem"}, "rotate-ca", "--until", "drop", "--terminate", "-y")
+	f.sh(t, "db3", "pg_ctlcluster -m fast 15 main stop")
+	g.want(t, 2, []string{"db3.example.net (cluster 15/main is not running"}, "rotate-ca", "--until", "drop", "--terminate", "-y")
+	f.sh(t, "db3", "pg_ctlcluster 15 main start")
+	g.want(t, 0, nil, "task", "postgres_replication", "-l", "db3.example.net")
+	g.want(t, 0, nil, "rotate-ca", "--until", "drop", "-y")
 	g.expectStreams(t, "db2", "db1", "db3")
 	g.expectBelieved(t, []string{"clients_g2"}, "ssl_ca_file", "db1", "db2", "db3")
 }
