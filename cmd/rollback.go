@@ -28,7 +28,7 @@ func newRollback(sys *System) *command {
 			Name: "rollback", Usage: "Put a server's files back as they were before a run", ArgsUsage: "HOST",
 			Description: `Each run keeps a copy of a server's files before it changes them. This puts back those of the last run that changed the server, or
 of --run ID, and reloads PostgreSQL. What must not come back stays as it is and is named: an older list of revoked
-certificates, an authority that was removed, a certificate that is over or revoked. Without -y it shows what it would do and asks.`,
+certificates, an authority that was removed, a certificate that is over, revoked, or of an authority that clients believe no more. Without -y it shows what it would do and asks.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "run", Usage: "put back what was there before the run `ID`", Destination: &o.run},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
@@ -113,10 +113,30 @@ func (o *rollbackOptions) foresee(ctx context.Context, sys *System, plan *playbo
 	return false, nil
 }
 
-// rollbackPlan is a run of one task on one host. Hosts with authorities are looked at for what they have revoked; one that cannot be reached keeps nobody from going back.
+// rollbackPlan is a run of one task on one host. Hosts with authorities are looked at for what they have revoked, and, while an authority is replaced, clients for whom they
+// believe; one that cannot be reached keeps nobody from going back.
 func rollbackPlan(inv *inventory.Inventory, h *inventory.Host, task *rollbackTask) *playbooks.Plan {
-	holders := slices.DeleteFunc(inv.Support([]*inventory.Host{h}), func(s *inventory.Host) bool { return !s.HasRole("root_ca") && !s.HasRole("intermediate_ca") })
-	return &playbooks.Plan{Playbook: "rollback " + h.Name, Hosts: []*inventory.Host{h}, Support: holders, BestEffort: true, Inventory: inv, Plays: []playbooks.PlannedPlay{{
+	look := slices.DeleteFunc(inv.Support([]*inventory.Host{h}), func(s *inventory.Host) bool { return !s.HasRole("root_ca") && !s.HasRole("intermediate_ca") })
+	for _, c := range believers(inv, h) {
+		if !slices.Contains(look, c) {
+			look = append(look, c)
+		}
+	}
+	return &playbooks.Plan{Playbook: "rollback " + h.Name, Hosts: []*inventory.Host{h}, Support: look, Believers: true, BestEffort: true, Inventory: inv, Plays: []playbooks.PlannedPlay{{
 		Name: "Rollback", Batches: [][]string{{h.Name}}, Tasks: map[string][]playbooks.PlannedTask{h.Name: {{Kind: "rollback", Task: task}}},
 	}}}
+}
+
+// believers are some clients of a server, the first that stop to believe an authority that is replaced; none while no authority is.
+func believers(inv *inventory.Inventory, h *inventory.Host) (out []*inventory.Host) {
+	const enough = 10
+	if old, err := replaced(inv); err != nil || len(old) == 0 {
+		return nil
+	}
+	for _, c := range inv.Hosts {
+		if len(out) < enough && c != h && c.HasRole("client") && slices.Contains(c.ConnectsTo, h.Name) {
+			out = append(out, c)
+		}
+	}
+	return out
 }

@@ -19,10 +19,8 @@ type rollbackTask struct {
 	told   []string
 }
 
-// Needs gives the probes that find clusters and the copies kept of their files.
-func (t *rollbackTask) Needs(h *tasks.Host) []transport.Step {
-	return []transport.Step{tasks.PostgresProbe(h), tasks.CopiesProbe()}
-}
+// Needs gives the probes that find clusters, their certificates and the copies kept of their files.
+func (t *rollbackTask) Needs(h *tasks.Host) []transport.Step { return tasks.RollbackProbes(h) }
 
 // Check finds the copies of before the run. That there are none is an error.
 func (t *rollbackTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {

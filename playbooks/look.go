@@ -107,6 +107,9 @@ func (r *runner) needs(h *hostRun) []transport.Step {
 	if h.inv.HasRole("db_server") && (h.support || r.clients) {
 		add(r.with.server(h.host))
 	}
+	if r.plan.Believers && h.support {
+		add(tasks.BelieversProbes(h.host)...)
+	}
 	return steps
 }
 

@@ -63,8 +63,10 @@ type Plan struct {
 	Plays    []PlannedPlay
 	// Hosts of the run, and Support: hosts that are looked at and may sign, because a chosen host depends on them.
 	Hosts, Support []*inventory.Host
-	Inventory      *inventory.Inventory
-	MaxFailures    int
+	// Believers: of clients among Support it is seen whom they believe.
+	Believers   bool
+	Inventory   *inventory.Inventory
+	MaxFailures int
 	// BestEffort: see Playbook.
 	BestEffort bool
 	// LeaveOutUnreachable: see Playbook.

@@ -71,7 +71,7 @@ func (t *postgresReload) Undo(h *Host) []transport.Step {
 		runs := c.unprovedRuns()
 		slices.Reverse(runs)
 		if len(runs) > 0 {
-			out = append(out, c.rollback(h, runs...)...)
+			out = append(out, c.rollback(h, "", runs...)...)
 		}
 	}
 	return out

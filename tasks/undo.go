@@ -15,7 +15,8 @@ func undoStep(h *Host, c *Cluster, paths ...string) transport.Step {
 
 // RollbackSteps puts back the naming files (pgfleet.conf, postgresql.conf, pg_hba.conf, pg_ident.conf) of a host's clusters as they were before
 // a run, and reloads servers that run. Clusters that the run did not change are left alone. What must not come back is kept as it is now: an older
-// list of revoked certificates, an authority that was removed, a certificate that is over or revoked. The error is that of Clusters.
+// list of revoked certificates, an authority that was removed, a certificate that is over or revoked, or that clients do not accept since its authority was replaced. The error is
+// that of Clusters.
 func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
 	clusters, err := Clusters(h)
 	if err != nil {
@@ -24,7 +25,7 @@ func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
 	var out []transport.Step
 	for _, c := range clusters {
 		if c.hasCopy(run) {
-			out = append(out, c.rollback(h, run)...)
+			out = append(out, c.rollback(h, c.refusedFiles(h, clusters), run)...)
 		}
 	}
 	return out, nil
@@ -40,12 +41,12 @@ func (c *Cluster) hasCopy(run string) bool {
 	return false
 }
 
-// rollback undoes runs in the order given.
-func (c *Cluster) rollback(h *Host, runs ...string) []transport.Step {
+// rollback undoes runs in the order given. refused are files of certificates, one a line, that must not come back.
+func (c *Cluster) rollback(h *Host, refused string, runs ...string) []transport.Step {
 	var out []transport.Step
 	for _, run := range runs {
 		step := clusterStep(c, "put back files of", undoBackProgram, c.Dir, run, c.DataDir)
-		step.Stdin = []byte(h.Fleet.revokedSerials())
+		step.Stdin = []byte(h.Fleet.revokedSerials() + refused)
 		out = append(out, step)
 	}
 	if c.Running {

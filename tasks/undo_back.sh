@@ -1,6 +1,6 @@
 # Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 data directory.
 # What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over or revoked.
-# Standard input: serial numbers of revoked certificates, in hexadecimal digits without leading zeros, one a line.
+# Standard input: serial numbers of revoked certificates, in hexadecimal digits without leading zeros, and files of certificates that clients refuse, one a line.
 dir=$1 run=$2 data=$3
 revoked=$nl$(cat)$nl
 newest() { # newest: folders of the run that are not undone, the last first
@@ -77,6 +77,12 @@ careful() { # careful FOLDER FILE: a settings file of before, changed where it w
     case $revoked in
     *"$nl$serial$nl"*)
       echo "kept as they are now: ssl_cert_file and ssl_key_file (the certificate of before was revoked)"
+      keep "$1" ssl_cert_file
+      keep "$1" ssl_key_file
+      return
+      ;;
+    *"$nl$was$nl"*)
+      echo "kept as they are now: ssl_cert_file and ssl_key_file (clients do not believe the authority of the certificate of before any more)"
       keep "$1" ssl_cert_file
       keep "$1" ssl_key_file
       return
