@@ -42,7 +42,13 @@ func (v *verify) tlsOnly() bool { return v.Only == "verify-full" }
 
 // concerns tells whether a service is to be tested. What nobody has set up yet cannot have been changed by a run that changes what is there.
 func (v *verify) concerns(h *Host, s Service) bool {
-	return v.Only != "changed" || s.Installed && h.Fleet.Proofs.Changed(h.Name, s.Server)
+	if v.Only != "changed" {
+		return true
+	}
+	if c, err := clusterOf(h.Fleet.Hosts[s.Server], s.Cluster); err == nil && len(c.Ours) == 0 {
+		return false
+	}
+	return s.Installed && h.Fleet.Proofs.Changed(h.Name, s.Server)
 }
 
 // Needs gives the probes of this client's identities.

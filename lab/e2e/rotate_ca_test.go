@@ -155,6 +155,9 @@ func TestReplaceAuthority(t *testing.T) {
 			f = f.clientRoot(t, r, all.without(t, "app2"))
 		case "server root":
 			f = f.serverRoot(t, r, all)
+		case "client intermediate": // in one go, with hosts in the inventory that nobody has set up yet
+			all.authorities(t, r.during...).want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
+			f.authorities(t, r.after...).want(t, 0, nil, "run", shipped, "--verify", "none") // the service of db3 goes again
 		default: // in one go
 			f.authorities(t, r.during...).want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
 		}
@@ -233,8 +236,30 @@ func (f *fleet) openSession(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	f.want(t, 2, []string{"is still needed", "db1.example.net (open sessions that began with a certificate of it: dbuser1 from"}, "rotate-ca", "--until", "drop", "-y")
+	// What is revoked in the middle is refused, and keeps nobody from going on.
+	f.want(t, 0, nil, "revoke", "--file", f.fetched(t, "app1", old), "--reason", "superseded", "-y")
+	f.expectRevoked(t, "app1", old, "db1")
 	f.want(t, 0, []string{"end the sessions of dbuser1 from"}, "rotate-ca", "--until", "drop", "-y", "--terminate")
 	if how := <-ended; !strings.Contains(how, "terminating connection") {
 		t.Errorf("the session ended otherwise: %s", how)
+	}
+}
+
+// fetched gives a copy on this machine of a host's certificate.
+func (f *fleet) fetched(t *testing.T, host, path string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "certificate.pem")
+	if err := os.WriteFile(file, []byte(f.sh(t, host, `openssl x509 -in "$1"`, path)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// expectRevoked sees that a server refuses a certificate, with the key beside it, because it is revoked.
+func (f *fleet) expectRevoked(t *testing.T, client, cert, server string) {
+	t.Helper()
+	out, err := f.psql(t, client, "service=dbuser1@"+server+" dbname=postgres sslcert="+cert+" sslkey="+filepath.Dir(cert)+"/client.key", "select 1")
+	if err == nil || !strings.Contains(out+err.Error(), "certificate revoked") {
+		t.Errorf("%s to %s with a revoked certificate: %s %v", client, server, out, err)
 	}
 }
