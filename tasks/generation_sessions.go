@@ -28,21 +28,26 @@ func (c *Cluster) refusedNow(s Session, by []*x509.Certificate) bool {
 	return false
 }
 
+// isStreamOf tells whether a session of a cluster is the stream of a standby on a host.
+func (c *Cluster) isStreamOf(s Session, h *Host, standby *Cluster) bool {
+	conn, err := postgres.ReadConnInfo(standby.Replication.ConnInfo)
+	if err != nil || standby.Replication.System != c.Replication.System || conn.Get("user") != s.User {
+		return false
+	}
+	addr, err := netip.ParseAddr(s.Address)
+	return err == nil && slices.Contains(c.addressesOf(h), addr.Unmap().WithZone(""))
+}
+
 // standbyOf gives the standby, and its host, whose stream a session of a cluster is; nil: none that is known here.
 func (f *Fleet) standbyOf(c *Cluster, s Session) (*Host, *Cluster) {
-	addr, err := netip.ParseAddr(s.Address)
-	if err != nil {
-		return nil, nil
-	}
 	for _, name := range sortedKeys(f.Hosts) {
 		h := f.Hosts[name]
-		if !h.HasRole("db_server") || !slices.Contains(c.addressesOf(h), addr.Unmap().WithZone("")) {
+		if !h.HasRole("db_server") {
 			continue
 		}
-		for _, o := range standbys(h) {
-			conn, err := postgres.ReadConnInfo(o.Replication.ConnInfo)
-			if err == nil && o.Replication.System == c.Replication.System && conn.Get("user") == s.User {
-				return h, o
+		for _, standby := range standbys(h) {
+			if c.isStreamOf(s, h, standby) {
+				return h, standby
 			}
 		}
 	}
@@ -63,22 +68,24 @@ func (h *Host) showsAnother(c *Cluster) (file string, is bool) {
 	return orText(conn.Get("sslcert"), "libpq's default file"), true
 }
 
-// streamsAsBefore tells whether the stream of a standby began with a certificate of another authority than the one in force is of, as its primary sees it.
-func (h *Host) streamsAsBefore(c *Cluster, st *identityState) bool {
-	up := upstreamOf(h.Fleet, c)
-	if up == nil || st.Current.leaf() == nil {
+// streamsAsBefore tells whether the stream of a standby began with a certificate of another authority than the one in force is of, as the server that it comes from sees it.
+func (h *Host) streamsAsBefore(standby *Cluster, st *identityState) bool {
+	leaf := st.Current.leaf()
+	if leaf == nil {
 		return false
 	}
-	clusters, err := Clusters(up)
-	if err != nil {
-		return false
-	}
-	for _, o := range clusters {
-		for _, s := range o.Sessions {
-			if s.Issuer == "" || postgres.IsName(s.Issuer, st.Current.leaf().RawIssuer) {
-				continue
-			}
-			if from, standby := h.Fleet.standbyOf(o, s); from == h && standby == c {
+	for _, other := range h.Fleet.Hosts {
+		if !other.HasRole("db_server") {
+			continue
+		}
+		clusters, err := Clusters(other)
+		if err != nil {
+			continue
+		}
+		for _, c := range clusters {
+			if slices.ContainsFunc(c.Sessions, func(s Session) bool {
+				return s.Issuer != "" && !postgres.IsName(s.Issuer, leaf.RawIssuer) && c.isStreamOf(s, h, standby)
+			}) {
 				return true
 			}
 		}

@@ -357,6 +357,20 @@ func TestSessionsOfReplaced(t *testing.T) {
 	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil || !strings.Contains(err.Error(), "the session of standby from 10.0.0.2") {
 		t.Errorf("the session of somebody whose certificate nobody renews: %v", err)
 	}
+	// It is revoked, and the server's list says so: it cannot come back. (A list of another authority says nothing of it.)
+	revoked := x509.RevocationListEntry{SerialNumber: big.NewInt(77), RevocationTime: w.fleet.Now}
+	w.ca.publish(t, "clients_g2", 2, revoked)
+	w.ca.publish(t, "clients", 2, revoked)
+	c.Settings = map[string]Setting{"ssl_crl_file": {Value: "/crl"}}
+	c.Files = map[string]HostFile{"/crl": {Bytes: pki.CRLPEM(w.ca.lists["clients_g2"])}}
+	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
+		t.Error("a list of the successor counts for a certificate of the old authority")
+	}
+	c.Files["/crl"] = HostFile{Bytes: pki.CRLPEM(w.ca.lists["clients"])}
+	sessions, err = task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c)
+	if err != nil || len(sessions) != 1 || sessions[0].Address != "10.0.0.2" {
+		t.Errorf("sessions whose certificate is revoked: %v, %v", sessions, err)
+	}
 	w.client.View.Put(transport.Result{Key: identityKey(w.client.Identities[0])})
 	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
 		t.Error("sessions are ended although nothing is known of a client")

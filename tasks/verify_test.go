@@ -2,11 +2,14 @@ package tasks
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
 
 func TestClassify(t *testing.T) {
@@ -172,5 +175,36 @@ func TestWaves(t *testing.T) {
 	}
 	if seen != len(cases) {
 		t.Errorf("%d of %d tests are in waves", seen, len(cases))
+	}
+}
+
+// TestVerifyNotSetUp: what is not set up yet is left out where only what changed is tested, and nobody is expected to be refused a certificate of whom none is asked.
+func TestVerifyNotSetUp(t *testing.T) {
+	from := []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}
+	block := postgres.Block{Admit: []postgres.Admission{{User: "one", Addresses: from, Method: "cert"}, {User: "two", Addresses: from, Method: "cert"}}}
+	c := &Cluster{ID: "15/main", Major: 15, Ours: []byte("ssl = on\n"), HBA: postgres.JoinBlock(block.Lines(nil), nil)}
+	server := &Host{Name: "db1", Roles: []string{"db_server"}, View: &View{}}
+	if _, err := server.View.once(KeyPostgres, func() (any, error) { return []*Cluster{c}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	client := &Host{Name: "app1", Address: "10.0.0.7", Identities: []Identity{{OSUser: "app", DBUser: "one"}, {OSUser: "app", DBUser: "new"}, {OSUser: "app", DBUser: "two"}}}
+	fleet := &Fleet{Hosts: map[string]*Host{"db1": server, "app1": client}, Proofs: &Proofs{}}
+	server.Fleet, client.Fleet = fleet, fleet
+	fleet.Proofs.NoteChange("db1")
+
+	pair := &pairContext{service: Service{OSUser: "app", DBUser: "one", Server: "db1", Cluster: "15/main", Installed: true}}
+	if err := pair.ofCluster(client, c); err != nil || !slices.Equal(pair.others, []string{"two"}) {
+		t.Errorf("others whose certificates are asked for: %q, %v", pair.others, err)
+	}
+	changed := &verify{Only: "changed"}
+	if !changed.concerns(client, pair.service) {
+		t.Error("a changed server is not tested")
+	}
+	if s := (Service{Server: "db1", Cluster: "15/main"}); changed.concerns(client, s) || !new(verify).concerns(client, s) {
+		t.Error("an identity that is not set up is tested by a run that has changed nothing of it, or by none")
+	}
+	c.Ours = nil
+	if changed.concerns(client, pair.service) {
+		t.Error("a server that is not set up is tested by a run that has changed nothing of it")
 	}
 }
