@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 BUILD := go build -trimpath -o bin/
 
-.PHONY: all build root setup demo postgresql test check fuzz lint vuln cross bench scale clean
+.PHONY: all build root setup demo postgresql test check fuzz lint vuln cross bench scale load clean
 
 all: build
 
@@ -56,6 +56,9 @@ bench: root setup build ## compare with Ansible, Mitogen and an OpenSSH script; 
 scale: ## pgfleet against 500, 1,000 and 5,000 simulated hosts; SCALE="-sizes 100,200" for a quick look
 	@$(BUILD) ./cmd/pgfleet ./bench/scale
 	@bin/scale $(SCALE)
+
+load: root setup ## clients that reconnect all the time while everything is renewed and replaced, LOAD connections each (2000), and through KILLS killed replacements (30)
+	PGFLEET_LOAD=$(or $(LOAD),2000) PGFLEET_KILLS=$(or $(KILLS),30) CI=true go test -count 1 -timeout 2h -parallel 1 $(if $(SUDO),-exec '$(SUDO)') -run '^(TestUnderLoad|TestKilledReplacement)$$' -v ./lab/e2e
 
 clean:
 	rm -rf bin

@@ -162,7 +162,7 @@ func TestReplaceAuthority(t *testing.T) {
 			f.authorities(t, r.during...).want(t, 0, []string{"take it out of", "its key and records stay on"}, "rotate-ca", "--until", "drop", "-y")
 		}
 		f.authorities(t, r.after...).want(t, 0, nil, "run", shipped, "--check", "--detailed-exitcode")
-		tries, failed := l.end(t, clients)
+		tries, failed := l.end(t)
 		total += len(tries)
 		t.Logf("%s: %d connections, %d failed", r.name, len(tries), len(failed))
 		if len(failed) > 0 || len(tries) < len(clients)*len(servers) {

@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -54,12 +53,7 @@ func (f *fleet) streams(t *testing.T, standby, primary string) string {
 // withCertificate is what a primary sees of a standby that shows the certificate of its file.
 func (f *fleet) withCertificate(t *testing.T, standby string) string {
 	t.Helper()
-	serial := f.sh(t, standby, "openssl x509 -noout -serial -in "+replicatorFile)
-	number, ok := new(big.Int).SetString(strings.TrimPrefix(serial, "serial="), 16)
-	if !ok {
-		t.Fatalf("%s has %s", standby, serial)
-	}
-	return fmt.Sprintf("replicator|t|%s|/CN=replicator", number)
+	return fmt.Sprintf("replicator|t|%s|/CN=replicator", decimal(t, f.sh(t, standby, "openssl x509 -noout -serial -in "+replicatorFile)))
 }
 
 // expectStreams sees that standbys stream with the certificates of their files.
