@@ -18,6 +18,7 @@ if [ "$1" = 12 ]; then keep='wal_keep_segments = 8'; fi
 su postgres -c 'psql -q' <<SQL
 alter system set $keep;
 alter system set wal_retrieve_retry_interval = '500ms';
+set password_encryption = 'scram-sha-256';
 create role replicator login replication password '$2';
 select pg_reload_conf();
 SQL
@@ -26,12 +27,16 @@ SQL
 // standbyProgram makes a cluster anew, as a copy of the primary's. $1 version, $2 the primary's address, $3 password.
 const standbyProgram = `set -e
 data=/var/lib/postgresql/$1/main
+# An installation without it: that of another version, which may be newer than the server.
+for copy in /usr/lib/postgresql/*/bin/pg_basebackup "/usr/lib/postgresql/$1/bin/pg_basebackup"; do
+  if [ -x "$copy" ]; then basebackup=$copy; fi
+done
 pg_ctlcluster -m fast "$1" main stop
 umask 077
 printf '*:*:*:replicator:%s\n' "$3" >/var/lib/postgresql/.pgpass
 chown postgres:postgres /var/lib/postgresql/.pgpass
 rm -rf "$data"
-su postgres -c "env HOME=/var/lib/postgresql '/usr/lib/postgresql/$1/bin/pg_basebackup' -R -c fast --no-sync -D '$data' \
+su postgres -c "env HOME=/var/lib/postgresql '$basebackup' -R -c fast --no-sync -D '$data' \
   -d 'host=$2 user=replicator application_name=$(hostname -s) passfile=/var/lib/postgresql/.pgpass'"
 pg_ctlcluster "$1" main start
 `

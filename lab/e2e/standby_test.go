@@ -254,3 +254,30 @@ func replaceStandbys(t *testing.T, f *fleet) {
 	g.expectStreams(t, "db2", "db1", "db3")
 	g.expectBelieved(t, []string{"clients_g2"}, "ssl_ca_file", "db1", "db2", "db3")
 }
+
+// TestStandbyTwelve has PostgreSQL 12, which reads primary_conninfo only when it is started: nobody is refused before the standby was restarted.
+func TestStandbyTwelve(t *testing.T) {
+	t.Parallel()
+	twelve := installations(t)["db1"]
+	f := newFleet(t, lab.Options{DB: 2, Standby: 1, PostgreSQL: map[string]string{"db1": twelve, "db2": twelve}})
+	f.want(t, 2, []string{"PostgreSQL 12 takes the new primary_conninfo of cluster 12/main when it is restarted", "standby db2.example.net, cluster 12/main, does not show its certificate yet"}, "run", shipped)
+	if got := f.streams(t, "db2", "db1"); !strings.HasPrefix(got, "replicator|t||") {
+		t.Errorf("db2 streams as %q before it is restarted", got)
+	}
+	f.reconnects(t, "db1")
+	if got := f.streams(t, "db2", "db1"); !strings.HasPrefix(got, "replicator|t||") {
+		t.Errorf("db2 streams as %q when it has connected anew", got)
+	}
+	f.sh(t, "db2", "pg_ctlcluster -m fast 12 main restart")
+	f.expectStreams(t, "db1", "db2")
+	f.finishes(t)
+	before := f.withCertificate(t, "db2")
+	f.want(t, 0, nil, "rotate", "--force", "--new-key", "-l", "db_server")
+	if f.withCertificate(t, "db2") == before {
+		t.Error("db2 has the certificate for replication of before")
+	}
+	f.reconnects(t, "db1")
+	f.expectStreams(t, "db1", "db2")
+	f.sh(t, "db2", "pg_ctlcluster -m fast 12 main restart")
+	f.expectStreams(t, "db1", "db2")
+}
