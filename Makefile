@@ -21,7 +21,7 @@ setup: ## Debian packages that the lab and the tests need (sudo where not root)
 demo: root setup build ## five hosts from nothing to verified mutual TLS, twice
 	@$(SUDO) lab/demo.sh
 
-postgresql: setup ## PostgreSQL 12 to 18 for the test of all versions, in bin/postgresql; what needs them is skipped where they cannot be had (CI=true: fails)
+postgresql: setup ## PostgreSQL 12 to 18 for the tests of all versions, in bin/postgresql; what needs them is skipped where they cannot be had (CI=true: fails)
 	-@lab/postgresql.sh bin/postgresql
 
 test: root setup postgresql check ## everything, with the race detector, real sshd and real PostgreSQL

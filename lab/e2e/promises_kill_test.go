@@ -181,7 +181,7 @@ func TestKilledReplacement(t *testing.T) {
 	killed := 0
 	var all row
 	// The first two say how long it takes; what ends before it is killed does not count.
-	for i := 0; killed < kills(t, 4); i++ {
+	for i := 0; killed < kills(t, 3); i++ {
 		side := sides[i%2]
 		f := in(t, side)
 		args := []string{"rotate-ca", "--until", "drop", "-y"}
