@@ -28,7 +28,8 @@ func newRollback(sys *System) *command {
 			Name: "rollback", Usage: "Put a server's files back as they were before a run", ArgsUsage: "HOST",
 			Description: `Each run keeps a copy of a server's files before it changes them. This puts back those of the last run that changed the server, or
 of --run ID, and reloads PostgreSQL. What must not come back stays as it is and is named: an older list of revoked
-certificates, an authority that was removed, a certificate that is over, revoked, or of an authority that clients believe no more. Without -y it shows what it would do and asks.`,
+certificates, an authority that was removed, a certificate that is over, revoked, or of an authority that clients
+believe no more. Without -y it shows what it would do and asks.`,
 			Flags: join([]cli.Flag{
 				&cli.StringFlag{Name: "run", Usage: "put back what was there before the run `ID`", Destination: &o.run},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},

@@ -42,16 +42,17 @@ func (c *Cluster) refusedFiles(h *Host, clusters []*Cluster) string {
 	return out.String()
 }
 
-// refusedByClients tells whether clients are known not to accept a certificate of the server. Where an authority of the inventory cannot be seen, that is not known.
+// refusedByClients tells whether clients are known not to accept a certificate of the server: they do not believe its authority, or the inventory does not have it any more. Where
+// an authority of the inventory cannot be seen, the latter is not known.
 func (h *Host) refusedByClients(v *version) bool {
+	unseen := false
 	for _, name := range sortedKeys(h.Fleet.Authorities) {
 		chain, err := h.Fleet.CA.Chain(name)
 		if err != nil || len(chain) == 0 {
-			return false
-		}
-		if signedBy(v.Chain[:1], chain[:1]) {
+			unseen = true
+		} else if signedBy(v.Chain[:1], chain[:1]) {
 			return len(h.unbelieving(pki.ProfileServer, name, chain, true)) > 0
 		}
 	}
-	return true
+	return !unseen
 }
