@@ -126,12 +126,12 @@ func revokeOnVersions(t *testing.T, f *fleet) {
 
 // settingsOnVersions sets what versions call differently, and what some lack.
 func settingsOnVersions(t *testing.T, f *fleet) {
-	set := func(code int, says []string, settings ...string) {
+	set := func(code int, hosts string, says []string, settings ...string) {
 		t.Helper()
-		f.want(t, code, says, append([]string{"task", "postgres_settings", "-l", "db_server"}, settings...)...)
+		f.want(t, code, says, append([]string{"task", "postgres_settings", "-l", hosts}, settings...)...)
 	}
-	set(0, []string{"7 changed"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
-	set(0, []string{"7 ok"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
+	set(0, "db_server", []string{"7 changed"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
+	set(0, "db_server", []string{"7 ok"}, "ssl_ecdh_curve=secp384r1", "ssl_max_protocol_version=TLSv1.3")
 	reload := []string{"task", "postgres_reload", "-l", "db_server"}
 	f.want(t, 0, []string{"7 changed"}, reload...)
 	f.want(t, 0, []string{"7 ok"}, reload...)
@@ -144,10 +144,13 @@ func settingsOnVersions(t *testing.T, f *fleet) {
 			t.Errorf("%s: %s is %s", version, name, got)
 		}
 	}
-	set(2, []string{"cluster 17/main: ssl_groups exists from PostgreSQL 18 on, this is 17: use ssl_ecdh_curve", "6 failed"}, "ssl_groups=prime256v1:secp384r1")
-	set(2, []string{"cluster 13/main: ssl_crl_dir exists from PostgreSQL 14 on, this is 13: use ssl_crl_file"}, "ssl_crl_dir=/nowhere", "--check")
-	set(2, []string{"cluster 12/main: ssl_max_protocol_version TLSv1.1 is below ssl_min_protocol_version TLSv1.2", "7 failed"}, "ssl_max_protocol_version=TLSv1.1")
-	set(2, []string{"ssl_ciphers = garbage: this host's OpenSSL", "7 failed"}, "ssl_ciphers=garbage")
+	// One host a command: the first that fails keeps those from being asked that have not begun.
+	set(2, "db6", []string{"cluster 17/main: ssl_groups exists from PostgreSQL 18 on, this is 17: use ssl_ecdh_curve"}, "ssl_groups=prime256v1:secp384r1")
+	set(2, "db2", []string{"cluster 13/main: ssl_crl_dir exists from PostgreSQL 14 on, this is 13: use ssl_crl_file"}, "ssl_crl_dir=/nowhere", "--check")
+	set(2, "db1", []string{"cluster 12/main: ssl_max_protocol_version TLSv1.1 is below ssl_min_protocol_version TLSv1.2"}, "ssl_max_protocol_version=TLSv1.1")
+	for server := range versions {
+		set(2, server, []string{"ssl_ciphers = garbage: this host's OpenSSL"}, "ssl_ciphers=garbage")
+	}
 	f.want(t, 0, nil, reload...)
 }
 
