@@ -31,18 +31,28 @@ func (p *planChoice) flags() []cli.Flag {
 		limitFlag(&p.limit),
 		&cli.StringSliceFlag{Name: "tags", Aliases: []string{"t"}, Usage: "only plays and tasks with one of these `TAGS`"},
 		&cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE` or NAME:=JSON; wins over all others"},
-		&cli.IntFlag{Name: "max-failures", Usage: "go on until more than `N` hosts failed, were not reached or not proved (default: the playbook's, else 0)"},
+		maxFailuresFlag("the playbook's, else 0"),
 	}
+}
+
+func maxFailuresFlag(otherwise string) cli.Flag {
+	return &cli.IntFlag{Name: "max-failures", Usage: "go on until more than `N` hosts failed, were not reached or not proved (default: " + otherwise + ")"}
+}
+
+// maxFailures is that flag's value, nil where it is not given.
+func maxFailures(c *cli.Context) *int {
+	if !c.IsSet("max-failures") {
+		return nil
+	}
+	n := c.Int("max-failures")
+	return &n
 }
 
 // take reads what urfave/cli keeps for itself.
 func (p *planChoice) take(c *cli.Context) {
 	p.tags = commas(c.StringSlice("tags"))
 	p.vars = c.StringSlice("extra-vars")
-	if c.IsSet("max-failures") {
-		n := c.Int("max-failures")
-		p.maxFailures = &n
-	}
+	p.maxFailures = maxFailures(c)
 }
 
 // options gives the form for package playbooks.

@@ -19,8 +19,10 @@ type taskOptions struct {
 	values []string
 	limit  string
 	vars   []string
-	fleet  fleetOptions
-	apply  applyOptions
+	// maxFailures: nil is 0.
+	maxFailures *int
+	fleet       fleetOptions
+	apply       applyOptions
 }
 
 func newTask(sys *System) *command {
@@ -34,9 +36,10 @@ func newTask(sys *System) *command {
 				&cli.BoolFlag{Name: "list", Usage: "list the kinds of task", Destination: &o.list},
 				limitFlag(&o.limit),
 				&cli.StringSliceFlag{Name: "extra-vars", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE` or NAME:=JSON"},
+				maxFailuresFlag("0"),
 			}, o.apply.runFlags(), o.fleet.flags(), o.apply.flags()),
 			Action: func(c *cli.Context) error {
-				o.vars = c.StringSlice("extra-vars")
+				o.vars, o.maxFailures = c.StringSlice("extra-vars"), maxFailures(c)
 				if o.list {
 					if err := wantArguments(c); err != nil {
 						return err
@@ -81,7 +84,7 @@ func (o *taskOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
-	plan, err := playbooks.AdHoc(inv, kind.Name, values, "all", playbooks.PlanOptions{Vars: vars, Limit: o.limit})
+	plan, err := playbooks.AdHoc(inv, kind.Name, values, "all", playbooks.PlanOptions{Vars: vars, Limit: o.limit, MaxFailures: o.maxFailures})
 	if err != nil {
 		return asConfiguration(err)
 	}
