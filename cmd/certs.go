@@ -109,7 +109,7 @@ func (o *certsOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
-	fleet, end, err := o.look(ctx, sys, inv, o.needed(inv, chosen))
+	fleet, end, err := o.look(ctx, sys, inv, o.needed(sys, inv, chosen))
 	if err != nil {
 		return err
 	}
@@ -147,10 +147,13 @@ func (o *certsOptions) chosen(inv *inventory.Inventory) ([]*inventory.Host, stri
 }
 
 // needed adds the hosts without which the chosen ones cannot be judged: those that they depend on and, of a server that is explained, its clients.
-func (o *certsOptions) needed(inv *inventory.Inventory, chosen []*inventory.Host) []*inventory.Host {
+func (o *certsOptions) needed(sys *System, inv *inventory.Inventory, chosen []*inventory.Host) []*inventory.Host {
 	want := map[string]bool{}
 	away, _ := inv.TakenAway(o.limit) // its mistakes were told when the hosts were chosen
-	support, _ := inv.SupportWithout(chosen, away)
+	support, despite := inv.SupportWithout(chosen, away)
+	for _, name := range despite {
+		fmt.Fprintf(sys.Err, "notice: %s is looked at all the same: it holds an authority, and nothing can be judged without its certificates and lists\n", printers.Clean(name))
+	}
 	for _, list := range [][]*inventory.Host{chosen, support} {
 		for _, h := range list {
 			want[h.Name] = true

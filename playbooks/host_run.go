@@ -84,7 +84,7 @@ func (h *hostRun) result() events.Kind {
 	return events.OK
 }
 
-// endingOf sorts an error of a task, or of what a host is begun with, into a host's result.
+// endingOf sorts an error into a host's result.
 func endingOf(task string, err error) *ending {
 	e := &ending{kind: events.Failed, reason: err.Error(), hint: hintOf(err)}
 	if task != "" {
@@ -94,7 +94,7 @@ func endingOf(task string, err error) *ending {
 	switch {
 	case errors.As(err, &depends):
 		e.kind = events.Skipped
-	case errors.Is(err, context.Canceled): // also where only a question was ended by Ctrl-C, and the run goes on to its end
+	case errors.Is(err, context.Canceled): // where Ctrl-C has ended a question, the context is not over
 		e = &ending{kind: events.Interrupted, reason: "stopped in " + task}
 	case errors.Is(err, transport.ErrUnreachable):
 		e.kind = events.Unreachable
