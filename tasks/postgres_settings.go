@@ -216,18 +216,6 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 	return change, nil
 }
 
-// inWords says which settings are set, and which are taken out.
-func inWords(set, gone []string) string {
-	var out []string
-	if len(set) > 0 {
-		out = append(out, "set "+strings.Join(set, ", "))
-	}
-	if len(gone) > 0 {
-		out = append(out, "take out "+strings.Join(gone, ", "))
-	}
-	return strings.Join(out, " and ")
-}
-
 // whenInForce is what the user has to know of a change that a reload does not bring about.
 func whenInForce(c *Cluster, names []string) string {
 	if !c.Running {

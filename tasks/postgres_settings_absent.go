@@ -64,3 +64,15 @@ func (c *Cluster) without(names []string) (out *Cluster, gone []string) {
 	}
 	return &less, gone
 }
+
+// inWords says which settings are set, and which are taken out.
+func inWords(set, gone []string) string {
+	var out []string
+	if len(set) > 0 {
+		out = append(out, "set "+strings.Join(set, ", "))
+	}
+	if len(gone) > 0 {
+		out = append(out, "take out "+strings.Join(gone, ", "))
+	}
+	return strings.Join(out, " and ")
+}
