@@ -31,12 +31,17 @@ printf "ssl = on\nssl_cert_file = '$1.crt'\nssl_key_file = '$1.key'\nssl_ca_file
 	w.must(w.server, with("certificate", "replace", serverCertificate), true)
 	w.must(w.server, with("certificate", "stop", serverCertificate), false)
 
-	w.refused(w.server, with("trust", "stop", serverTrusts), "/var/lib/postgresql/theirs.crt", "overlap")
+	beside := map[string]any{"authorities": []any{"clients"}, "profile": "server", "only": "beside"}
+	for _, trusts := range []map[string]any{serverTrusts, beside} {
+		w.refused(w.server, with("trust", "stop", trusts), "/var/lib/postgresql/theirs.crt", "overlap")
+	}
+	w.refused(w.server, with("trust", "replace", beside), "theirs", "crl: no") // both are believed for now
 	w.must(w.server, with("trust", "keep", serverTrusts), false)
 	w.refused(w.server, with("trust", "overlap", serverTrusts), "theirs", "crl: no")
 	without := map[string]any{"authorities": []any{"clients"}, "crl": false}
 	w.must(w.server, with("trust", "overlap", without), true)
 	w.must(w.server, with("trust", "overlap", without), false)
+	w.must(w.server, with("trust", "replace", beside), false)
 	if got := w.sb.Shell("grep -c BEGIN /etc/pgfleet/15-main/trust-*.pem"); got != "3" {
 		t.Errorf("%s authorities in the file, want ours and theirs", got)
 	}

@@ -23,7 +23,7 @@ func (t *certificateTask) inTheWay(h *Host, c *Cluster, l *look, by []*issuing) 
 			if path.Dir(foreign) == c.DataDir && t.inDataDir(c) {
 				stay = "they are kept as server.crt.before-pgfleet and server.key.before-pgfleet"
 			}
-			return false, fmt.Errorf("%w: cluster %s of %s uses the certificate %s, which is not pgfleet's: say existing: replace (%s) or existing: keep",
+			return false, fmt.Errorf("%w: cluster %s of %s uses the certificate %s, which is not pgfleet's: say existing: replace (%s) or existing: keep (mtls: -e existing_certificate=replace)",
 				ErrRefused, c.ID, h.Name, foreign, stay)
 		}
 	}

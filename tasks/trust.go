@@ -40,7 +40,7 @@ type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers; on clients where they are in use already, or once a server's certificate has been revoked"`
-	Only        string   `param:"only" allowed:"repair renew add drop" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either. add: successors (replaces) of authorities that are believed already; drop: authorities that have a successor, once nobody in the fleet needs them; both in the place where their file is"`
+	Only        string   `param:"only" allowed:"repair renew beside add drop" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either. beside: where a server asks for certificates of others already, ours are believed beside them, with existing: replace too, which ends that later. add: successors (replaces) of authorities that are believed already; drop: authorities that have a successor, once nobody in the fleet needs them; both in the place where their file is"`
 	Until       string   `param:"until" default:"drop" allowed:"trust reissue drop" doc:"how far a replacement is to go; only: drop does nothing unless it is drop"`
 	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
 	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
@@ -58,8 +58,8 @@ func (t *trustTask) Validate() []*ParamError {
 	if len(t.Authorities) == 0 {
 		errs = append(errs, &ParamError{"authorities", "names none: without one nobody is believed"})
 	}
-	if t.Only == "repair" && t.Profile == "client" {
-		errs = append(errs, &ParamError{"only", "repair is for servers"})
+	if (t.Only == "repair" || t.Only == "beside") && t.Profile == "client" {
+		errs = append(errs, &ParamError{"only", t.Only + " is for servers"})
 	}
 	return append(errs, t.validatePlace()...)
 }
@@ -82,7 +82,7 @@ func (t *trustTask) Check(_ context.Context, h *Host) (*Change, error) {
 	switch wait := AsWaiting(err); {
 	case wait == nil:
 		return change, err
-	case t.Only == "repair", t.Only == "renew":
+	case t.Only == "repair", t.Only == "renew", t.Only == "beside":
 		return nil, nil // nobody believes an authority that is not there
 	case t.inForce(h):
 		return nil, wait.softly()
@@ -336,7 +336,7 @@ func (t *trustTask) refuseDrop(h *Host, who string, inForce []byte, a *anchors) 
 		if !slices.ContainsFunc(known, func(k *x509.Certificate) bool {
 			return pki.SameKey(k.PublicKey, cert.PublicKey) || cert.CheckSignatureFrom(k) == nil
 		}) {
-			return fmt.Errorf("%w: %s of %s believes authority %s, which the inventory does not have: say existing: overlap (it stays) or replace (it goes)",
+			return fmt.Errorf("%w: %s of %s believes authority %s, which the inventory does not have: say existing: overlap (it stays) or replace (it goes) (mtls: -e existing_trust=overlap)",
 				ErrRefused, who, h.Name, pki.CertTitle(cert))
 		}
 	}

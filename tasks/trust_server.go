@@ -92,6 +92,14 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		if t = t.renewedOn(c, l, a); t == nil {
 			return nil, nil
 		}
+	case "beside":
+		if c.foreignTrust() == "" {
+			return nil, nil
+		}
+		if t.Existing == "replace" {
+			both := *t
+			both.Existing, t = "overlap", &both
+		}
 	}
 	now, leave, err := t.believedBy(h, c, l)
 	if leave || err != nil {
@@ -153,8 +161,8 @@ func (w *serverTrust) leftovers(l *look) bool {
 func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leave bool, err error) {
 	set := parseSettings(c.Ours)
 	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
-	inForce := c.path(c.Settings["ssl_ca_file"].Value)
-	if inForce == "" || roots != "" || strings.HasPrefix(inForce, c.Dir+"/") {
+	inForce := c.foreignTrust()
+	if inForce == "" {
 		return believed{c.named(l, roots, "trust-"), c.named(l, lists, "crl-")}, false, nil
 	}
 	switch t.Existing {
@@ -164,7 +172,7 @@ func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leav
 		}
 		return now, true, nil
 	case "stop":
-		return now, false, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep",
+		return now, false, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep (mtls: -e existing_trust=overlap)",
 			ErrRefused, c.ID, h.Name, inForce)
 	}
 	if t.Existing == "overlap" {
@@ -173,6 +181,15 @@ func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leav
 		}
 	}
 	return believed{c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes}, false, nil
+}
+
+// foreignTrust is the file of the authorities that a cluster believes, where it is not pgfleet's; "": it is, or nobody is believed.
+func (c *Cluster) foreignTrust() string {
+	inForce := c.path(c.Settings["ssl_ca_file"].Value)
+	if parseSettings(c.Ours)["ssl_ca_file"] != "" || strings.HasPrefix(inForce, c.Dir+"/") {
+		return ""
+	}
+	return inForce
 }
 
 // believesAlready tells whether a cluster's settings name the wanted authorities, be their files whole or not.
