@@ -129,7 +129,7 @@ func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error
 	if lists == "" {
 		return nil, t.uncovered(h, certs, nil, "its lists are switched off (crl: no)")
 	}
-	a, wait := t.newest(h, certs, c.named(l, lists, "crl-"))
+	a, wait := t.newest(h, certs, c.withTheirLists(c.named(l, lists, "crl-")))
 	if a == nil || wait != nil && AsWaiting(wait) == nil {
 		return nil, wait
 	}

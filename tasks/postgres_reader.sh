@@ -53,7 +53,7 @@ union all select 'replication' || chr(9) || jsonb_build_object('system', (select
   from s left join (select name, setting, sourcefile, sourceline from f where name = 'primary_conninfo' order by seqno desc limit 1) w using (name) where name = 'primary_conninfo'
 union all select 'file' || chr(9) || kind || chr(9) || path from (
   select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
-  union select substring(name from 'ssl_(.*)_file'), setting from f where applied and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
+  union select substring(name from 'ssl_(.*)_file'), setting from f where (applied or name = 'ssl_crl_file') and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
   union select 'dir', setting from s where name = 'ssl_crl_dir'
   union select 'text', setting from s where name in ('config_file', 'hba_file', 'ident_file')) f where coalesce(path, '') <> '';
 SQL

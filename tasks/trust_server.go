@@ -115,7 +115,7 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	}
 	certs, crls := a.certs, a.lists
 	if t.both() {
-		if certs, crls, err = a.overlap(c, now.roots, now.lists); err != nil {
+		if certs, crls, err = a.overlap(c, now.roots, c.withTheirLists(now.lists)); err != nil {
 			return nil, err
 		}
 	}
@@ -226,8 +226,8 @@ func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certif
 				ErrRefused, c.ID, pki.CertTitle(cert))
 		}
 		if end := list.NextUpdate; !end.IsZero() && end.Before(c.Now) {
-			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, whose list of revoked certificates ended on %s: everybody below it is refused; bring its newest list to %s, or say existing: replace",
-				ErrRefused, c.ID, pki.CertTitle(cert), end.UTC().Format("2006-01-02"), c.path(c.Settings["ssl_crl_file"].Value))
+			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, whose list of revoked certificates ended on %s: everybody below it is refused; %s, or say existing: replace",
+				ErrRefused, c.ID, pki.CertTitle(cert), end.UTC().Format("2006-01-02"), c.bringTheirs())
 		}
 		crls = append(crls, list)
 	}

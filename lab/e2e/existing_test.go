@@ -60,6 +60,13 @@ func TestExisting(t *testing.T) {
 	if err := legacy(); err != nil {
 		t.Errorf("overlap: %v", err)
 	}
+	// The house goes on to revoke in its own file.
+	f.sh(t, "db1", "cd /etc/house && exec 2>&1 >/dev/null; openssl ca -config ca.cnf -cert ca.crt -keyfile ca.key -revoke legacy.crt && openssl ca -config ca.cnf -gencrl -cert ca.crt -keyfile ca.key -out ca.crl")
+	f.want(t, 0, []string{"bring newer lists to cluster 15/main"}, "run", "crl")
+	if err := legacy(); err == nil || !strings.Contains(err.Error(), "revoked") {
+		t.Errorf("revoked by the house: %v", err)
+	}
+	f.finishes(t, append([]string{"-e", rule}, both...)...)
 	f.want(t, 2, []string{"believes authority house", "-e existing_trust=overlap"}, "run", shipped, "-e", rule)
 	f.finishes(t, "-e", "existing_trust=replace", "-e", rule)
 	if err := legacy(); err == nil || !strings.Contains(err.Error(), "unknown ca") {
