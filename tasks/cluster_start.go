@@ -174,7 +174,7 @@ func (c *Cluster) keepableTrust() error {
 	if err := c.trustProblem(); err != nil || !c.Running {
 		return err
 	}
-	return c.listLacking()
+	return c.listLacking(nil)
 }
 
 // certificateBlocks are the kinds of PEM block that OpenSSL takes as a certificate.

@@ -228,15 +228,15 @@ func sameNames(a, b []string) bool {
 
 // listsMissing refuses a file of authorities of which some has no current list of revoked certificates while lists are on: PostgreSQL
 // would then refuse everybody who shows a certificate (CRL_CHECK_ALL).
-func listsMissing(c *Cluster) error {
-	if err := c.listLacking(); err != nil {
+func listsMissing(h *Host, c *Cluster) error {
+	if err := c.listLacking(func(ca *x509.Certificate) bool { return parseSettings(c.Ours)["ssl_crl_file"] != "" && h.stranger(ca) }); err != nil {
 		return fmt.Errorf("%w: cluster %s: %w; put a trust task before this one", ErrRefused, c.ID, err)
 	}
 	return nil
 }
 
-// listLacking names an authority without a current list while lists are on; nil: there is none.
-func (c *Cluster) listLacking() error {
+// listLacking names an authority without a current list while lists are on; nil: there is none. Of those that may (nil: nobody), the list may have ended.
+func (c *Cluster) listLacking(may func(*x509.Certificate) bool) error {
 	name := c.upcomingPath("ssl_crl_file")
 	f, seen := c.Files[name]
 	if name == "" || !seen || c.upcoming("ssl_crl_dir") != "" {
@@ -245,7 +245,7 @@ func (c *Cluster) listLacking() error {
 	lists := revocationLists(f.Bytes)
 	for _, ca := range caFileCertificates(c) {
 		current := slices.ContainsFunc(lists, func(l *x509.RevocationList) bool {
-			return l.CheckSignatureFrom(ca) == nil && !l.ThisUpdate.After(c.Now) && (l.NextUpdate.IsZero() || l.NextUpdate.After(c.Now))
+			return l.CheckSignatureFrom(ca) == nil && !l.ThisUpdate.After(c.Now) && (l.NextUpdate.IsZero() || l.NextUpdate.After(c.Now) || may != nil && may(ca))
 		})
 		if !current {
 			return fmt.Errorf("%s has no list of authority %s that is valid at %s (the host's clock): everybody who shows a certificate would be refused", name, subjectText(ca),

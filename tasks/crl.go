@@ -137,6 +137,9 @@ func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error
 	if err != nil {
 		return nil, err
 	}
+	if a.over != nil && len(w.repair) == 0 && len(t.named) == 0 {
+		return nil, fmt.Errorf("%w; %s", a.over, c.bringTheirs())
+	}
 	return w, wait
 }
 
@@ -148,6 +151,10 @@ func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*a
 		list, err := ancestor{name, cert}.list(h)
 		if now := listOf(inForce, cert); now != nil && (name == "" || errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
 			list, err = now, pki.CheckCRL(now, cert, nil, nil, h.Fleet.Now.Add(time.Minute))
+		}
+		if err != nil && list != nil && h.stranger(cert) { // nobody of ours is below it: ours do not wait for it
+			a.over = fmt.Errorf("%w: the list in force of authority %s, which the inventory does not have, has ended, or is about to: everybody below it is refused then", ErrRefused, pki.CertTitle(cert))
+			err = nil
 		}
 		if err != nil {
 			return nil, err
@@ -235,6 +242,9 @@ func (t *crlTask) clientLists(h *Host, st *identityState) (*trustWork, error) {
 	a, wait := t.newest(h, certs, st.entry(now.CRL).PEM)
 	if a == nil || wait != nil && AsWaiting(wait) == nil {
 		return nil, wait
+	}
+	if a.over != nil {
+		return nil, a.over
 	}
 	place := &trustTask{TLSDir: "own", Existing: "stop"}
 	if now.Root != st.Base+"/root.crt" {

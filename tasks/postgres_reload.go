@@ -98,7 +98,7 @@ func (t *postgresReload) clusterWork(h *Host, c *Cluster) (steps []transport.Ste
 	if t.Only == "renew" && !concernsTLS(c) && len(unproved(c, h.Fleet.Run)) == 0 {
 		return nil, "", nil, nil
 	}
-	if err := t.mayReload(c); err != nil {
+	if err := t.mayReload(h, c); err != nil {
 		return nil, "", nil, err
 	}
 	before, reloaded := t.reloaded[c.ID]
@@ -151,7 +151,7 @@ func unproved(c *Cluster, run string) []string {
 }
 
 // mayReload refuses what a reload would not bring into force or what would lock people out.
-func (t *postgresReload) mayReload(c *Cluster) error {
+func (t *postgresReload) mayReload(h *Host, c *Cluster) error {
 	if len(c.FileErrors) > 0 {
 		return fmt.Errorf("%w: cluster %s: the server rejects its configuration and would not start again: %s", ErrRefused, c.ID, strings.Join(c.FileErrors, "; "))
 	}
@@ -164,7 +164,7 @@ func (t *postgresReload) mayReload(c *Cluster) error {
 	if err := c.passphraseReload(); err != nil && concernsTLS(c) {
 		return fmt.Errorf("%w: cluster %s: %w", ErrRefused, c.ID, err)
 	}
-	return listsMissing(c)
+	return listsMissing(h, c)
 }
 
 // hbaBroken refuses to touch a server whose pg_hba.conf it does not accept.

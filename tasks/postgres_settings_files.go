@@ -49,7 +49,7 @@ func (t *postgresSettings) listsWould(h *Host, c *Cluster) error {
 		}
 		after.Files[p] = HostFile{Path: p, Bytes: r.Stdout, Readable: true}
 	}
-	if err := after.listLacking(); err != nil {
+	if err := after.listLacking(nil); err != nil {
 		return fmt.Errorf("%w: cluster %s: %w; name the file with its newest list", ErrRefused, c.ID, err)
 	}
 	return nil

@@ -40,3 +40,13 @@ func (c *Cluster) bringTheirs() string {
 	}
 	return "have ssl_crl_file in postgresql.conf name a file with its newest list"
 }
+
+// stranger tells whether a CA is none of the inventory's, as far as all of those could be seen.
+func (h *Host) stranger(ca *x509.Certificate) bool {
+	for name := range h.Fleet.Authorities {
+		if _, err := h.Fleet.CA.Certificate(name); err != nil {
+			return false
+		}
+	}
+	return h.keeperOf(ca) == ""
+}

@@ -60,8 +60,14 @@ func TestExisting(t *testing.T) {
 	if err := legacy(); err != nil {
 		t.Errorf("overlap: %v", err)
 	}
+	// Its list ends: ours are revoked all the same. (The file in force is made to be what it would be by then.)
+	const list = "cd /etc/house && exec 2>&1 >/dev/null; openssl ca -config ca.cnf -cert ca.crt -keyfile ca.key "
+	f.sh(t, "db1", list+`-gencrl -out ca.crl -crlsec 1 && cd /etc/pgfleet/15-main && {
+  awk '/BEGIN/ { n++ } n == 1' crl-*.pem && cat /etc/house/ca.crl; } >/tmp/lists && cat /tmp/lists >"$(echo crl-*.pem)" && sleep 2 && pg_ctlcluster 15 main reload`)
+	f.want(t, 2, []string{"bring its newest list to /etc/house/ca.crl"}, "run", "crl")
+	f.want(t, 0, []string{"bring newer lists to cluster 15/main"}, "revoke", "--name", "dbuser1", "-y")
 	// The house goes on to revoke in its own file.
-	f.sh(t, "db1", "cd /etc/house && exec 2>&1 >/dev/null; openssl ca -config ca.cnf -cert ca.crt -keyfile ca.key -revoke legacy.crt && openssl ca -config ca.cnf -gencrl -cert ca.crt -keyfile ca.key -out ca.crl")
+	f.sh(t, "db1", list+"-revoke legacy.crt && openssl ca -config ca.cnf -cert ca.crt -keyfile ca.key -gencrl -out ca.crl")
 	f.want(t, 0, []string{"bring newer lists to cluster 15/main"}, "run", "crl")
 	if err := legacy(); err == nil || !strings.Contains(err.Error(), "revoked") {
 		t.Errorf("revoked by the house: %v", err)
