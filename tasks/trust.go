@@ -275,52 +275,6 @@ func rootsPEM(chain []*x509.Certificate) []byte {
 	return pki.CertificatePEM(upside...)
 }
 
-// listOf gives the list of an issuer in a file, nil when there is none or the file is not readable as lists.
-func listOf(file []byte, cert *x509.Certificate) *x509.RevocationList {
-	lists, err := pki.ParseCRLs(file)
-	if err != nil {
-		return nil
-	}
-	var best *x509.RevocationList
-	for _, l := range lists {
-		if pki.BelongsTo(l, cert) == nil && (best == nil || best.Number == nil || l.Number != nil && l.Number.Cmp(best.Number) > 0) {
-			best = l
-		}
-	}
-	return best
-}
-
-// newerList says how an authority comes to a list that may follow those in force.
-func (h *Host) newerList(ca *x509.Certificate) string {
-	if name := h.authorityOf(ca); name != "" && h.Fleet.Authorities[name].Ours() {
-		return fmt.Sprintf("was it brought back from an old copy? pgfleet authority restore --records %s takes into it what the fleet has seen; then pgfleet run crl", name)
-	}
-	return "have that authority make a new list that has all it has revoked"
-}
-
-// mayFollow refuses lists that would let a revoked certificate in again: with a number below that of the list in force, or without one that the list
-// in force names and that has not ended.
-func (a *anchors) mayFollow(h *Host, inForce []byte) error {
-	for i, list := range a.lists {
-		old := listOf(inForce, a.certs[i])
-		if old == nil || bytes.Equal(old.Raw, list.Raw) {
-			continue
-		}
-		title := pki.CertTitle(a.certs[i])
-		if old.Number != nil && list.Number.Cmp(old.Number) < 0 {
-			return fmt.Errorf("%w: the list of authority %s has number %d, the one in force has %d: an older list would let revoked certificates in again; %s",
-				ErrRefused, title, list.Number, old.Number, h.newerList(a.certs[i]))
-		}
-		for _, e := range pki.Dropped(old, list) {
-			if !h.hasEnded(a.certs[i], e) {
-				return fmt.Errorf("%w: the list of authority %s lacks the revoked certificate %s, which the one in force names and which has not ended: it would be let in again; %s",
-					ErrRefused, title, pki.FormatSerial(e.SerialNumber), h.newerList(a.certs[i]))
-			}
-		}
-	}
-	return nil
-}
-
 // both tells whether authorities in force that are not ours stay besides ours.
 func (t *trustTask) both() bool { return t.Existing == "overlap" || t.Existing == "keep" }
 

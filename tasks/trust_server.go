@@ -7,7 +7,6 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
@@ -157,41 +156,6 @@ func (w *serverTrust) leftovers(l *look) bool {
 	return false
 }
 
-// believedBy gives the authorities in force of a cluster with their lists. leave: they are not ours and are to stay alone.
-func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leave bool, err error) {
-	set := parseSettings(c.Ours)
-	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
-	inForce := c.foreignTrust()
-	if inForce == "" {
-		return believed{c.named(l, roots, "trust-"), c.named(l, lists, "crl-")}, false, nil
-	}
-	switch t.Existing {
-	case "keep":
-		if err := c.keepableTrust(); err != nil {
-			return now, false, fmt.Errorf("%w: cluster %s of %s is to keep its own authorities: %w; or say existing: replace", ErrRefused, c.ID, h.Name, err)
-		}
-		return now, true, nil
-	case "stop":
-		return now, false, fmt.Errorf("%w: cluster %s of %s believes the authorities in %s, which is not pgfleet's: say existing: overlap (both), replace (ours alone) or keep (mtls: -e existing_trust=overlap)",
-			ErrRefused, c.ID, h.Name, inForce)
-	}
-	if t.Existing == "overlap" {
-		if err := c.trustProblem(); err != nil {
-			return now, false, fmt.Errorf("%w: cluster %s of %s is to go on believing its own authorities: %w; repair it, or say existing: replace", ErrRefused, c.ID, h.Name, err)
-		}
-	}
-	return believed{c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes}, false, nil
-}
-
-// foreignTrust is the file of the authorities that a cluster believes, where it is not pgfleet's; "": it is, or nobody is believed.
-func (c *Cluster) foreignTrust() string {
-	inForce := c.path(c.Settings["ssl_ca_file"].Value)
-	if parseSettings(c.Ours)["ssl_ca_file"] != "" || strings.HasPrefix(inForce, c.Dir+"/") {
-		return ""
-	}
-	return inForce
-}
-
 // believesAlready tells whether a cluster's settings name the wanted authorities, be their files whole or not.
 func (t *trustTask) believesAlready(c *Cluster, l *look, a *anchors) bool {
 	named, wanted := parseSettings(c.Ours)["ssl_ca_file"], pki.CertificatePEM(a.certs...)
@@ -200,38 +164,6 @@ func (t *trustTask) believesAlready(c *Cluster, l *look, a *anchors) bool {
 		return err == nil && named == c.DataDir+"/"+t.copyName() && string(pki.CertificatePEM(now...)) == string(wanted)
 	}
 	return named == trustFile(c, wanted)
-}
-
-// overlap adds the authorities in force and their lists to ours.
-func (a *anchors) overlap(c *Cluster, rootsNow, listsNow []byte) ([]*x509.Certificate, []*x509.RevocationList, error) {
-	certs, crls := slices.Clone(a.certs), slices.Clone(a.lists)
-	if len(rootsNow) == 0 {
-		return certs, crls, nil
-	}
-	theirs, err := pki.ParseCertificates(rootsNow)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the authorities in force of cluster %s cannot be read: %w", ErrRefused, c.ID, err)
-	}
-	for _, cert := range theirs {
-		if containsCert(certs, cert) || containsCert(a.gone, cert) {
-			continue
-		}
-		certs = append(certs, cert)
-		if len(a.lists) == 0 {
-			continue
-		}
-		list := listOf(listsNow, cert)
-		if list == nil {
-			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, of which no list of revoked certificates is in force; with lists everybody below it would be locked out: say crl: no, or existing: replace",
-				ErrRefused, c.ID, pki.CertTitle(cert))
-		}
-		if end := list.NextUpdate; !end.IsZero() && end.Before(c.Now) {
-			return nil, nil, fmt.Errorf("%w: cluster %s believes authority %s, whose list of revoked certificates ended on %s: everybody below it is refused; %s, or say existing: replace",
-				ErrRefused, c.ID, pki.CertTitle(cert), end.UTC().Format("2006-01-02"), c.bringTheirs())
-		}
-		crls = append(crls, list)
-	}
-	return certs, crls, nil
 }
 
 // contentName is a short name for bytes: 16 hex digits of their SHA-256.
