@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,22 +83,31 @@ func (d *doer) leasedDo(ctx context.Context, over string, steps []transport.Step
 	return results, err
 }
 
-// change sends steps, in front of them the lease's if it is given, and what waited, and gives the results of steps alone.
+// change sends steps, in front of them the lease's if it is given, and gives the results of steps alone. What waited goes in front too, but behind the
+// files that steps begin with: those travel together, and what comes before them costs a round trip.
 func (d *doer) change(ctx context.Context, take *transport.Step, steps []transport.Step) ([]transport.Result, error) {
-	all := make([]transport.Step, 0, len(steps)+len(d.queue)+1)
+	var head []transport.Step
 	if take != nil {
-		all = append(all, *take)
+		head = append(head, *take)
 	}
-	all = append(append(all, d.queue...), steps...)
-	results, err := d.send(ctx, all)
+	files := 0
+	for files < len(steps) && steps[files].Write != nil {
+		files++
+	}
+	results, err := d.send(ctx, slices.Concat(head, steps[:files], d.queue, steps[files:]))
 	if take != nil && len(results) > 0 {
 		if err := leaseError(d.host, results[0]); err != nil {
 			return nil, err
 		}
 	}
 	d.changing++
+	results = results[min(len(head), len(results)):]
+	if len(results) <= files {
+		return results, err
+	}
+	sent := min(len(d.queue), len(results)-files)
 	d.queue = nil
-	return results[min(len(all)-len(steps), len(results)):], err
+	return slices.Delete(results, files, files+sent), err
 }
 
 func (d *doer) send(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {

@@ -76,13 +76,10 @@ func (r *runner) gone(held *LockedError) bool {
 	return ended("/proc", held.holder)
 }
 
-// needs gives the probes of every task of the run on a host, equal keys once; the clock; and what those who depend on the host want to know of it:
-// its authorities, and of a server that clients of the run use its clusters.
+// needs gives the probes of every task of the run on a host, equal keys once; what those who depend on the host want to know of it: its authorities, and
+// of a server that clients of the run use its clusters; and the clock, where none of these tells the time.
 func (r *runner) needs(h *hostRun) []transport.Step {
 	var steps []transport.Step
-	if h.inv.Target.Program == "" {
-		steps = append(steps, transport.Step{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true})
-	}
 	h.probes = map[string]transport.Step{}
 	add := func(list ...transport.Step) {
 		for _, s := range list {
@@ -110,13 +107,16 @@ func (r *runner) needs(h *hostRun) []transport.Step {
 	if r.plan.Believers && h.support {
 		add(tasks.BelieversProbes(h.host)...)
 	}
+	if h.inv.Target.Program == "" && !slices.ContainsFunc(steps, func(s transport.Step) bool { return tasks.TellsTime(s.Key) }) {
+		steps = slices.Insert(steps, 0, transport.Step{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true})
+	}
 	return steps
 }
 
 // clock compares the host's clock with ours, as far as a round trip that began then can tell.
 func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) {
 	for _, res := range results {
-		theirs, ok := r.clockIn(h, res)
+		theirs, ok := clockIn(res)
 		if !ok {
 			continue
 		}
@@ -134,20 +134,13 @@ func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) 
 	}
 }
 
-// clockIn gives the host's time if a result tells it: that of the clock's step, or where none can be sent, that of an authority.
-func (r *runner) clockIn(h *hostRun, res transport.Result) (time.Time, bool) {
-	if res.Err != nil {
-		return time.Time{}, false
-	}
-	if h.inv.Target.Program != "" {
-		state, err := tasks.ParseAuthority(res)
-		if err != nil {
-			return time.Time{}, false
-		}
-		return state.Time, true
+// clockIn gives the host's time if a result tells it.
+func clockIn(res transport.Result) (time.Time, bool) {
+	if res.Key != clockKey {
+		return tasks.HostTime(res)
 	}
 	seconds, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
-	return time.Unix(seconds, 0), res.Key == clockKey && err == nil
+	return time.Unix(seconds, 0), res.Err == nil && err == nil
 }
 
 // offBy writes a difference between clocks: "1m30s ahead of".

@@ -6,29 +6,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// A host that runs one program tells its clock with what that answers; every other host with the clock's own step.
+// A host's clock is told by what is asked anyway, where that tells the time, else by a step of its own.
 func TestClockOfAHost(t *testing.T) {
 	status := []byte("pgfleet-ca 1 1700000000 0\nanswer status ok\ndirectory absent \nuid 0\nend\n")
 	for _, c := range []struct {
-		name, program string
-		result        transport.Result
-		want          int64 // 0: it tells none
+		name   string
+		result transport.Result
+		want   int64 // 0: it tells none
 	}{
-		{"a shell", "", transport.Result{Key: clockKey, Stdout: []byte("1700000001\n")}, 1700000001},
-		{"a shell, something else", "", transport.Result{Key: "authority:clients", Stdout: status}, 0},
-		{"a shell without date", "", transport.Result{Key: clockKey, Err: errors.New("exit code 127")}, 0},
-		{"a shell with an odd date", "", transport.Result{Key: clockKey, Stdout: []byte("+%s\n")}, 0},
-		{"one program", "/usr/local/lib/pgfleet/ca", transport.Result{Key: "authority:clients", Stdout: status}, 1700000000},
-		{"one program, refused", "/usr/local/lib/pgfleet/ca", transport.Result{Key: "authority:clients", Err: errors.New("exit code 2")}, 0},
-		{"one program, something else", "/usr/local/lib/pgfleet/ca", transport.Result{Key: "file:/etc/hosts", Stdout: []byte("1700000001\n")}, 0},
+		{"date", transport.Result{Key: clockKey, Stdout: []byte("1700000001\n")}, 1700000001},
+		{"no date", transport.Result{Key: clockKey, Err: errors.New("exit code 127")}, 0},
+		{"an odd date", transport.Result{Key: clockKey, Stdout: []byte("+%s\n")}, 0},
+		{"an authority", transport.Result{Key: tasks.KeyAuthority("clients"), Stdout: status}, 1700000000},
+		{"an authority, refused", transport.Result{Key: tasks.KeyAuthority("clients"), Err: errors.New("exit code 2")}, 0},
+		{"clusters", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("host 14\nnow=1700000002\nend 0\n\n")}, 1700000002},
+		{"clusters without a date", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("host 4\nnow=\nend 0\n\n")}, 0},
+		{"something else", transport.Result{Key: "file:/etc/hosts", Stdout: []byte("1700000001\n")}, 0},
 	} {
-		h := &hostRun{inv: &inventory.Host{Target: transport.Target{Program: c.program}}}
-		at, ok := (&runner{}).clockIn(h, c.result)
+		at, ok := clockIn(c.result)
 		if ok != (c.want != 0) || ok && !at.Equal(time.Unix(c.want, 0)) {
 			t.Errorf("%s: %v %v, wanted %d", c.name, at, ok, c.want)
 		}

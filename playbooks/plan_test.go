@@ -159,7 +159,7 @@ func TestLook(t *testing.T) {
 	if out, err := run(w.ctx, plan, w.opt, w.ca); err != nil || out.Exit != 0 {
 		t.Fatal(err, out)
 	}
-	want := map[string][]string{"ca1": {"date +%s", "get ca"}, "db2": {"date +%s", "get postgres"}, "app2": {"date +%s", "get b"}}
+	want := map[string][]string{"ca1": {"date +%s", "get ca"}, "db2": {"get postgres"}, "app2": {"date +%s", "get b"}}
 	for name, b := range w.boxes {
 		var got []string
 		if len(b.trips) > 0 {

@@ -400,12 +400,23 @@ func TestLater(t *testing.T) {
 	if err != nil || len(results) != 2 || results[1].Key != "v" || string(results[1].Stdout) != "x" {
 		t.Fatal(results, err)
 	}
+	file := func(words ...string) transport.Step { return transport.Step{Argv: words, Write: &transport.FileMeta{}} }
 	d.Later(step("set", "note", "2"))
-	d.release(t.Context())
-	d.release(t.Context())
+	if results, err = d.Do(t.Context(), file("set", "bad", "1"), step("set", "a", "y")); err != nil || len(results) != 1 || results[0].Err == nil {
+		t.Fatal(results, err)
+	}
+	results, err = d.Do(t.Context(), file("set", "f", "1"), file("set", "f", "2"), step("set", "a", "y"), transport.Step{Key: "v", Argv: []string{"get", "a"}, Probe: true})
+	if err != nil || len(results) != 4 || results[3].Key != "v" || string(results[3].Stdout) != "y" {
+		t.Fatal(results, err)
+	}
 	d.Later(step("set", "note", "3"))
 	d.release(t.Context())
-	want := [][]string{{"get a"}, {"lease", "set bad 1", "set note 1", "set a x", "get a"}, {"set note 2", "release"}, {"lease", "set note 3", "release"}}
+	d.release(t.Context())
+	d.Later(step("set", "note", "4"))
+	d.release(t.Context())
+	want := [][]string{{"get a"}, {"lease", "set bad 1", "set note 1", "set a x", "get a"},
+		{"set bad 1", "set note 2", "set a y"}, {"set f 1", "set f 2", "set note 2", "set a y", "get a"}, // behind files, which travel together
+		{"set note 3", "release"}, {"lease", "set note 4", "release"}}
 	if diff := cmp.Diff(want, b.trips); diff != "" {
 		t.Error(diff)
 	}

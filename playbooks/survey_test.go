@@ -78,8 +78,8 @@ authorities:
 	if err != nil || out.Exit != ExitUnreachable {
 		t.Fatalf("exit %d, %v", out.Exit, err)
 	}
-	for name, want := range map[string]string{"ca1": "pgfleet.clock authority:clients authority:servers", "db1": "pgfleet.clock postgres etc-pgfleet",
-		"app1": "pgfleet.clock postgres etc-pgfleet identity:app:a identity:app:b"} {
+	for name, want := range map[string]string{"ca1": "authority:clients authority:servers", "db1": "postgres etc-pgfleet",
+		"app1": "postgres etc-pgfleet identity:app:a identity:app:b"} {
 		if l := hosts[name]; l.trips != 1 || strings.Join(l.keys, " ") != want {
 			t.Errorf("%s: %d round trips, asked for %v, want %s", name, l.trips, l.keys, want)
 		}

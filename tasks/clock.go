@@ -1,0 +1,33 @@
+package tasks
+
+import (
+	"strings"
+	"time"
+
+	"github.com/pgfleet/pgfleet/transport"
+)
+
+// TellsTime says whether the probe with that key tells the host's time too: that of an authority, and that of PostgreSQL's clusters.
+func TellsTime(key string) bool {
+	return key == KeyPostgres || strings.HasPrefix(key, KeyAuthority(""))
+}
+
+// HostTime gives the host's time, in whole seconds, from the result of a probe that tells it; false when this one does not.
+func HostTime(r transport.Result) (time.Time, bool) {
+	switch {
+	case r.Err != nil || !TellsTime(r.Key):
+		return time.Time{}, false
+	case r.Key == KeyPostgres:
+		records, _ := readRecords(r.Stdout) // its first record is enough
+		if len(records) == 0 || records[0].name != "host" {
+			return time.Time{}, false
+		}
+		at := unixTime(keyValues(records[0].body)["now"])
+		return at, !at.IsZero()
+	}
+	state, err := ParseAuthority(r)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return state.Time, true
+}
