@@ -32,6 +32,8 @@ type Host struct {
 	SFTP string
 	// Tools names the ways found to read an exact number of bytes, to limit a step, and to act as another user.
 	Tools string
+	// Switcher is the last of them: setpriv, runuser, su or none.
+	Switcher string
 }
 
 // StartError is a Bootstrap that ended, or printed something else, before the program had said that it runs.
@@ -185,7 +187,7 @@ func parseHost(text string) (Host, error) {
 	if sftp == "none" {
 		sftp = ""
 	}
-	return Host{UID: uid, User: user, SFTP: sftp, Tools: getter + " " + limiter + " " + switcher}, nil
+	return Host{UID: uid, User: user, SFTP: sftp, Tools: getter + " " + limiter + " " + switcher, Switcher: switcher}, nil
 }
 
 // end closes the session for good; the first cause stays.

@@ -14,12 +14,12 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// launchServer is what Bootstrap runs to become an sftp-server: it reads a nonce and a user, and prints the nonce before the server
-// begins, so that whatever start-up files print is over. Nothing is created there that others could read.
-const launchServer = `IFS= read -r n; IFS= read -r u; LC_ALL=C; export LC_ALL; umask 077; cd /; set --; ` +
-	`if [ -n "$u" ] && [ "$u" != "$(id -un)" ]; then i=$(id -u "$u") && g=$(id -g "$u") || exit 1; ` +
-	`if setpriv --reuid "$i" --regid "$g" --init-groups true; then set -- setpriv --reuid "$i" --regid "$g" --init-groups --; ` +
-	`elif command -v runuser; then set -- runuser -u "$u" --; else set -- su -s /bin/sh -c "exec \"\$0\" \"\$@\"" -- "$u"; fi; fi >/dev/null; ` +
+// launchServer is what Bootstrap runs to become an sftp-server: it reads a nonce, a user if it is another than the shell's, and what can act as one, and prints
+// the nonce before the server begins, so that whatever start-up files print is over. Nothing is created there that others could read.
+const launchServer = `IFS= read -r n; IFS= read -r u; IFS= read -r w; LC_ALL=C; export LC_ALL; umask 077; cd /; set --; ` +
+	`if [ -n "$u" ]; then case $w in ` +
+	`setpriv) i=$(id -u "$u") && g=$(id -g "$u") || exit 1; set -- setpriv --reuid "$i" --regid "$g" --init-groups -- ;; ` +
+	`runuser) set -- runuser -u "$u" -- ;; su) set -- su -s /bin/sh -c "exec \"\$0\" \"\$@\"" -- "$u" ;; *) exit 1 ;; esac; fi; ` +
 	`for s in /usr/lib/openssh/sftp-server /usr/libexec/openssh/sftp-server /usr/lib/ssh/sftp-server /usr/libexec/sftp-server /usr/libexec/ssh/sftp-server; ` +
 	`do [ -x "$s" ] && break; done; [ -x "$s" ] || exit 127; printf "\n%s\n" "$n"; exec "$@" "$s"` + "\n"
 
@@ -44,7 +44,10 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 	nonce := rand.Text()
 	go func() { _, _ = io.Copy(io.Discard, pipes.Err) }()
 	var sent sync.WaitGroup
-	sent.Go(func() { fmt.Fprintf(pipes.In, "%s%s\n%s\n", launchServer, nonce, user) })
+	if user == c.host.User {
+		user = ""
+	}
+	sent.Go(func() { fmt.Fprintf(pipes.In, "%s%s\n%s\n%s\n", launchServer, nonce, user, c.host.Switcher) })
 	in := &afterFirst{Writer: pipes.In, first: &sent, end: pipes.Close}
 	type answer struct {
 		client *sftp.Client
