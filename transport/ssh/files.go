@@ -180,7 +180,7 @@ func each(files []*staged, do func(*staged)) {
 }
 
 // stage makes the complete file under its temporary name. O_EXCL: whatever stands there is not followed. The server's umask
-// keeps others out from the first moment; owner before the first byte, mode after the last.
+// keeps others out from the first moment until it has owner and content; then it gets its mode.
 func (f *staged) stage() {
 	begin := time.Now()
 	f.err = f.tryStage()
@@ -193,24 +193,33 @@ func (f *staged) tryStage() error {
 		return err
 	}
 	f.file = file
+	var chown, chmod func() error
 	if f.owner.set {
-		if err := file.Chown(f.owner.uid, f.owner.gid); err != nil {
-			return err
-		}
+		chown = func() error { return file.Chown(f.owner.uid, f.owner.gid) }
 	}
-	if len(f.step.Stdin) > 0 {
-		if _, err := file.Write(f.step.Stdin); err != nil {
-			return err
-		}
-	}
-	var wg sync.WaitGroup
-	var modeErr error
 	if mode := shell.Mode(f.step.Write); mode != 0o600 {
-		wg.Go(func() { modeErr = file.Chmod(fs.FileMode(mode)) })
+		chmod = func() error { return file.Chmod(fs.FileMode(mode)) }
 	}
-	syncErr := file.Sync()
+	write := func() error {
+		_, err := file.Write(f.step.Stdin)
+		return err
+	}
+	if err := atOnce(chown, write); err != nil {
+		return err
+	}
+	return atOnce(chmod, file.Sync)
+}
+
+// atOnce does both in one round trip; first may be nil.
+func atOnce(first, second func() error) error {
+	var wg sync.WaitGroup
+	var err error
+	if first != nil {
+		wg.Go(func() { err = first() })
+	}
+	other := second()
 	wg.Wait()
-	return errors.Join(modeErr, syncErr)
+	return errors.Join(err, other)
 }
 
 // finish closes the handle, and removes the file that has not been put in place.
