@@ -27,11 +27,13 @@ func newRollback(sys *System) *command {
 		Command: &cli.Command{
 			Name: "rollback", Usage: "Put a server's files back as they were before a run", ArgsUsage: "HOST",
 			Description: `Each run keeps a copy of a server's files before it changes them. This puts back those of the last run that changed the server, or
-of --run ID, and reloads PostgreSQL. What must not come back stays as it is and is named: an older list of revoked
+of --run ID with all that came after it, and reloads PostgreSQL. The copies of the five newest runs are kept, and always those of the first:
+--run first goes back to what was before pgfleet. What must not come back stays as it is and is named: an older list of revoked
 certificates, an authority that was removed, a certificate that is over, revoked, or of an authority that clients
-believe no more. Without -y it shows what it would do and asks.`,
+believe no more; where all of pgfleet's goes, it is refused for these. What others have changed in the files since is kept aside and named.
+Without -y it shows what it would do and asks.`,
 			Flags: join([]cli.Flag{
-				&cli.StringFlag{Name: "run", Usage: "put back what was there before the run `ID`", Destination: &o.run},
+				&cli.StringFlag{Name: "run", Usage: "put back what was there before the run `ID`, or the first", Destination: &o.run},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},
 				&cli.BoolFlag{Name: "check", Aliases: []string{"C"}, Usage: "only say what would be put back", Destination: &o.apply.checkOnly},
 			}, o.fleet.flags(), o.apply.flags()),
@@ -44,7 +46,8 @@ believe no more. Without -y it shows what it would do and asks.`,
 			},
 		},
 		examples: `pgfleet rollback db1.example.net
-			pgfleet rollback db1.example.net --run 20261122T080102Z-1f9a03bc -y`,
+			pgfleet rollback db1.example.net --run 20261122T080102Z-1f9a03bc -y
+			pgfleet rollback db1.example.net --run first`,
 	}
 }
 

@@ -14,7 +14,7 @@ func undoStep(h *Host, c *Cluster, paths ...string) transport.Step {
 }
 
 // RollbackSteps puts back the naming files (pgfleet.conf, postgresql.conf, pg_hba.conf, pg_ident.conf) of a host's clusters as they were before
-// a run, and reloads servers that run. Clusters that the run did not change are left alone. What must not come back is kept as it is now: an older
+// a run, those that later runs changed too, and reloads servers that run. Clusters that the run did not change are left alone. What must not come back is kept as it is now: an older
 // list of revoked certificates, an authority that was removed, a certificate that is over or revoked, or that clients do not accept since its authority was replaced. The error is
 // that of Clusters.
 func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
@@ -25,7 +25,9 @@ func RollbackSteps(h *Host, run string) ([]transport.Step, error) {
 	var out []transport.Step
 	for _, c := range clusters {
 		if c.hasCopy(run) {
-			out = append(out, c.rollback(h, c.refusedFiles(h, clusters), run)...)
+			steps := c.rollback(h, c.refusedFiles(h, clusters), run)
+			steps[0].Argv = append(steps[0].Argv, c.ConfigFile, c.BinDir)
+			out = append(out, steps...)
 		}
 	}
 	return out, nil

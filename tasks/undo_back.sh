@@ -1,14 +1,32 @@
-# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 data directory.
+# Puts back the files of before a run, as they were copied. $1 the cluster's folder, $2 run, $3 data directory. By hand also $4 postgresql.conf, $5 binaries: then the
+# files that later runs changed come back too, as they were before the first of these.
 # What a rollback must not bring back is kept as it is now: an older list of revoked certificates, an authority that was removed, a certificate that is over or revoked.
 # Standard input: serial numbers of revoked certificates, in hexadecimal digits without leading zeros, and files of certificates that clients refuse, one a line.
-dir=$1 run=$2 data=$3
+dir=$1 run=$2 data=$3 conf=${4-} bin=${5-}
 revoked=$nl$(cat)$nl
-newest() { # newest: folders of the run that are not undone, the last first
-  for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
-    [ -e "$f/manifest" ] && ! [ -e "$f/undone" ] || continue
-    n=${f#"$dir/.undo/$run"} n=${n#"~"}
-    printf '%s %s\n' "${n:-1}" "$f"
-  done | sort -rn | cut -d ' ' -f 2-
+since() { # since: names of the folders of the run and of those after it, what was kept first comes first
+  reached=
+  stat -c '%.9Y %n' -- */manifest 2>/dev/null | sort -k 1,1n -k 2,2 | while read -r _ f; do
+    f=${f%/manifest}
+    if [ "${f%%~*}" = "$run" ]; then reached=yes; fi
+    [ -z "$reached" ] || printf '%s\n' "$f"
+  done
+}
+together() { # together MANIFEST…: one of all, each file as it was first; what was changed last comes first, and after what was changed with it our settings file
+  # shellcheck disable=SC2016 # awk's
+  awk '
+    FNR == 1 { n++ }
+    {
+      path = $0
+      sub(/^[^ ]* [^ ]* [^ ]* [^ ]* /, "", path)
+      if (path in had) next
+      had[path]
+      from = FILENAME
+      sub(/manifest$/, "", from)
+      line = ($1 == "-" ? "" : "../" from) $0 "\n"
+      if (path ~ /\/pgfleet\.conf$/) ours[n] = line; else other[n] = other[n] line
+    }
+    END { for (; n > 0; n--) printf "%s%s", other[n], ours[n] }' "$@"
 }
 text() { # text FILE: its bytes; of a file that is not in our folder, as the server's OS user reads it
   case $1 in
@@ -163,31 +181,112 @@ usable() { # usable FILE: what it names can be started with; what cannot be is k
     keep "$1" ssl_crl_file
   fi
 }
-put_back() { # put_back FOLDER
+may_be_before() { # may_be_before FOLDER: ends it when nothing of ours would be in force any more, and what would be then may not come back
+  ours= conf_was=
   while read -r n mode user group path; do
+    case $path in "$dir/pgfleet.conf") ours=$n ;; "$conf") conf_was=$1/$n ;; esac
+  done <"$1/manifest"
+  [ "$ours" = - ] && [ -e "$dir/pgfleet.conf" ] || return 0
+  check=$conf.pgfleet-check
+  actor "$conf" || exit 1
+  text "${conf_was:-$conf}" | as "$who" /bin/sh -c '
+    umask 077
+    rm -f -- "$1" && { grep -v "# pgfleet: keep this line last" >"$1" || [ -e "$1" ]; } && { [ "$3" = "$2" ] || { chgrp "$(id -gn "$2")" "$1" && chmod 640 "$1"; }; }
+  ' sh "$check" "$owner" "$who" >/dev/null || fail "cannot write $check"
+  refuse() { as "$who" rm -f -- "$check" >/dev/null; rm -rf "$back"; fail "$*; nothing was changed"; }
+  reads() { as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; }
+  place() { # place NAME: a file's name made absolute
+    value=$(reads "$1")
+    case $value in [!/]*) value=$data/$value ;; esac
+    printf '%s' "$value"
+  }
+  ssl=$(reads ssl) || refuse "PostgreSQL would not start with the $conf of before: $(printf '%s' "$ssl" | sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' | tr '\n' ' ')"
+  if [ "$ssl" = on ]; then
+    passphrase=no
+    [ -z "$(reads ssl_passphrase_command)" ] || passphrase=yes
+    cert=$(place ssl_cert_file) key=$(place ssl_key_file) ca=$(place ssl_ca_file) crl=$(place ssl_crl_file)
+    if [ "$cert" = "$data/server.crt" ] && as "$owner" /bin/sh -c '[ -f "$1/server.crt.before-pgfleet" ] && [ -f "$1/server.key.before-pgfleet" ]' sh "$data" >/dev/null; then
+      cert=$cert.before-pgfleet key=$data/server.key.before-pgfleet
+    fi
+    wrong=$(check_tls "$cert" "$key" '' '' "$passphrase" 2>&1) || refuse "the server could not start with its files of before: $wrong"
+    text "$cert" | openssl x509 -noout -checkend 0 >/dev/null 2>&1 || refuse "the certificate of before, $cert, is over: clients refuse it. Put one there that is not, then again"
+    serial=$(text "$cert" | openssl x509 -noout -serial)
+    serial=${serial#*=}
+    while case $serial in 0?*) ;; *) false ;; esac do serial=${serial#0}; done
+    # Short numbers are not of one authority alone.
+    case ${#serial}$revoked in
+    [1-8]"$nl"*) ;;
+    *"$nl$serial$nl"*) refuse "the certificate of before, $cert, was revoked: clients refuse it. Put another one there, then again" ;;
+    esac
+    ca_is=$(setting "$dir/pgfleet.conf" ssl_ca_file) crl_is=$(setting "$dir/pgfleet.conf" ssl_crl_file)
+    ca_was=$(before "$1" "$ca") crl_was=$(before "$1" "$crl")
+    # What the run itself has taken away, and no other since, comes back with it.
+    if [ "$later" = yes ] && [ -n "$ca_is" ] && [ -n "$ca_was" ]; then
+      known=$nl$(subjects "$ca_is" | tr -d ' ')$nl
+      gone=$(subjects "$ca_was" | while IFS= read -r s; do
+        case $known in *"$nl$(printf '%s' "$s" | tr -d ' ')$nl"*) ;; *) printf '%s' "${s#subject=}"; break ;; esac
+      done)
+      [ -z "$gone" ] || refuse "$ca, the ssl_ca_file of before, trusts an authority that was removed since ($gone). Take it out of that file first, then again"
+    fi
+    # A file of lists that runs have written over is seen to in others.
+    if [ -n "$crl_is" ] && [ -n "$ca_was" ] && [ "$crl_was" = "$crl" ]; then
+      trusted=$nl$(subjects "$ca_was" | tr -d ' ')$nl
+      older=$(lists "$crl_is" | while read -r b issuer; do
+        case $trusted in *"$nl"subject="$(printf '%s' "${issuer#issuer=}" | tr -d ' ')$nl"*) ;; *) continue ;; esac
+        a=
+        [ -z "$crl_was" ] || a=$(lists "$crl_was" | while read -r n i; do [ "$i" != "$issuer" ] || echo "$n"; done | head -n 1)
+        if [ -z "$a" ] || lower "$a" "$b"; then printf '%s' "${issuer#issuer=}"; break; fi
+      done)
+      [ -z "$older" ] || refuse "what $older has revoked since would be accepted again: ${crl:-ssl_crl_file, which was not set,} lacks its newest list. Put the one of $crl_is there (and see that ssl_crl_file names it), then again"
+    fi
+  fi
+  as "$who" rm -f -- "$check" >/dev/null
+}
+theirs() { # theirs: of a configuration file what is not pgfleet's
+  awk '/^# BEGIN pgfleet/ { ours = 1 } !ours && !/# pgfleet: keep this line last\r?$/ { sub(/\r$/, ""); print } /^# END pgfleet/ { ours = 0 }'
+}
+aside() { # aside PATH COPY: what others have changed in a file since is not lost
+  [ -n "$conf" ] && [ "$(text "$1" | theirs | cksum)" != "$(theirs <"$2" | cksum)" ] || return 0
+  text "$1" >"$dir/${1##*/}.before-rollback-$run" || return 1
+  echo "$1 had changes that are not pgfleet's; as it was until now it is in $dir/${1##*/}.before-rollback-$run"
+}
+put_back() { # put_back FOLDER
+  while read -r n mode user group path <&4; do
     case $path in
-    "$dir/pgfleet.conf" | *.crt | *.crl) ;;
+    "$dir/pgfleet.conf")
+      # After the postgresql.conf that was changed with it, which may not include it any more.
+      if [ "$n" = - ]; then
+        # Never leave an include without its file: the server would not start.
+        printf '# Written by pgfleet; nothing is set. postgresql.conf may include this file.\n' | replace "$path" 644 root root || return 1
+      else
+        cp "$1/$n" "$1/back" && careful "$1" "$1/back" && files "$1" "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
+      fi ;;
+    *.crt | *.crl) ;;
     *)
       if [ "$n" = - ]; then
         actor "$path" && as "$who" rm -f -- "$path" >/dev/null || return 1
       else
-        replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
+        aside "$path" "$1/$n" && replace "$path" "$mode" "$user" "$group" <"$1/$n" || return 1
       fi ;;
     esac
-  done <"$1/manifest"
-  # Our settings file last: postgresql.conf of before may not include it any more.
-  while read -r n mode user group path; do
-    [ "$path" = "$dir/pgfleet.conf" ] || continue
-    if [ "$n" = - ]; then
-      # Never leave an include without its file: the server would not start.
-      printf '# Written by pgfleet; nothing is set. postgresql.conf may include this file.\n' | replace "$path" 644 root root || return 1
-    else
-      cp "$1/$n" "$1/back" && careful "$1" "$1/back" && files "$1" "$1/back" && usable "$1/back" && replace "$path" "$mode" "$user" "$group" <"$1/back" || return 1
-    fi
-  done <"$1/manifest"
-  others "$1" && gone "$1" || return 1
-  : >"$1/undone"
+  done 4<"$1/manifest"
+  others "$1" && gone "$1"
 }
-list=$(newest)
-[ -n "$list" ] || fail "nothing was kept of run $run in $dir/.undo"
-printf '%s\n' "$list" | { while IFS= read -r f; do put_back "$f" || exit 1; done; } || fail "could not put back everything of run $run; run again"
+cd "$dir/.undo" 2>/dev/null || fail "nothing was kept of run $run in $dir/.undo"
+back=$dir/.undo/.back manifests= last_first= later=no
+for f in $(since); do
+  if [ "${f%%~*}" != "$run" ]; then
+    later=yes
+    [ -n "$conf" ] || continue
+  fi
+  [ -e "$f/undone" ] || manifests="$manifests $f/manifest" last_first="$f $last_first"
+done
+[ -n "$manifests" ] || fail "nothing was kept of run $run in $dir/.undo"
+# shellcheck disable=SC2086 # names of runs
+rm -rf "$back" && mkdir "$back" && together $manifests >"$back/manifest" || fail "cannot write $back"
+cd /
+[ -z "$conf" ] || may_be_before "$back"
+put_back "$back" || fail "could not put back everything of run $run; run again"
+# The run itself is the last that counts as undone: cut off here, it can be put back again.
+for f in $last_first; do : >"$dir/.undo/$f/undone"; done
+rm -rf "$back"

@@ -8,6 +8,11 @@ kept() { # kept PATH: there is a copy already. Sets count to the number of lines
   done <"$folder/manifest"
   return 1
 }
+empty() { # empty FILE: a settings file that sets nothing
+  while IFS= read -r empty_line; do
+    case $empty_line in '' | '#'*) ;; *) return 1 ;; esac
+  done <"$1"
+}
 keep_before() {
   # What was proved is a good state to come back to: changes after it get a copy of their own.
   folder=$dir/.undo/$1 keep_n=1
@@ -26,7 +31,8 @@ keep_before() {
     ! kept "$keep" || continue
     keep_n=$((keep_n + 1))
     actor "$keep" || exit 1
-    if [ "$who" = root ] && ! [ -e "$keep" ]; then
+    # What a rollback has left of our settings file is the same as none.
+    if [ "$who" = root ] && { ! [ -e "$keep" ] || { [ "$keep" = "$dir/pgfleet.conf" ] && empty "$keep"; }; }; then
       printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new"
     elif meta=$(as "$who" stat -L -c '%a %U %G' -- "$keep" 2>&1); then
       as "$who" cat -- "$keep" >"$folder/$keep_n" || fail "cannot copy $keep as $who"
