@@ -52,6 +52,7 @@ func exitCode(err error) int {
 	var (
 		status   exitStatus
 		usage    *usageError
+		host     *hostError
 		problems inventory.Problems
 	)
 	switch {
@@ -61,6 +62,8 @@ func exitCode(err error) int {
 		return int(status)
 	case errors.As(err, &usage), errors.As(err, &problems):
 		return exitUsage
+	case errors.As(err, &host):
+		return exitFailed
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.Is(err, playbooks.ErrLocked):

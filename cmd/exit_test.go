@@ -20,6 +20,7 @@ func TestExitCode(t *testing.T) {
 		"nothing":         {nil, 0},
 		"internal":        {errors.New("index out of range"), 1},
 		"a host failed":   {exitStatus(2), 2},
+		"a host's state":  {&hostError{text: "its records are gone"}, 2},
 		"unverified":      {exitStatus(3), 3},
 		"unreachable":     {fmt.Errorf("connect to db1: %w", transport.ErrUnreachable), 4},
 		"host key":        {fmt.Errorf("connect to db1: %w", transport.ErrHostKey), 4},

@@ -33,6 +33,8 @@ type authorityRecords struct {
 	// cert is its own, nil when it is not made yet.
 	cert   *x509.Certificate
 	issued []tasks.Issued
+	// held: the records are on its own host, where they can be lost.
+	held bool
 }
 
 // check refuses a choice of nothing, and of one certificate in two ways.
@@ -157,9 +159,12 @@ func (c *revokeChoice) none(records []authorityRecords, ended int) error {
 		return usagef("revoke: %d certificates are meant, and all of them have ended: nobody accepts them any more", ended)
 	}
 	hosts := map[string]bool{}
-	var names []string
+	var names, empty []string
 	for _, r := range records {
 		names = append(names, r.name)
+		if r.held && r.cert != nil && len(r.issued) == 0 {
+			empty = append(empty, r.name)
+		}
 		for _, i := range r.issued {
 			if i.Host != "" && i.Profile != pki.ProfileCanary {
 				hosts[i.Host] = true
@@ -173,7 +178,10 @@ func (c *revokeChoice) none(records []authorityRecords, ended int) error {
 	for _, h := range c.hosts {
 		text += tasks.Suggest(h, hosts)
 	}
-	return &usageError{text: text, hint: "host and name have to be written as they are in the certificate; openssl x509 -in FILE -noout -serial -subject -issuer tells them"}
+	if len(empty) > 0 {
+		return &hostError{text: text, hint: fmt.Sprintf("nothing at all is on record at %s: if its records were lost, pgfleet authority restore --records %s takes into them what the fleet has seen", strings.Join(empty, ", "), empty[0])}
+	}
+	return &usageError{text: text, hint: "host and name have to be written as they are in the certificate; openssl x509 -in FILE -noout -serial -subject -issuer tells them. Whether records are whole, pgfleet authority check sees"}
 }
 
 // inUse refuses to revoke what everything below hangs on.

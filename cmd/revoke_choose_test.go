@@ -140,6 +140,20 @@ func TestRevokeChoice(t *testing.T) {
 	}
 }
 
+// An authority that has nothing at all on record has probably lost its records: what makes them again is said, and it is not the user's mistake.
+func TestRevokeWithoutRecords(t *testing.T) {
+	records := testRecords(t)
+	records[0].issued, records[0].held = nil, true
+	choice := revokeChoice{serial: "13", authority: "clients"}
+	if err := choice.check(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := choice.choose(records[:1], now)
+	if exitCode(err) != exitFailed || !strings.Contains(hintOf(err), "pgfleet authority restore --records clients") {
+		t.Errorf("exit code %d: %v, hint %q", exitCode(err), err, hintOf(err))
+	}
+}
+
 func certificates(chosen []tasks.Issued) string {
 	var out []string
 	for _, i := range chosen {

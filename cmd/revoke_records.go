@@ -32,7 +32,7 @@ func (o *revokeOptions) records(ctx context.Context, sys *System, inv *inventory
 	plan, answers := askingPlan(inv, asked, "records", tasks.IssuedProbe, func(a pki.Authority, h *tasks.Host) (records authorityRecords, err error) {
 		r, err := h.View.Get(tasks.KeyIssued(a.Name))
 		if err == nil {
-			records.name = a.Name
+			records.name, records.held = a.Name, true
 			records.issued, records.cert, err = tasks.IssuedBy(a.Name, r)
 		}
 		return records, err
@@ -74,7 +74,7 @@ func (o *connectOptions) look(ctx context.Context, sys *System, plan *playbooks.
 	return nil, nil
 }
 
-// hostError is why a host could not be asked.
+// hostError is why a host could not be asked, or what is wrong with it; exit code 2.
 type hostError struct{ text, hint string }
 
 func (e *hostError) Error() string { return e.text }

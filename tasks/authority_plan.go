@@ -101,6 +101,9 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 	if len(p.reasons) == 0 && p.waits == nil {
 		return nil, nil
 	}
+	if err := refuseLost(a, state); err != nil {
+		return nil, err
+	}
 	return p, p.needsRoot()
 }
 

@@ -91,6 +91,11 @@ func (t *Restore) missing(r transport.Result, now time.Time) (reasons []string, 
 		for _, i := range records {
 			issued[pki.FormatSerial(i.Serial)] = true
 		}
+		for _, r := range state.forgotten() { // by its own list, which may not have reached anybody yet
+			if !listed(t.Seen.Revoked, r.Serial) {
+				t.Seen.Revoked = append(t.Seen.Revoked, r)
+			}
+		}
 	}
 	return append(reasons, t.below(state, issued, now)...), nil
 }

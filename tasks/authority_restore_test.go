@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"maps"
 	"math/big"
 	"os"
@@ -293,4 +294,54 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("the second time: changed %v, %v", changed, err)
 	}
 	w.finished("a")
+}
+
+// An authority whose records are gone, folder and all, signs nothing and makes no list by what is left: the list would let somebody in again. What mends it is said, and
+// does so, also for what only its own list names.
+func TestRecordsLost(t *testing.T) {
+	t.Parallel()
+	for name, gone := range map[string][]string{"folders": {"issued", "revoked", "index.txt"}, "with all that is made from them": {"issued", "revoked", "index.txt", "requests", "holders"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newCAWorld(t, walkthrough()[:1]...)
+			w.mustRun("a")
+			request, _ := csr(t)
+			cert, err := w.issue(request, client("gone"), "e", false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.runTask("a", &revokeTask{Reason: "keyCompromise", List: "due", named: []namedCertificate{{"clients", cert.SerialNumber}}}); err != nil {
+				t.Fatal(err)
+			}
+			lost := func(err error) {
+				t.Helper()
+				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "pgfleet authority restore --records clients") {
+					t.Errorf("it does not say how it is mended: %v", err)
+				}
+			}
+			for _, path := range gone {
+				if err := os.RemoveAll(w.path("clients", path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.connect()
+			_, err = w.runTask("a", &revokeTask{Reason: "unspecified", List: "new"})
+			lost(err)
+			_, err = w.issue(request, client("new"), "e", false)
+			lost(err)
+			if list, err := w.fleet.CA.CRL("clients"); err != nil || !pki.Lists(list, cert.SerialNumber) {
+				t.Errorf("the list in force is now %v, %v", list, err)
+			}
+			task := &Restore{Authority: w.fleet.Authorities["clients"], Seen: &survey.Seen{}}
+			if changed, err := w.runTask("a", task); !changed || err != nil {
+				t.Fatalf("changed %v, %v", changed, err)
+			}
+			if list, err := w.fleet.CA.CRL("clients"); err != nil || !pki.Lists(list, cert.SerialNumber) {
+				t.Errorf("the list is now %v, %v", list, err)
+			}
+			if _, err := w.issue(request, client("new"), "e", false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,28 @@ func (s *AuthorityState) lacking(now time.Time) string {
 		}
 	}
 	return ""
+}
+
+// forgotten are the certificates that the list names and that the records, with what they are about to take over from index.txt, do not know to be revoked.
+func (s *AuthorityState) forgotten() (out []pki.Revoked) {
+	if s.CRL == nil {
+		return nil
+	}
+	for _, e := range s.CRL.RevokedCertificateEntries {
+		if !listed(s.Revoked, e.SerialNumber) && !slices.Contains(s.Differs, "revoked "+pki.FormatSerial(e.SerialNumber)) {
+			out = append(out, pki.Revoked{Serial: e.SerialNumber, At: e.RevocationTime, Reason: e.ReasonCode, Expires: s.Certificate.NotAfter})
+		}
+	}
+	return out
+}
+
+// refuseLost refuses to go on with records that lack what the authority's own list names: the next list would let somebody in again.
+func refuseLost(a pki.Authority, s *AuthorityState) error {
+	if gone := s.forgotten(); len(gone) > 0 {
+		return fmt.Errorf("its list of revoked certificates names %s, which its records do not: they were lost, or come from an old copy. `pgfleet authority restore --records %s` takes into them "+
+			"what the fleet has seen: %w", pki.FormatSerial(gone[0].Serial), a.Name, ErrRefused)
+	}
+	return nil
 }
 
 // ParseAuthority reads the result of AuthorityProbe, or of any call of ca.sh that ended with a status.

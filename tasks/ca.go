@@ -269,7 +269,7 @@ func (c *CA) acceptable(a pki.Authority, req IssueRequest) (crypto.PublicKey, er
 		if err != nil {
 			return nil, err
 		}
-		if err := cmp.Or(refuseKey(a, state), refusePair(a, state)); err != nil {
+		if err := cmp.Or(refuseKey(a, state), refusePair(a, state), refuseLost(a, state)); err != nil {
 			return nil, fmt.Errorf("authority %s: %w", a.Name, err)
 		}
 	}

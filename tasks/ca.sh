@@ -233,7 +233,7 @@ ready() {
 		return 1
 	fi
 	lock
-	[ -d requests ] && [ -d holders ] || lay_out || die "cannot set up $dir"
+	{ [ -d requests ] && [ -d holders ] && [ -d issued ] && [ -d revoked ]; } || lay_out || die "cannot set up $dir"
 	reconcile
 }
 
@@ -936,10 +936,10 @@ do_fetch() {
 
 # list: the facts of every certificate that was issued: serial number, end, profile, host or "-", subject. Changes nothing.
 do_list() {
-	[ "$state" = ours ] && [ -d issued ] || { refuse "there is no authority of pgfleet in $dir" && return; }
+	[ "$state" = ours ] || { refuse "there is no authority of pgfleet in $dir" && return; }
 	[ -n "$locked" ] || hold_still
 	printf 'answer %s ok\n' "$verb"
-	find issued -type f ! -name '*.new' -exec awk '
+	[ ! -d issued ] || find issued -type f ! -name '*.new' -exec awk '
 		function show() { if (serial != "" && expires != "") print "issued", serial, expires, (profile == "" ? "-" : profile), (host == "" ? "-" : host), subject }
 		FNR == 1 { show(); serial = expires = profile = host = subject = "" }
 		$1 == "serial" { serial = $2 }
@@ -999,14 +999,13 @@ status_files() {
 }
 
 status_records() {
-	[ -d issued ] && [ -d revoked ] || return 0
 	differences=$(compare)
 	while IFS='|' read -r what serial _; do
 		[ -z "$what" ] || printf 'differs %s %s\n' "$what" "$serial"
 	done <<END
 $differences
 END
-	find revoked -type f ! -name '*.new' -exec sed 's/^/revoked /' {} + </dev/null
+	[ ! -d revoked ] || find revoked -type f ! -name '*.new' -exec sed 's/^/revoked /' {} + </dev/null
 }
 
 # read_request reads one request; 1: there is none.

@@ -139,7 +139,7 @@ func (t *revokeTask) plan(h *Host, a pki.Authority) (*revocation, error) {
 	if len(w.reasons) == 0 {
 		return nil, nil
 	}
-	return w, nil
+	return w, refuseLost(a, state)
 }
 
 // apply revokes and makes the list in one call; once more when somebody else has changed the records meanwhile.

@@ -7,6 +7,7 @@ package backup
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -28,8 +29,11 @@ import (
 // Format is the version of the file that this package writes and reads.
 const Format = 1
 
-// ErrDamaged: the file is no backup of an authority, or not all of it.
-var ErrDamaged = errors.New("the backup is damaged")
+// ErrDamaged: the file is not all of a backup of an authority, or not as it was written. ErrNone: it is no backup at all.
+var (
+	ErrDamaged = errors.New("the backup is damaged")
+	ErrNone    = errors.New("this is no backup of an authority: a file of `pgfleet authority backup` is wanted, AUTHORITY-TIME.tar.gz")
+)
 
 // longest is the size that a backup may have when it is read, in bytes: some 200,000 certificates.
 const longest = 1 << 29
@@ -169,9 +173,17 @@ func Write(w io.Writer, b *Backup) error {
 	return errors.Join(err, out.Close(), packed.Close())
 }
 
-// Read reads a backup and sees that it is whole: every file of the manifest, none else, each as it was. ErrDamaged otherwise.
+// Read reads a backup and sees that it is whole: every file of the manifest, none else, each as it was. ErrDamaged otherwise, ErrNone when it does not even begin
+// as one does.
 func Read(r io.Reader) (*Backup, error) {
-	unpacked, err := gzip.NewReader(r)
+	packed := bufio.NewReader(r)
+	if magic, err := packed.Peek(2); string(magic) != "\x1f\x8b" {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w; it is not compressed by gzip", ErrNone)
+	}
+	unpacked, err := gzip.NewReader(packed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -179,6 +191,12 @@ func Read(r io.Reader) (*Backup, error) {
 	b := &Backup{Content: map[string][]byte{}}
 	for first := true; ; first = false {
 		head, err := in.Next()
+		switch {
+		case first && errors.Is(err, tar.ErrHeader):
+			return nil, fmt.Errorf("%w; it holds no tar", ErrNone)
+		case first && errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("%w; it holds no files", ErrNone)
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -188,7 +206,7 @@ func Read(r io.Reader) (*Backup, error) {
 		}
 		if err == nil && first {
 			if head.Name != "manifest.json" {
-				return nil, fmt.Errorf("%w: it does not begin with manifest.json", ErrDamaged)
+				return nil, fmt.Errorf("%w; its first file is %.80q, not manifest.json", ErrNone, head.Name)
 			}
 			err = json.Unmarshal(data, &b.Manifest)
 		}

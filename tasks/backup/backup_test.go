@@ -1,7 +1,9 @@
 package backup
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -54,16 +56,17 @@ func TestDamage(t *testing.T) {
 	same := func(b *Backup) bool {
 		return maps.EqualFunc(b.Content, want.Content, bytes.Equal) && b.Authority == want.Authority && b.Host == want.Host && b.Made.Equal(want.Made) && b.Sealed == want.Sealed
 	}
+	refused := func(err error) bool { return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNone) }
 	if b, err := Read(bytes.NewReader(whole)); err != nil || !same(b) {
 		t.Fatalf("%+v, %v", b, err)
 	}
 	for n := range whole {
-		if _, err := Read(bytes.NewReader(whole[:n])); !errors.Is(err, ErrDamaged) {
+		if _, err := Read(bytes.NewReader(whole[:n])); !refused(err) {
 			t.Fatalf("cut after %d bytes: %v", n, err)
 		}
 		changed := bytes.Clone(whole)
 		changed[n] ^= 0x10
-		if b, err := Read(bytes.NewReader(changed)); !errors.Is(err, ErrDamaged) && (err != nil || !same(b)) {
+		if b, err := Read(bytes.NewReader(changed)); !refused(err) && (err != nil || !same(b)) {
 			t.Fatalf("byte %d is another: %v", n, err)
 		}
 	}
@@ -88,6 +91,44 @@ func TestRefused(t *testing.T) {
 		var out bytes.Buffer
 		if err := Write(&out, b); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.says) || out.Len() > 0 {
 			t.Errorf("%s: %v, %d bytes written", name, err, out.Len())
+		}
+	}
+}
+
+// A file of something else is told from a backup that is damaged, and what is wanted is said.
+func TestNoBackup(t *testing.T) {
+	packed := func(names ...string) []byte {
+		var out bytes.Buffer
+		zipped := gzip.NewWriter(&out)
+		files := tar.NewWriter(zipped)
+		for _, name := range names {
+			if err := errors.Join(files.WriteHeader(&tar.Header{Name: name, Mode: 0o600}), files.Flush()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(files.Close(), zipped.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return out.Bytes()
+	}
+	var text bytes.Buffer
+	zipped := gzip.NewWriter(&text)
+	if _, err := zipped.Write(bytes.Repeat([]byte("text "), 1000)); err != nil || zipped.Close() != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		says string
+	}{
+		"nothing":      {nil, "not compressed by gzip"},
+		"a word":       {[]byte("x\n"), "not compressed by gzip"},
+		"a key":        {[]byte("-----BEGIN PRIVATE KEY-----\n"), "not compressed by gzip"},
+		"text":         {text.Bytes(), "no tar"},
+		"an empty tar": {packed(), "no files"},
+		"another tar":  {packed("etc/passwd"), `first file is "etc/passwd"`},
+	} {
+		if _, err := Read(bytes.NewReader(c.data)); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "pgfleet authority backup") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
