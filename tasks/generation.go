@@ -15,7 +15,8 @@ import (
 // Generations gives the authorities that a name means, oldest first (see pki.Generations); none: the inventory has no such authority.
 func (f *Fleet) Generations(name string) []string { return pki.Generations(f.Authorities, name) }
 
-// made gives the chains of those generations that are made and known, by name, and why the newest of the others is not.
+// made gives the chains of those generations that are made and known, by name, and why one of the others is not: the newest that cannot be read, else the newest that is not
+// made yet, or, where none is made, the oldest.
 func (h *Host) made(gens []string) (chains map[string][]*x509.Certificate, missing error) {
 	chains = map[string][]*x509.Certificate{}
 	for _, g := range gens {
@@ -23,14 +24,19 @@ func (h *Host) made(gens []string) (chains map[string][]*x509.Certificate, missi
 		if err == nil && len(chain) == 0 {
 			err = ErrPending
 		}
-		if err != nil {
-			missing = fmt.Errorf("certificate of authority %s: %w", g, err)
+		if err == nil {
+			chains[g] = chain
 			continue
 		}
-		chains[g] = chain
+		if missing == nil || !notYet(err) || notYet(missing) && len(chains) > 0 {
+			missing = fmt.Errorf("certificate of authority %s: %w", g, err)
+		}
 	}
 	return chains, missing
 }
+
+// notYet tells whether an authority is only not made yet, or waits for somebody else to sign it.
+func notYet(err error) bool { return errors.Is(err, ErrPending) || AsWaiting(err) != nil }
 
 // planned tells whether this run would make an authority, with --check.
 func (h *Host) planned(authority string) bool {

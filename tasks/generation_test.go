@@ -417,3 +417,41 @@ func TestProveReplaced(t *testing.T) {
 		t.Errorf("an authority that is not ours: %q", got)
 	}
 }
+
+// reasons is an Authorities that only knows why the certificates of some are not known.
+type reasons struct {
+	testCAs
+	why map[string]error
+}
+
+func (m reasons) Chain(name string) ([]*x509.Certificate, error) {
+	if err := m.why[name]; err != nil {
+		return nil, err
+	}
+	return m.testCAs.Chain(name)
+}
+
+// Why an authority cannot be read is not hidden by a successor that is not made yet.
+func TestReasonOfGenerations(t *testing.T) {
+	broken, pending, waiting := errors.New("ca.crt is broken"), fmt.Errorf("known after apply: %w", ErrPending), &WaitingError{Authority: "g2", What: []string{"its certificate"}}
+	made := testCAs{"g1": newTestCA(t, "g1"), "g2": newTestCA(t, "g2")}
+	for name, c := range map[string]struct {
+		why  map[string]error
+		want error
+		says string
+	}{
+		"all made":                  {nil, nil, ""},
+		"old one broken":            {map[string]error{"g1": broken, "g2": pending}, broken, "g1"},
+		"old one broken, new waits": {map[string]error{"g1": broken, "g2": waiting}, broken, "g1"},
+		"new one broken":            {map[string]error{"g1": pending, "g2": broken}, broken, "g2"},
+		"new one not made":          {map[string]error{"g2": pending}, ErrPending, "g2"},
+		"old one gone":              {map[string]error{"g1": pending}, ErrPending, "g1"},
+		"neither made":              {map[string]error{"g1": pending, "g2": pending}, ErrPending, "g1"},
+	} {
+		h := &Host{Fleet: &Fleet{CA: reasons{made, c.why}}}
+		chains, missing := h.made([]string{"g1", "g2"})
+		if !errors.Is(missing, c.want) || missing != nil && !strings.Contains(missing.Error(), "authority "+c.says) || len(chains) != 2-len(c.why) {
+			t.Errorf("%s: %d chains, %v", name, len(chains), missing)
+		}
+	}
+}
