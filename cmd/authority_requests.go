@@ -124,28 +124,27 @@ func foreignParties(inv *inventory.Inventory, names []string) ([]desk.Party, err
 }
 
 func wantedOf(p *desk.Party, now time.Time) ([]wanted, error) {
-	var out []wanted
-	if p.Offline && len(p.Chain) == 0 {
-		out = append(out, wanted{Authority: p.Name, Kind: "authority", Title: "its own certificate", Subject: p.Subject, Days: int(p.Wanted.ValidFor / (24 * time.Hour))})
-	}
-	requests, err := desk.Desk{Dir: p.Desk}.Requests()
+	asks, err := p.Asks(now)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range requests {
+	var out []wanted
+	if asks.Own {
+		out = append(out, wanted{Authority: p.Name, Kind: "authority", Title: "its own certificate", Subject: p.Subject, Days: int(p.Wanted.ValidFor / (24 * time.Hour))})
+	}
+	for _, r := range asks.Requests {
 		w := wanted{Authority: p.Name, Kind: "certificate", Title: "certificate for " + r.Title(), Host: r.Host, Subject: pki.FormatSubject(r.Template.Subject),
 			Names: r.Template.Names(), Days: int(r.Template.ValidFor / (24 * time.Hour)), Made: &r.Made, File: r.File}
 		out = append(out, w)
 	}
-	wishes, err := p.ListWishes(now)
-	for _, l := range wishes {
+	for _, l := range asks.Lists {
 		w := wanted{Authority: p.Name, Kind: "list", Title: "list of revoked certificates of " + l.Subject, Why: l.Why, Number: l.Number.String()}
 		for _, r := range l.Added {
 			w.Revoke = append(w.Revoke, pki.FormatSerial(r.Serial))
 		}
 		out = append(out, w)
 	}
-	return out, err
+	return out, nil
 }
 
 func printWanted(out io.Writer, list []wanted) {

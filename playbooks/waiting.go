@@ -60,6 +60,9 @@ func (r *runner) waiting() {
 	slices.Sort(names)
 	for _, name := range names {
 		n, what := len(asked[name]), "answers"
+		if kept := tasks.Asked(r.fleet.Authorities, name, r.fleet.Now); kept > 0 {
+			n = kept // with what earlier runs have asked for, and the lists that go with it
+		}
 		if n == 1 {
 			what = "answer"
 		}

@@ -2,10 +2,13 @@ package playbooks
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pgfleet/pgfleet/playbooks/events"
+	"github.com/pgfleet/pgfleet/tasks"
+	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // TestWaiting: a host that waits for somebody else is not gone on with, but for what prepares it, or, softly, for nothing; nobody else is held.
@@ -54,5 +57,25 @@ plays:
 				t.Errorf("%s, a check: exit %d, %s", c.how, out.Exit, again.results())
 			}
 		}
+	}
+}
+
+// TestWaitingCounts: how much is waited for is what `pgfleet authority requests` lists, also what no task of this run was the first to miss.
+func TestWaitingCounts(t *testing.T) {
+	const playbook = `plays: [{name: one, hosts: db_server, tasks: [put: {key: a, value: x, how: soft, on: db2}]}]`
+	w := newWorld(t)
+	all := map[string]pki.Authority{"company": {Name: "company", Offline: true, Subject: "CN=Company", Desk: t.TempDir()}}
+	w.inv.Authorities = all
+	parties, err := tasks.Parties(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, err := parties[0].Asks(w.now)
+	if err != nil || !asks.Own || len(asks.Lists) != 1 || asks.Count() != 2 {
+		t.Fatalf("asked are %+v, %v", asks, err)
+	}
+	w.run(playbook, PlanOptions{})
+	if !slices.ContainsFunc(w.events, func(e events.Event) bool { return e.Summary == "waiting for 2 answers of authority company" }) {
+		t.Errorf("told was %v", w.events)
 	}
 }

@@ -74,6 +74,24 @@ func Parties(declared map[string]pki.Authority) ([]desk.Party, error) {
 	return out, nil
 }
 
+// Asked counts what an authority that is offline or not ours is asked for at a time, as `pgfleet authority requests` lists it; 0 where that cannot be read, or nothing is kept of it.
+func Asked(declared map[string]pki.Authority, name string, now time.Time) int {
+	parties, err := Parties(declared)
+	if err != nil {
+		return 0
+	}
+	for i := range parties {
+		if parties[i].Name == name {
+			asks, err := parties[i].Asks(now)
+			if err != nil {
+				return 0
+			}
+			return asks.Count()
+		}
+	}
+	return 0
+}
+
 // foreignLists gives every list of revoked certificates that is known of a foreign authority and those above it.
 func foreignLists(a pki.Authority) ([]*x509.RevocationList, error) {
 	lists, err := desk.Desk{Dir: a.Desk}.Lists()

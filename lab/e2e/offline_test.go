@@ -190,7 +190,7 @@ func TestOffline(t *testing.T) {
 	// A new root in the safe: until it has signed, everything goes on with the one that is there.
 	c.sh(t, c.home, `printf '  safe2: {offline: true, subject: "CN=Safe Root G2", valid_for: 3650d, replaces: safe}
   clients2: {host: ca3.example.net, issuer: safe2, subject: "CN=clients G2", valid_for: 1825d, replaces: clients}\n' >>inventory.yaml`)
-	f.want(t, 7, []string{"waiting for 1 answer of authority safe2"}, "rotate-ca")
+	f.want(t, 7, []string{"waiting for 3 answers of authority safe2"}, "rotate-ca")
 	if changed := f.waits(t); len(changed) > 0 {
 		t.Errorf("while the new root is waited for, a run changes %q", changed)
 	}

@@ -23,6 +23,33 @@ type ListWish struct {
 	Revoked, Added []pki.Revoked
 }
 
+// Asks is all that an authority is asked for.
+type Asks struct {
+	// Own: its own certificate.
+	Own      bool
+	Requests []Request
+	Lists    []ListWish
+}
+
+// Count is how many answers are wanted.
+func (a Asks) Count() int {
+	n := len(a.Requests) + len(a.Lists)
+	if a.Own {
+		n++
+	}
+	return n
+}
+
+// Asks gives what the authority is asked for at a time. The error is that of a desk that cannot be read.
+func (p *Party) Asks(now time.Time) (Asks, error) {
+	requests, err := p.desk().Requests()
+	if err != nil {
+		return Asks{}, err
+	}
+	lists, err := p.ListWishes(now)
+	return Asks{Own: p.Offline && len(p.Chain) == 0, Requests: requests, Lists: lists}, err
+}
+
 // ListWishes gives the lists that an authority is asked for at a time: one that is missed, that has passed two thirds of its life, or that lacks what shall be revoked.
 func (p *Party) ListWishes(now time.Time) ([]ListWish, error) {
 	missed, err := p.missed()
