@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -162,19 +163,27 @@ func checkDates(cert *x509.Certificate, now time.Time) error {
 	return nil
 }
 
-// checkUse is extendedKeyUsage: none at all accepts every use (RFC 5280 4.2.1.12).
+// checkUse is extendedKeyUsage and keyUsage of a leaf, as OpenSSL's purposes sslserver and sslclient have it: none at all accepts every use, anyExtendedKeyUsage by itself
+// none of these two.
 func checkUse(leaf *x509.Certificate, use Profile) error {
-	want := map[Profile]x509.ExtKeyUsage{ProfileServer: x509.ExtKeyUsageServerAuth, ProfileClient: x509.ExtKeyUsageClientAuth}
-	wanted, asked := want[use]
-	if !asked || len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) == 0 {
+	var wanted []x509.ExtKeyUsage
+	keys, names := x509.KeyUsageDigitalSignature|x509.KeyUsageKeyAgreement, "digitalSignature"
+	switch use {
+	case ProfileServer:
+		wanted = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageNetscapeServerGatedCrypto, x509.ExtKeyUsageMicrosoftServerGatedCrypto}
+		keys, names = keys|x509.KeyUsageKeyEncipherment, "digitalSignature or keyEncipherment"
+	case ProfileClient:
+		wanted = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	default:
 		return nil
 	}
-	for _, u := range leaf.ExtKeyUsage {
-		if u == wanted || u == x509.ExtKeyUsageAny {
-			return nil
-		}
+	if len(leaf.ExtKeyUsage)+len(leaf.UnknownExtKeyUsage) > 0 && !slices.ContainsFunc(leaf.ExtKeyUsage, func(u x509.ExtKeyUsage) bool { return slices.Contains(wanted, u) }) {
+		return &ChainError{ChainWrongUse, leaf, fmt.Sprintf("it is for %s, not for a %s", orNone([]string{usage(leaf)}), use)}
 	}
-	return &ChainError{ChainWrongUse, leaf, fmt.Sprintf("it is for %s, not for a %s", orNone([]string{usage(leaf)}), use)}
+	if leaf.KeyUsage != 0 && leaf.KeyUsage&keys == 0 {
+		return &ChainError{ChainWrongUse, leaf, fmt.Sprintf("its keyUsage lacks %s, without which it is not accepted from a %s", names, use)}
+	}
+	return nil
 }
 
 // checkAuthority looks at an issuer with so many authorities between it and the leaf.

@@ -101,3 +101,39 @@ func TestVerifyChain(t *testing.T) {
 		t.Errorf("%s: the error is no ChainError: %v", c.name, err)
 	}
 }
+
+// What a leaf is for, openssl is asked too.
+func TestUseOfLeaf(t *testing.T) {
+	root := newAuthority(t, nil, "root", 10*year, 2, "")
+	sub := newAuthority(t, root, "sub", 5*year, 0, "")
+	type usages = []x509.ExtKeyUsage
+	for _, c := range []struct {
+		name           string
+		usages         usages
+		key            x509.KeyUsage
+		server, client bool
+	}{
+		{"anything by silence", nil, 0, true, true},
+		{"any", usages{x509.ExtKeyUsageAny}, 0, false, false},
+		{"any and server", usages{x509.ExtKeyUsageAny, x509.ExtKeyUsageServerAuth}, 0, true, false},
+		{"server", usages{x509.ExtKeyUsageServerAuth}, x509.KeyUsageDigitalSignature, true, false},
+		{"client", usages{x509.ExtKeyUsageClientAuth}, x509.KeyUsageDigitalSignature, false, true},
+		{"both", usages{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, 0, true, true},
+		{"server gated cryptography", usages{x509.ExtKeyUsageMicrosoftServerGatedCrypto}, 0, true, false},
+		{"e-mail", usages{x509.ExtKeyUsageEmailProtection}, 0, false, false},
+		{"key for encipherment", nil, x509.KeyUsageKeyEncipherment, true, false},
+		{"key for agreement", nil, x509.KeyUsageKeyAgreement, true, true},
+		{"key for signing certificates", nil, x509.KeyUsageCertSign, false, false},
+	} {
+		leaf := foreign(t, sub, func(x *x509.Certificate) { x.IsCA, x.MaxPathLen, x.KeyUsage, x.ExtKeyUsage = false, 0, c.key, c.usages }).cert
+		for use, want := range map[Profile]bool{ProfileServer: c.server, ProfileClient: c.client} {
+			_, err := VerifyChain(leaf, ChainOptions{Roots: []*x509.Certificate{root.cert}, Intermediates: []*x509.Certificate{sub.cert}, Use: use, Now: now})
+			if (err == nil) != want {
+				t.Errorf("%s as %s: %v", c.name, use, err)
+			}
+			if out, takes := opensslTakes(t, leaf, []*x509.Certificate{sub.cert, root.cert}, use); takes != want {
+				t.Errorf("%s as %s: openssl accepts: %v\n%s", c.name, use, takes, out)
+			}
+		}
+	}
+}
