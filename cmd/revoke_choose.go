@@ -22,8 +22,9 @@ type revokeChoice struct {
 	cert *x509.Certificate
 	all  bool
 
-	// hosts that --host means; serials are the numbers that --serial may be.
+	// hosts that --host means, strange when the inventory has none such; serials are the numbers that --serial may be.
 	hosts   []string
+	strange bool
 	serials []*big.Int
 }
 
@@ -69,7 +70,7 @@ func (c *revokeChoice) resolve(inv *inventory.Inventory) error {
 			c.hosts = append(c.hosts, h.Name)
 		}
 		if err != nil || len(hosts) == 0 {
-			c.hosts = []string{c.host}
+			c.hosts, c.strange = []string{c.host}, true
 		}
 	}
 	if c.authority == "" {
@@ -172,16 +173,23 @@ func (c *revokeChoice) none(records []authorityRecords, ended int) error {
 		}
 	}
 	text := "revoke: no such certificate is on record at " + strings.Join(names, ", ")
-	if c.cert != nil {
+	hint := "host and name have to be written as they are in the certificate; openssl x509 -in FILE -noout -serial -subject -issuer tells them"
+	switch {
+	case c.cert != nil && slices.ContainsFunc(records, func(r authorityRecords) bool { return c.cert.Equal(r.cert) }):
+		text += fmt.Sprintf(": the one in the file is that of %s itself, a root", pki.FormatSubject(c.cert.Subject))
+		hint = "nobody can revoke a root, it is replaced: pgfleet rotate-ca; of several certificates in a file the first counts"
+	case c.cert != nil:
 		text += fmt.Sprintf(": the one in the file was issued by %s", pki.FormatSubject(c.cert.Issuer))
-	}
-	for _, h := range c.hosts {
-		text += tasks.Suggest(h, hosts)
+		hint = "of several certificates in a file the first counts"
+	case len(c.serials) > 0:
+		hint = "openssl x509 -in FILE -noout -serial prints a serial number; pg_stat_ssl and PostgreSQL's log have it in decimal digits"
+	case c.strange:
+		text += tasks.Suggest(c.host, hosts)
 	}
 	if len(empty) > 0 {
 		return &hostError{text: text, hint: fmt.Sprintf("nothing at all is on record at %s: if its records were lost, pgfleet authority restore --records %s takes into them what the fleet has seen", strings.Join(empty, ", "), empty[0])}
 	}
-	return &usageError{text: text, hint: "host and name have to be written as they are in the certificate; openssl x509 -in FILE -noout -serial -subject -issuer tells them. Whether records are whole, pgfleet authority check sees"}
+	return &usageError{text: text, hint: hint + ". Whether records are whole, pgfleet authority check sees"}
 }
 
 // inUse refuses to revoke what everything below hangs on.

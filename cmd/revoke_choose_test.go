@@ -97,6 +97,8 @@ func TestRevokeChoice(t *testing.T) {
 		"revoked already":                 {choice: revokeChoice{name: "dbuser9"}, want: "clients:16"},
 		"a host that is gone":             {choice: revokeChoice{host: "gone.example.net"}, want: "clients:16"},
 		"a host that was never":           {choice: revokeChoice{host: "app3.example.net"}, wrong: []string{"no such certificate is on record at clients, servers_root, servers", "did you mean app1.example.net"}},
+		"not on a host":                   {choice: revokeChoice{host: "app2", name: "dbuser8"}, wrong: []string{"no such certificate", "as they are in the certificate"}},
+		"no such serial number":           {choice: revokeChoice{serial: "4712"}, wrong: []string{"no such certificate", "in decimal digits"}},
 		"an authority's host":             {choice: revokeChoice{host: "ca3.example.net"}, wrong: []string{"no such certificate"}},
 		"a test certificate by name":      {choice: revokeChoice{name: "pgfleet-canary-clients"}, wrong: []string{"no such certificate"}},
 		"a serial number":                 {choice: revokeChoice{serial: "0x18"}, want: "servers:18"},
@@ -130,6 +132,9 @@ func TestRevokeChoice(t *testing.T) {
 			}
 			if len(c.wrong) > 0 && exitCode(err) != exitUsage {
 				t.Errorf("%v: exit %d, want %d", err, exitCode(err), exitUsage)
+			}
+			if name == "not on a host" && strings.Contains(err.Error(), "did you mean") {
+				t.Errorf("somebody else is named: %v", err)
 			}
 			for _, part := range c.wrong {
 				if err == nil || !strings.Contains(err.Error()+hintOf(err), part) {
@@ -190,6 +195,10 @@ func TestRevokeChoiceByFile(t *testing.T) {
 	if chosen, err := choice.choose(records, now); err != nil || certificates(chosen) != "clients:13" {
 		t.Errorf("got %s, %v", certificates(chosen), err)
 	}
+	choice.cert = records[0].cert
+	if _, err := choice.choose(records, now); err == nil || !strings.Contains(err.Error()+hintOf(err), "is that of CN=root-ca1 itself, a root") || !strings.Contains(hintOf(err), "rotate-ca") {
+		t.Errorf("a root: %v", err)
+	}
 	key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	choice.cert = make(0x13, &x509.Certificate{RawSubject: records[0].cert.RawSubject})
 	if _, err := choice.choose(records, now); err == nil || !strings.Contains(err.Error(), "issued by CN=root-ca1") {
@@ -205,6 +214,8 @@ func TestRevokeNotes(t *testing.T) {
 	}
 	records := testRecords(t)
 	client, server, gone := records[0].issued[3], records[2].issued[0], records[0].issued[6]
+	stolen, before := records[0].issued[2], records[0].issued[2]
+	before.Revoked = &pki.Revoked{Serial: before.Serial, At: now, Reason: 0}
 	outcome := &playbooks.Outcome{Hosts: map[string]playbooks.HostResult{"db1.example.net": {Kind: events.Unreachable}, "db2.example.net": {Kind: events.Changed},
 		"app1.example.net": {Kind: events.Failed}, "app2.example.net": {Kind: events.OK}}}
 	for name, c := range map[string]struct {
@@ -214,6 +225,8 @@ func TestRevokeNotes(t *testing.T) {
 	}{
 		"a client's":      {revokeOptions{}, client, []string{"still accepted at db1.example.net (unreachable): pgfleet run crl", "sessions that are open go on", "app1.example.net: new certificates, from the same key"}},
 		"known to others": {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"--terminate, with each number above", "from a new key"}},
+		"known before":    {revokeOptions{terminate: true}, stolen, []string{"still accepted", "from a new key"}},
+		"known too late":  {revokeOptions{reason: "keyCompromise", terminate: true}, before, []string{"still accepted", "from the same key", "pgfleet rotate --force --new-key -l 'app1.example.net'"}},
 		"a server's":      {revokeOptions{}, server, []string{"still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}},
 		"offboarded":      {revokeOptions{offboard: true}, client, []string{"still accepted at db1", "take what was offboarded at app1.example.net out of the inventory"}},
 		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1", "not in the inventory: /CN=dbuser9 on gone.example.net"}},

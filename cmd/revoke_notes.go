@@ -31,7 +31,7 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		}
 		out = append(out, text)
 	}
-	var holders, strangers []string
+	var holders, renewed, kept, strangers []string
 	sessions := false
 	if o.offboard {
 		chosen = all // files and rules are taken away in any case
@@ -43,6 +43,11 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		}
 		if slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == c.Host }) && !slices.Contains(holders, c.Host) {
 			holders = append(holders, c.Host)
+			if c.Revoked == nil && o.reason == "keyCompromise" || c.Revoked != nil && pki.ReasonName(c.Revoked.Reason) == "keyCompromise" {
+				renewed = append(renewed, c.Host)
+			} else {
+				kept = append(kept, c.Host)
+			}
 		}
 	}
 	if sessions && !ended {
@@ -51,15 +56,17 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 	if o.offboard && len(strangers) > 0 {
 		out = append(out, fmt.Sprintf("not in the inventory: %s; their rules go with the next run of mtls, their files stay where they are", strings.Join(strangers, ", ")))
 	}
-	switch key := "the same key"; {
-	case len(holders) == 0:
-	case o.offboard:
-		out = append(out, fmt.Sprintf("take what was offboarded at %s out of the inventory: the next run of mtls would set it up again", strings.Join(holders, ", ")))
-	default:
+	if o.offboard && len(holders) > 0 {
+		return append(out, fmt.Sprintf("take what was offboarded at %s out of the inventory: the next run of mtls would set it up again", strings.Join(holders, ", ")))
+	}
+	if len(renewed) > 0 {
+		out = append(out, fmt.Sprintf("%s: new certificates, from a new key, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(renewed, ", ")))
+	}
+	if len(kept) > 0 {
+		out = append(out, fmt.Sprintf("%s: new certificates, from the same key, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(kept, ", ")))
 		if o.reason == "keyCompromise" {
-			key = "a new key"
+			out = append(out, fmt.Sprintf("what was revoked before keeps its reason, and so its holder's key: pgfleet rotate --force --new-key -l '%s' makes new ones", strings.Join(kept, ",")))
 		}
-		out = append(out, fmt.Sprintf("%s: new certificates, from %s, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(holders, ", "), key))
 	}
 	return out
 }

@@ -116,7 +116,7 @@ func (r *runner) unfinished() {
 		}
 		if spent {
 			r.end(h, &ending{kind: events.Skipped, reason: fmt.Sprintf("not gone on with: %s, and max_failures is %d", r.first, r.plan.MaxFailures),
-				hint: "repair that host, leave it out with -l, or go on in spite of it with --max-failures (run and task have it)"})
+				hint: "repair that host, leave it out with -l, or go on in spite of it with --max-failures (run, task, rotate and rotate-ca have it)"})
 			continue
 		}
 		r.end(h, &ending{kind: events.Interrupted, reason: fmt.Sprintf("stopped with %d tasks to go", h.left)})
