@@ -70,6 +70,9 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		}
 		return p, p.needsRoot()
 	}
+	if err := refuseLost(h, a, state); err != nil {
+		return nil, err
+	}
 	switch {
 	case (state.Encrypted || state.Token != "") && state.PublicKey == nil:
 		p.want("open its key", &p.look)

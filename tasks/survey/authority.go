@@ -22,7 +22,11 @@ func (j *judge) authority(a *Authority) {
 	r := base
 	r.Kind, r.Path = KindAuthority, a.Dir+"/certs/ca.crt"
 	if a.Cert == nil {
-		r.find(Missing, "the authority has no certificate yet", again(a.Host))
+		if j.known(a.Subject) {
+			r.find(Missing, "the authority is gone, and the fleet has its certificate", "bring it back from its backup: pgfleet authority restore FILE; a new one of that name would be believed by nobody")
+		} else {
+			r.find(Missing, "the authority has no certificate yet", again(a.Host))
+		}
 		j.add(r)
 		return
 	}
@@ -44,6 +48,20 @@ func (j *judge) authority(a *Authority) {
 	j.add(r)
 	j.authorityKey(base, a)
 	j.authorityList(base, a)
+}
+
+// known tells whether a certificate of an authority with a subject, as the inventory writes it, was seen anywhere.
+func (j *judge) known(subject string) bool {
+	want, err := pki.ParseSubject(subject)
+	if err != nil {
+		return false
+	}
+	for _, certs := range j.cas {
+		if pki.FormatSubject(certs[0].Subject) == pki.FormatSubject(want) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a *Authority) role() string {

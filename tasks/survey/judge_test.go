@@ -166,7 +166,10 @@ func TestJudge(t *testing.T) {
 		{"an authority without a certificate", func(w *world) {
 			*w.ca(0) = Authority{Name: "clients", Host: "ca1", Dir: "/ca/clients", Subject: "CN=clients", Root: true, Seen: true}
 		}, []string{
-			"ca1 authority missing: the authority has no certificate yet"}},
+			"ca1 authority missing: the authority is gone, and the fleet has its certificate"}},
+		{"an authority that nobody has heard of", func(w *world) {
+			*w.ca(0) = Authority{Name: "clients", Host: "ca1", Dir: "/ca/clients", Subject: "CN=clients G2", Root: true, Seen: true}
+		}, []string{"app1 certificate not_ours", "ca1 authority missing: the authority has no certificate yet", "db1 authority not_ours", "db1 list not_ours"}},
 		{"an authority's key is gone", func(w *world) { w.ca(0).Public = nil }, []string{"ca1 key missing: the authority's key is not there"}},
 		{"an authority's key cannot be read", func(w *world) { w.ca(0).Public, w.ca(0).KeyProblem = nil, "openssl cannot read it" }, []string{"ca1 key unreadable: openssl cannot read it"}},
 		{"an authority's key is another", func(w *world) { w.ca(0).Public = newKey(w.t).Public() }, []string{"ca1 authority key_mismatch"}},
