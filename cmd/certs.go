@@ -137,6 +137,9 @@ func (o *certsOptions) chosen(inv *inventory.Inventory) ([]*inventory.Host, stri
 	// The host's name may hold colons (an IPv6 address), the path begins with a slash.
 	name, path, ok := strings.Cut(o.show, ":/")
 	h, known := inv.Host(name)
+	if some, err := inv.Select(name); !known && err == nil && len(some) == 1 {
+		h, known = some[0], true // its first label, or its address
+	}
 	switch {
 	case !ok:
 		return nil, "", &usageError{text: fmt.Sprintf("certs show: %q is not HOST:PATH", o.show), hint: "pgfleet certs lists hosts and paths; a path begins with /"}

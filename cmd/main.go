@@ -16,7 +16,7 @@ import (
 func Main(args []string, sys *System) int {
 	err := dispatch(context.Background(), args, sys)
 	report(sys.Err, err)
-	return exitCode(err)
+	return complain(sys, exitCode(err))
 }
 
 func dispatch(ctx context.Context, args []string, sys *System) error {

@@ -30,7 +30,7 @@ type System struct {
 
 // OS is the machine itself.
 func OS() *System {
-	return &System{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Size: terminalSize,
+	return &System{In: os.Stdin, Out: &stdout{file: os.Stdout}, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Size: terminalSize,
 		ReadSecret: func() ([]byte, error) { return readSecret(int(os.Stdin.Fd())) }}
 }
 
@@ -63,6 +63,9 @@ func readSecret(fd int) ([]byte, error) {
 }
 
 func terminalSize(stream any) (width, height int, ok bool) {
+	if s, is := stream.(*stdout); is {
+		stream = s.file
+	}
 	f, isFile := stream.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) {
 		return 0, 0, false

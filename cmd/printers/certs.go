@@ -114,7 +114,13 @@ func Certs(out io.Writer, opt CertsOptions, rows []survey.Row) {
 	}
 	certReasons(out, opt, seen)
 	certUnseen(out, opt, unseen)
-	certCount(out, opt, seen)
+	if opt.Orphans && len(rows) == 0 {
+		fmt.Fprintln(out, "no orphans: whatever was issued and is good is on the host that it was issued for")
+	} else if opt.Orphans && len(seen) == 0 {
+		fmt.Fprintln(out, "\nno orphans where could be looked")
+	} else {
+		certCount(out, opt, seen)
+	}
 }
 
 // certTable fits the table into the width.
@@ -245,10 +251,6 @@ func certUnseen(out io.Writer, opt CertsOptions, rows []survey.Row) {
 
 // certCount ends the table.
 func certCount(out io.Writer, opt CertsOptions, rows []survey.Row) {
-	if opt.Orphans && len(rows) == 0 {
-		fmt.Fprintln(out, "no orphans: whatever was issued and is good is on the host that it was issued for")
-		return
-	}
 	number := map[survey.State]int{}
 	var states []survey.State
 	hosts := map[string]bool{}
