@@ -107,6 +107,11 @@ plays: [{name: a, hosts: db_server, tasks: [put: {key: a, value: x, how: refuse,
 			if out.Exit != c.exit {
 				t.Errorf("exit %d, want %d", out.Exit, c.exit)
 			}
+			for _, e := range w.events {
+				if strings.Contains(e.Reason, "not there yet") && !strings.Contains(e.Hint, "pgfleet certs") {
+					t.Errorf("nothing is said of what is missing: %+v", e)
+				}
+			}
 			w.checkEvents(out)
 		})
 	}

@@ -92,3 +92,17 @@ type dependencyError struct{ host, reason string }
 func (e *dependencyError) Error() string {
 	return fmt.Sprintf("depends on %s, but %s", e.host, e.reason)
 }
+
+// lackError is what a task needs and nothing of the run makes.
+type lackError struct{ err error }
+
+func (e *lackError) Error() string {
+	return "something that this needs is not there yet: " + e.err.Error()
+}
+
+func (e *lackError) Unwrap() error { return e.err }
+
+// Hint says who makes it.
+func (e *lackError) Hint() string {
+	return "the playbook that sets the fleet up makes it (pgfleet run mtls); where it was there before, pgfleet certs says what is missing"
+}

@@ -119,7 +119,7 @@ func (t *taskRun) do(ctx context.Context, change *tasks.Change, err error) error
 		t.foresee(change, err, verifies)
 		return nil
 	case pending:
-		return fmt.Errorf("something that this needs is not there yet: %w", err)
+		return &lackError{err}
 	case change != nil:
 		if err := t.apply(ctx, change); err != nil || t.h.ending() != nil {
 			return err
