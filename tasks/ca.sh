@@ -301,7 +301,7 @@ known_reason() {
 
 # rebuild writes index.txt from the records.
 rebuild() {
-	find revoked -type f ! -name '*.new' -exec cat {} + </dev/null >pending/revoked || die "cannot read $dir/revoked"
+	find revoked -type f ! -name '*.new' -exec cat {} + </dev/null >pending/revoked || die "cannot read $dir/revoked or write to $dir/pending"
 	find issued -type f ! -name '*.new' -exec awk -v list=pending/revoked '
 		BEGIN { while ((getline line <list) > 0) { split(line, f, " "); at[f[1]] = f[2] "," f[3] } }
 		function row() {
@@ -868,7 +868,7 @@ verify_problem() {
 
 # revoke: one certificate of this authority.
 do_revoke() {
-	ready || return
+	ready && clocks || return
 	is_hex "$serial" || { refuse "broken request" && return; }
 	[ -f "issued/$serial" ] || { refuse "this authority has not issued a certificate with serial number $serial" && return; }
 	if [ ! -f "revoked/$serial" ]; then

@@ -27,6 +27,29 @@ func anyList(words []string) (out []any) {
 
 func named(cert *x509.Certificate) string { return "clients:" + pki.FormatSerial(cert.SerialNumber) }
 
+// Where no list can be made because the clocks differ, nothing is put on record either: a record without a list would keep everybody else from going on.
+func TestRevokeByAnotherClock(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	request, _ := csr(t)
+	leaf, err := w.issue(request, client("dbuser1"), "e", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fleet.Now = time.Now().Add(-time.Hour)
+	if _, err := w.revoke("a", "keyCompromise", named(leaf)); err == nil || !strings.Contains(err.Error(), "clock") {
+		t.Errorf("an hour ahead: %v", err)
+	}
+	if out, err := w.openssl("ca", "-config", w.path("clients", "openssl.cnf"), "-status", pki.FormatSerial(leaf.SerialNumber)); !strings.Contains(out, "(V)") {
+		t.Errorf("it is on record as %s, %v", out, err)
+	}
+	w.fleet.Now = time.Now()
+	if changed, err := w.revoke("a", "keyCompromise", named(leaf)); err != nil || !changed {
+		t.Errorf("the clock is right: %v, %v", changed, err)
+	}
+}
+
 // W22, W23, W26: revoked, listed, and a new certificate from the same key.
 func TestRevoke(t *testing.T) {
 	t.Parallel()
