@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -93,16 +92,25 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 	if err != nil {
 		return err
 	}
+	var lost []error
 	for _, a := range authorities {
 		b := found[a.Name]
 		if b == nil {
 			continue
 		}
-		path, err := saveBackup(o.to, b)
+		err := sealedToItself(b, recipient)
+		var path string
+		if err == nil {
+			path, err = saveBackup(o.to, b)
+		}
 		if err != nil {
-			return fmt.Errorf("write backup of authority %s: %w", a.Name, err)
+			lost = append(lost, fmt.Errorf("write backup of authority %s: %w", a.Name, err))
+			continue
 		}
 		fmt.Fprintln(sys.Out, printers.Clean(fmt.Sprintf("%s  %s", path, contents(b))))
+	}
+	if len(lost) > 0 {
+		return errors.Join(lost...)
 	}
 	return missing
 }
@@ -200,27 +208,3 @@ func readRecipients(given []string) ([]byte, error) {
 func isIdentity(data []byte) bool {
 	return bytes.Contains(data, []byte("AGE-SECRET-KEY-")) || bytes.Contains(data, []byte("PRIVATE KEY-----"))
 }
-
-// saveBackup writes a file that is there as a whole or not at all, and gives its path.
-func saveBackup(folder string, b *backup.Backup) (string, error) {
-	path := filepath.Join(folder, fmt.Sprintf("%s-%s.tar.gz", b.Authority, b.Made.UTC().Format(backupTime)))
-	if _, err := os.Lstat(path); err == nil {
-		return "", fmt.Errorf("%s is there already", path)
-	}
-	f, err := os.CreateTemp(folder, "."+b.Authority+"-*") // mode 0600
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(f.Name())
-	err = backup.Write(f, b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", err
-	}
-	return path, os.Rename(f.Name(), path)
-}
-
-// backupTime is the time in a backup's name.
-const backupTime = "20060102T150405Z"

@@ -9,6 +9,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"crypto/x509"
@@ -170,7 +171,7 @@ func Write(w io.Writer, b *Backup) error {
 	for _, f := range m.Files {
 		put(f.Path, b.Content[f.Path])
 	}
-	return errors.Join(err, out.Close(), packed.Close())
+	return cmp.Or(err, out.Close(), packed.Close())
 }
 
 // Read reads a backup and sees that it is whole: every file of the manifest, none else, each as it was. ErrDamaged otherwise, ErrNone when it does not even begin

@@ -49,6 +49,20 @@ func write(t *testing.T, b *Backup) []byte {
 	return out.Bytes()
 }
 
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errFull }
+
+var errFull = errors.New("no space left")
+
+// A disk that is full is told once.
+func TestWriteNoSpace(t *testing.T) {
+	if err := Write(full{}, sample(t)); !errors.Is(err, errFull) || strings.Count(err.Error(), errFull.Error()) != 1 {
+		t.Errorf("%v", err)
+	}
+}
+
 // A backup comes back as it was. Cut anywhere, or with any byte changed, it is refused, unless the change is one that says nothing (the head of gzip).
 func TestDamage(t *testing.T) {
 	want := sample(t)
