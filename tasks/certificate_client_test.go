@@ -24,6 +24,9 @@ func TestClientFromNothing(t *testing.T) {
 	w.must(w.client, cert, false)
 	w.must(w.client, trust, false)
 	t.Log(w.sb.Shell("cd /home/app && find .postgresql .pg_service.conf -printf '%M %u:%g %p\n' && cat .pg_service.conf .postgresql/pgfleet/dbuser1/pgfleet.env"))
+	if left := w.sb.Shell("cd /home/app/.postgresql/pgfleet/dbuser1 && printf '%s|' *"); left != "pgfleet.env|root.crt|v|" {
+		t.Errorf("in the identity's folder are %s", left)
+	}
 	services := w.sb.ReadFile("/home/app/.pg_service.conf")
 	for _, line := range []string{"[dbuser1@db1]", "host=db1.example.net", "port=5433", "user=dbuser1", "sslmode=verify-full", "sslrootcert=/home/app/.postgresql/pgfleet/dbuser1/root.crt"} {
 		if !strings.Contains(services, line+"\n") {

@@ -10,7 +10,7 @@ gen=$3
 copy=$8
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
-folders 700 700 "$home" $below ${gen:+v "$gen"}
+if [ -n "$gen" ]; then folders 700 700 "$home" $below v "$gen"; else folders 700 700 "$home" $below; fi
 services=$home/.pg_service.conf
 new=$services.pgfleet-new
 for f in "$services" "$new" "$base/pgfleet.env"; do
