@@ -148,7 +148,7 @@ func (o *revokeOptions) do(ctx context.Context, sys *System) error {
 	}
 	outcome, err := o.apply.outcome(ctx, sys, plan)
 	if outcome != nil && !o.apply.checkOnly {
-		for _, line := range o.notes(inv, chosen, outcome) {
+		for _, line := range o.notes(inv, chosen, besides(records, chosen, sys.Now()), outcome) {
 			fmt.Fprintln(sys.Err, "notice: "+printers.Clean(line))
 		}
 	}

@@ -214,6 +214,14 @@ func TestRevokeNotes(t *testing.T) {
 	}
 	records := testRecords(t)
 	client, server, gone := records[0].issued[3], records[2].issued[0], records[0].issued[6]
+	newer, older := client, client
+	newer.Serial, newer.Expires, older.Expires = big.NewInt(0x20), newer.Expires.Add(time.Hour), older.Expires.Add(-time.Hour)
+	for want, chosen := range map[int][]tasks.Issued{1: {client}, 0: {client, server}} {
+		both := append(testRecords(t), authorityRecords{name: "clients", issued: []tasks.Issued{newer, gone, client}})
+		if got := besides(both, chosen, now); len(got) != want || want > 0 && got[0].Certificate() != newer.Certificate() {
+			t.Errorf("beside %s: %s", certificates(chosen), certificates(got))
+		}
+	}
 	stolen, before := records[0].issued[2], records[0].issued[2]
 	before.Revoked = &pki.Revoked{Serial: before.Serial, At: now, Reason: 0}
 	outcome := &playbooks.Outcome{Hosts: map[string]playbooks.HostResult{"db1.example.net": {Kind: events.Unreachable}, "db2.example.net": {Kind: events.Changed},
@@ -222,16 +230,20 @@ func TestRevokeNotes(t *testing.T) {
 		o      revokeOptions
 		chosen tasks.Issued
 		want   []string
+		others []tasks.Issued
 	}{
-		"a client's":      {revokeOptions{}, client, []string{"still accepted at db1.example.net (unreachable): pgfleet run crl", "sessions that are open go on", "app1.example.net: new certificates, from the same key"}},
-		"known to others": {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"--terminate, with each number above", "from a new key"}},
-		"known before":    {revokeOptions{terminate: true}, stolen, []string{"still accepted", "from a new key"}},
-		"known too late":  {revokeOptions{reason: "keyCompromise", terminate: true}, before, []string{"still accepted", "from the same key", "pgfleet rotate --force --new-key -l 'app1.example.net'"}},
-		"a server's":      {revokeOptions{}, server, []string{"still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}},
-		"offboarded":      {revokeOptions{offboard: true}, client, []string{"still accepted at db1", "take what was offboarded at app1.example.net out of the inventory"}},
-		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1", "not in the inventory: /CN=dbuser9 on gone.example.net"}},
+		"a client's":      {revokeOptions{}, client, []string{"still accepted at db1.example.net (unreachable): pgfleet run crl", "sessions that are open go on", "app1.example.net: new certificates, from the same key"}, nil},
+		"known to others": {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"--terminate, with each number above", "from a new key"}, nil},
+		"known before":    {revokeOptions{terminate: true}, stolen, []string{"still accepted", "from a new key"}, nil},
+		"known too late":  {revokeOptions{reason: "keyCompromise", terminate: true}, before, []string{"still accepted", "from the same key", "pgfleet rotate --force --new-key -l 'app1.example.net'"}, nil},
+		"a server's":      {revokeOptions{}, server, []string{"still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}, nil},
+		"offboarded":      {revokeOptions{offboard: true}, client, []string{"still accepted at db1", "take what was offboarded at app1.example.net out of the inventory"}, nil},
+		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1", "not in the inventory: /CN=dbuser9 on gone.example.net"}, nil},
+		"of before":       {revokeOptions{}, client, []string{"still accepted at db1", "sessions that are open go on"}, []tasks.Issued{newer}},
+		"stolen before":   {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"still accepted at db1", "still good, of the same holder and maybe from the same key: clients:20; --host"}, []tasks.Issued{newer}},
+		"and renewed":     {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"still accepted at db1", "still good", "from a new key"}, []tasks.Issued{older}},
 	} {
-		got := c.o.notes(inv, []tasks.Issued{c.chosen}, outcome)
+		got := c.o.notes(inv, []tasks.Issued{c.chosen}, c.others, outcome)
 		for i, part := range c.want {
 			if len(got) != len(c.want) || !strings.Contains(got[i], part) {
 				t.Errorf("%s: got %q, want %q", name, got, c.want)
@@ -250,7 +262,7 @@ func TestRevokeNotes(t *testing.T) {
 		{revokeOptions{offboard: true}, []tasks.Issued{client}, []string{"not revoked", "take what was offboarded at app1.example.net out of the inventory"}},
 		{revokeOptions{terminate: true}, []tasks.Issued{gone}, []string{"still accepted at db1"}},
 	} {
-		got := c.o.notes(inv, c.chosen, outcome)
+		got := c.o.notes(inv, c.chosen, nil, outcome)
 		if len(got) != len(c.want) || !slices.EqualFunc(got, c.want, strings.Contains) {
 			t.Errorf("the authority's host has failed: got %q, want %q", got, c.want)
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// notes says what is left to do after a revocation: who still accepts the certificates, and how their holders get new ones.
-func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, outcome *playbooks.Outcome) []string {
+// notes says what is left to do after a revocation: who still accepts the certificates, and how their holders get new ones. others are what besides gives.
+func (o *revokeOptions) notes(inv *inventory.Inventory, chosen, others []tasks.Issued, outcome *playbooks.Outcome) []string {
 	var out []string
 	ended := o.terminate || o.offboard
 	if text := o.noteElsewhere(inv, chosen); text != "" {
@@ -31,7 +31,7 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		}
 		out = append(out, text)
 	}
-	var holders, renewed, kept, strangers []string
+	var strangers []string
 	sessions := false
 	if o.offboard {
 		chosen = all // files and rules are taken away in any case
@@ -41,14 +41,6 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 		if c.Profile == pki.ProfileClient && len(identitiesOf(inv, []tasks.Issued{c})) == 0 {
 			strangers = append(strangers, fmt.Sprintf("%s on %s", c.Subject, c.Host))
 		}
-		if slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == c.Host }) && !slices.Contains(holders, c.Host) {
-			holders = append(holders, c.Host)
-			if c.Revoked == nil && o.reason == "keyCompromise" || c.Revoked != nil && pki.ReasonName(c.Revoked.Reason) == "keyCompromise" {
-				renewed = append(renewed, c.Host)
-			} else {
-				kept = append(kept, c.Host)
-			}
-		}
 	}
 	if sessions && !ended {
 		out = append(out, "sessions that are open go on: --terminate ends them")
@@ -56,19 +48,7 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen []tasks.Issued, o
 	if o.offboard && len(strangers) > 0 {
 		out = append(out, fmt.Sprintf("not in the inventory: %s; their rules go with the next run of mtls, their files stay where they are", strings.Join(strangers, ", ")))
 	}
-	if o.offboard && len(holders) > 0 {
-		return append(out, fmt.Sprintf("take what was offboarded at %s out of the inventory: the next run of mtls would set it up again", strings.Join(holders, ", ")))
-	}
-	if len(renewed) > 0 {
-		out = append(out, fmt.Sprintf("%s: new certificates, from a new key, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(renewed, ", ")))
-	}
-	if len(kept) > 0 {
-		out = append(out, fmt.Sprintf("%s: new certificates, from the same key, by the next run of the playbook that set it up (pgfleet run mtls)", strings.Join(kept, ", ")))
-		if o.reason == "keyCompromise" {
-			out = append(out, fmt.Sprintf("what was revoked before keeps its reason, and so its holder's key: pgfleet rotate --force --new-key -l '%s' makes new ones", strings.Join(kept, ",")))
-		}
-	}
-	return out
+	return append(out, o.holders(inv, chosen, others)...)
 }
 
 // onRecord gives those of the certificates that are revoked by now, or that somebody else has to revoke; and what to say of the others, whose authority has not done it: "" for none.
