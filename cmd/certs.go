@@ -196,6 +196,11 @@ func (o *certsOptions) look(ctx context.Context, sys *System, inv *inventory.Inv
 	if err != nil {
 		return nil, end, err
 	}
+	for _, s := range fleet.Servers {
+		if s.Stopped {
+			fmt.Fprintf(sys.Err, "notice: %s: cluster %s is not running: its files are looked at, and not what it presents\n", printers.Clean(s.Host), printers.Clean(s.Cluster))
+		}
+	}
 	for _, h := range outcome.Hosts {
 		end.Add(h.Kind)
 	}

@@ -126,6 +126,10 @@ func TestCerts(t *testing.T) {
 	f.sh(t, "app1", "chmod 600 "+own+"/*/client.key") // the revoked version's
 	c.finds(t, "after another run")
 
+	f.sh(t, "db2", "pg_ctlcluster 15 main stop -m fast")
+	if code, _, errs := c.run(t); code != 0 || !strings.Contains(errs, "notice: db2.example.net: cluster 15/main is not running: ") || strings.Contains(errs, "db1") {
+		t.Errorf("a server that is not running: exit %d:\n%s", code, errs)
+	}
 	if err := f.lab.Stop(t.Context(), "app2"); err != nil {
 		t.Fatal(err)
 	}

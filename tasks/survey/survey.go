@@ -85,11 +85,11 @@ type Server struct {
 	Pair
 	Trust, Lists File
 	ListFolder   bool
-	// Seen: a new TLS connection was tried. Served is what it presented, leaf first, none without TLS; Asks are the authorities whose certificates it
+	// Stopped: it is not running. Seen: a new TLS connection was tried. Served is what it presented, leaf first, none without TLS; Asks are the authorities whose certificates it
 	// asks for, as pkix.RDNSequence.String writes them.
-	Seen   bool
-	Served []*x509.Certificate
-	Asks   []string
+	Stopped, Seen bool
+	Served        []*x509.Certificate
+	Asks          []string
 	// Loaded is the time of the last reload; InForce are the paths that the running server has for Trust and Lists.
 	Loaded  time.Time
 	InForce map[string]string
