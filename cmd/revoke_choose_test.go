@@ -25,7 +25,7 @@ hosts:
   ca1.example.net: {roles: [root_ca]}
   ca3.example.net: {roles: [intermediate_ca]}
   db1.example.net: {roles: [db_server]}
-  db2.example.net: {roles: [db_server]}
+  db2.example.net: {roles: [db_server], identities: {postgres: [{user: repl, replication: true, allow_privileged: true}]}}
   app1.example.net: {roles: [client], identities: {postgres: [dbuser1, "o'br\"ien x"], ops: [dbuser1]}}
   app2.example.net: {roles: [client], identities: {postgres: [dbuser1]}}
 authorities:
@@ -222,6 +222,7 @@ func TestRevokeNotes(t *testing.T) {
 			t.Errorf("beside %s: %s", certificates(chosen), certificates(got))
 		}
 	}
+	standby := tasks.Issued{Authority: "clients", Serial: big.NewInt(0x21), Profile: pki.ProfileClient, Host: "db2.example.net", Subject: "/CN=repl", Expires: now.AddDate(1, 0, 0)}
 	stolen, before := records[0].issued[2], records[0].issued[2]
 	before.Revoked = &pki.Revoked{Serial: before.Serial, At: now, Reason: 0}
 	outcome := &playbooks.Outcome{Hosts: map[string]playbooks.HostResult{"db1.example.net": {Kind: events.Unreachable}, "db2.example.net": {Kind: events.Changed},
@@ -238,6 +239,7 @@ func TestRevokeNotes(t *testing.T) {
 		"known too late":  {revokeOptions{reason: "keyCompromise", terminate: true}, before, []string{"still accepted", "from the same key", "pgfleet rotate --force --new-key -l 'app1.example.net'"}, nil},
 		"a server's":      {revokeOptions{}, server, []string{"still accepted at app1.example.net (failed)", "db1.example.net: new certificates"}, nil},
 		"offboarded":      {revokeOptions{offboard: true}, client, []string{"still accepted at db1", "take what was offboarded at app1.example.net out of the inventory"}, nil},
+		"a standby's":     {revokeOptions{terminate: true}, standby, []string{"still accepted at db1", "where db2.example.net streams from a primary", "new certificates"}, nil},
 		"gone":            {revokeOptions{offboard: true}, gone, []string{"still accepted at db1", "not in the inventory: /CN=dbuser9 on gone.example.net"}, nil},
 		"of before":       {revokeOptions{}, client, []string{"still accepted at db1", "sessions that are open go on"}, []tasks.Issued{newer}},
 		"stolen before":   {revokeOptions{reason: "keyCompromise", terminate: true}, client, []string{"still accepted at db1", "still good, of the same holder and maybe from the same key: clients:20; --host"}, []tasks.Issued{newer}},

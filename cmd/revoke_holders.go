@@ -15,9 +15,12 @@ const keyCompromise = "keyCompromise"
 
 // holders says how the holders of revoked certificates get new ones, and with which key.
 func (o *revokeOptions) holders(inv *inventory.Inventory, chosen, others []tasks.Issued) (out []string) {
-	var all, fresh, kept, late []string
+	var all, fresh, kept, late, streaming []string
 	for _, c := range chosen {
-		if slices.Contains(all, c.Host) || !slices.ContainsFunc(inv.Hosts, func(h *inventory.Host) bool { return h.Name == c.Host }) {
+		if len(others) == 0 && streams(inv, c) && !slices.Contains(streaming, c.Host) {
+			streaming = append(streaming, c.Host)
+		}
+		if _, ok := inv.Host(c.Host); !ok || slices.Contains(all, c.Host) {
 			continue
 		}
 		all = append(all, c.Host)
@@ -35,6 +38,9 @@ func (o *revokeOptions) holders(inv *inventory.Inventory, chosen, others []tasks
 		default:
 			kept = append(kept, c.Host)
 		}
+	}
+	if len(streaming) > 0 {
+		out = append(out, fmt.Sprintf("where %s streams from a primary, it cannot connect to it again before it has another certificate", strings.Join(streaming, ", ")))
 	}
 	if o.offboard {
 		if len(all) > 0 {
@@ -65,6 +71,12 @@ func (o *revokeOptions) holders(inv *inventory.Inventory, chosen, others []tasks
 		out = append(out, fmt.Sprintf("what was revoked before keeps its reason, and so its holder's key: pgfleet rotate --force --new-key -l '%s' makes new ones", strings.Join(late, ",")))
 	}
 	return out
+}
+
+// streams tells whether a standby logs in with a certificate.
+func streams(inv *inventory.Inventory, c tasks.Issued) bool {
+	h, ok := inv.Host(c.Host)
+	return ok && c.Profile == pki.ProfileClient && slices.ContainsFunc(h.Identities, func(id inventory.Identity) bool { return id.Replication && hasCommonName(c.Subject, id.DBUser) })
 }
 
 // besides gives what is good of the holder of the one certificate that was chosen, and was not meant: renewals leave such behind, mostly from the same key. By host and
