@@ -10,9 +10,9 @@ import (
 // An authority whose folder is gone looks like one that was never made. Another one of its name would have another key, and nobody would accept what it signs; and it would
 // be in the way of the backup.
 
-// refuseLost refuses to make an authority that somebody who was seen knows already, with a key that is not on its host. A key in a token is not known before the
+// refuseAnew refuses to make an authority that somebody who was seen knows already, with a key that is not on its host. A key in a token is not known before the
 // token is opened, nor is one that has a passphrase: they may still be the right ones.
-func refuseLost(h *Host, a pki.Authority, s *AuthorityState) error {
+func refuseAnew(h *Host, a pki.Authority, s *AuthorityState) error {
 	if s.Certificate != nil || s.PublicKey == nil && (s.Encrypted || s.Token != "" || a.Key != "") {
 		return nil
 	}

@@ -70,7 +70,7 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		}
 		return p, p.needsRoot()
 	}
-	if err := refuseLost(h, a, state); err != nil {
+	if err := refuseAnew(h, a, state); err != nil {
 		return nil, err
 	}
 	switch {

@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -119,6 +121,14 @@ func (s *surveyor) foreign(fact *survey.Authority, a pki.Authority) {
 	if list, err := foreignList(a, chain[0]); err == nil {
 		fact.List = list
 	}
+	if a.Offline {
+		chain = chain[:1] // those above it are authorities of the inventory themselves
+	}
+	for _, cert := range chain {
+		if list, from := newestKnown(a, cert); list != nil {
+			fact.Lists = append(fact.Lists, survey.File{Path: from, Lists: []*x509.RevocationList{list}})
+		}
+	}
 }
 
 // asked gathers what lies on the desks. What cannot be read there is told.
@@ -173,4 +183,24 @@ func (s *surveyor) authority(fact *survey.Authority, a pki.Authority) error {
 	fact.InToken = state.Token != ""
 	fact.KeyProblem, fact.Open, fact.Differs, fact.Revoked = state.KeyProblem, state.Open, state.Differs, state.Revoked
 	return nil
+}
+
+// newestKnown gives the newest list that is known here of a certificate of an authority that signs elsewhere, and the file that it is in; nil: there is none, or it cannot be read.
+func newestKnown(a pki.Authority, cert *x509.Certificate) (list *x509.RevocationList, from string) {
+	list, err := foreignList(a, cert)
+	if err != nil {
+		return nil, ""
+	}
+	has := func(lists []*x509.RevocationList) bool {
+		return slices.ContainsFunc(lists, func(l *x509.RevocationList) bool { return bytes.Equal(l.Raw, list.Raw) })
+	}
+	if came, err := (desk.Desk{Dir: a.Desk}).Lists(); err == nil && has(came) {
+		return list, filepath.Join(a.Desk, "ca.crl")
+	}
+	if a.External != "" {
+		if _, lists, err := readExternal(a); err == nil && has(lists) {
+			return list, a.External
+		}
+	}
+	return list, a.Lists
 }

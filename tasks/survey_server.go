@@ -51,6 +51,9 @@ func surveyServer(h *Host, c *Cluster, l *look) survey.Server {
 		Passphrase: c.upcoming("ssl_passphrase_command") != "", ListFolder: c.upcoming("ssl_crl_dir") != "",
 		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.Managed != "", HBAFile: c.HBAFile, HBA: c.HBA}
 	out.Cert, out.Trust, out.Lists = c.fact("ssl_cert_file"), c.fact("ssl_ca_file"), c.fact("ssl_crl_file")
+	if p := c.theirListFile(); p != "" && p != out.Lists.Path {
+		out.Theirs = c.fileFact(p, "ssl_crl_file")
+	}
 	if !c.dropped("ssl_key_file") {
 		out.Key = c.keyFact(c.upcomingPath("ssl_key_file"))
 	}
@@ -92,6 +95,11 @@ func (c *Cluster) fact(name string) survey.File {
 	if c.dropped(name) {
 		p = ""
 	}
+	return c.fileFact(p, name)
+}
+
+// fileFact is a file that a setting names.
+func (c *Cluster) fileFact(p, name string) survey.File {
 	if p == "" {
 		return survey.File{}
 	}
@@ -187,12 +195,16 @@ func (c *Cluster) othersFacts(l *look, s *survey.Server) []survey.File {
 			out = append(out, f)
 		}
 	}
+	add(s.Theirs)
 	for _, name := range l.below(c.Dir) {
 		want := map[bool]string{true: "ssl_crl_file", false: "cert"}[strings.HasPrefix(name, "crl-")]
 		add(l.entry(c.Dir + "/" + name).fact(want))
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Beside)) {
 		f := c.Beside[name]
+		if c.DataDir+"/"+name == s.Theirs.Path {
+			continue
+		}
 		fact := survey.File{Path: c.DataDir + "/" + name, Owner: f.Owner, Group: f.Group, Mode: f.Mode, ModTime: f.ModTime}
 		want := map[bool]string{true: "ssl_crl_file", false: "cert"}[path.Ext(name) == ".crl"]
 		readBlocks(&fact, f.Bytes, want)

@@ -15,6 +15,13 @@ func (j *judge) authority(a *Authority) {
 		j.ca(&r, a.Cert)
 		j.add(r)
 	}
+	for _, f := range a.Lists {
+		for _, l := range f.Lists {
+			r := Row{Role: a.role(), Holder: a.Name, Kind: KindList, Path: f.Path, InForce: true}
+			j.list(&r, l, whoever(l), func() string { return a.newList() })
+			j.add(r)
+		}
+	}
 	if !a.Seen {
 		return
 	}
@@ -64,6 +71,11 @@ func (j *judge) known(subject string) bool {
 	return false
 }
 
+// whoever says who is refused once a list is over, be it in force anywhere or not.
+func whoever(l *x509.RevocationList) string {
+	return "whoever has it refuses every certificate below " + pki.FormatSubject(l.Issuer)
+}
+
 func (a *Authority) role() string {
 	if a.Root {
 		return "root_ca"
@@ -98,7 +110,7 @@ func (j *judge) authorityList(base Row, a *Authority) {
 		j.add(base)
 		return
 	}
-	j.list(&base, a.List, "whoever has it refuses every certificate of this authority")
+	j.list(&base, a.List, whoever(a.List), func() string { return a.newList() })
 	var lacks []string
 	for _, r := range a.Revoked {
 		if (r.Expires.IsZero() || r.Expires.After(j.f.Now)) && !pki.Lists(a.List, r.Serial) {

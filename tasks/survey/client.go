@@ -40,7 +40,8 @@ func (j *judge) client(c *Client) {
 		r.find(ServicesLost, "pgfleet's services are not there, though certificates are", again(c.Host))
 		j.add(r)
 	}
-	j.believes(base, user{trust: &c.Trust, lists: &c.Lists, mode: c.modes().file, everybody: "every connection to a server is refused"})
+	j.believes(base, user{trust: &c.Trust, lists: &c.Lists, mode: c.modes().file, everybody: "every connection to a server is refused",
+		below: "every connection to a server with a certificate below %s is refused", ours: true})
 	j.notInForce(base, c.Versions, c.Others, c.Home+"/.postgresql/pgfleet", c.modes())
 }
 

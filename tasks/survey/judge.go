@@ -231,7 +231,9 @@ func (j *judge) describeList(r *Row, l *x509.RevocationList) {
 	if l.Number != nil {
 		r.Number = l.Number.String()
 	}
-	j.dates(r, l.ThisUpdate, l.NextUpdate)
+	if j.dates(r, l.ThisUpdate, l.NextUpdate); l.NextUpdate.IsZero() {
+		r.NotAfter, r.DaysLeft = nil, nil
+	}
 }
 
 func (j *judge) dates(r *Row, from, to time.Time) {

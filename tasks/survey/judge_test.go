@@ -125,7 +125,7 @@ func TestJudge(t *testing.T) {
 		{"a list is missing for one authority", func(w *world) {
 			w.db().Trust.Certs = append(w.db().Trust.Certs, w.root.cert)
 			w.db().Asks = append(w.db().Asks, sequence(w.root.cert.RawSubject))
-		}, []string{"db1 authority list_missing: /etc/pgfleet/15-main/crl.pem has no list of it: every client that shows a certificate is refused"}},
+		}, []string{"db1 authority list_missing: /etc/pgfleet/15-main/crl.pem has no list of it: every client with a certificate below CN=servers root is refused"}},
 		{"the file of lists is gone", func(w *world) { w.db().Lists = File{Path: "/l", Absent: true}; w.db().InForce["ssl_crl_file"] = "/l" }, []string{
 			"app1 certificate not_trusted: … no list", "db1 list list_missing: /l is not there"}},
 		{"no lists at all", func(w *world) { w.db().Lists = File{} }, []string{"db1 authority list_missing: no lists of revoked certificates are in force"}},
@@ -133,7 +133,7 @@ func TestJudge(t *testing.T) {
 		{"a list is over", func(w *world) {
 			w.ca(0).List = w.clients.list(w.t, 1, time.Minute, now)
 			w.db().Lists.Lists = []*x509.RevocationList{w.ca(0).List}
-		}, []string{"app1 certificate not_trusted: … list not valid", "ca1 list expired: it ended on 2026-06-01", "db1 list expired: it ended on 2026-06-01: every client that shows a certificate is refused"}},
+		}, []string{"app1 certificate not_trusted: … list not valid", "ca1 list expired: it ended on 2026-06-01", "db1 list expired: it ended on 2026-06-01: every client with a certificate below CN=clients is refused"}},
 		{"a list ends", func(w *world) {
 			w.ca(0).List = w.clients.list(w.t, 1, 30*24*time.Hour, now.Add(-21*24*time.Hour))
 			w.db().Lists.Lists = []*x509.RevocationList{w.ca(0).List}
@@ -141,7 +141,7 @@ func TestJudge(t *testing.T) {
 		{"a client has a list that is over", func(w *world) {
 			w.app().Lists = w.file("/l", "app", 0o600)
 			w.app().Lists.Lists = []*x509.RevocationList{w.root.list(w.t, 1, time.Minute, now), w.ca(2).List}
-		}, []string{"app1 list expired: … every connection to a server is refused", "app1 list records_differ", "db1 certificate not_trusted: … list not valid"}},
+		}, []string{"app1 list expired: … every connection to a server with a certificate below CN=servers root is refused", "app1 list records_differ", "db1 certificate not_trusted: … list not valid"}},
 		{"another's list", func(w *world) {
 			other := newAuthority(w.t, nil, "other", 10*year, now)
 			w.db().Lists.Lists = append(w.db().Lists.Lists, other.list(w.t, 1, 0, now))

@@ -36,7 +36,8 @@ func (j *judge) server(s *Server) {
 			j.acceptedByClients(r, s)
 		})
 		j.believes(base, user{trust: &s.Trust, lists: &s.Lists, wants: true, folder: s.ListFolder, mode: s.modes().file,
-			everybody: "every client that shows a certificate is refused", ca: s.asks, list: s.loaded})
+			everybody: "every client that shows a certificate is refused", below: "every client with a certificate below %s is refused",
+			ours: s.OurSettings["ssl_crl_file"] != "", theirs: &s.Theirs, reload: ", then: pgfleet task postgres_reload -l " + s.Host, ca: s.asks, list: s.loaded})
 	}
 	j.notInForce(base, s.Versions, s.Others, s.Dir, s.modes())
 }

@@ -90,6 +90,8 @@ type Server struct {
 	Stopped, Seen bool
 	Served        []*x509.Certificate
 	Asks          []string
+	// Theirs is the file of lists that the configuration names beside pgfleet's settings, which override it; "": none. Others go on to renew it.
+	Theirs File
 	// Loaded is the time of the last reload; InForce are the paths that the running server has for Trust and Lists.
 	Loaded  time.Time
 	InForce map[string]string
@@ -138,6 +140,8 @@ type Authority struct {
 	Cert  *x509.Certificate
 	Chain []*x509.Certificate
 	List  *x509.RevocationList
+	// Lists: of one that is offline or external, the newest list that is known here of each of its certificates that has one, and the file that it is in.
+	Lists []File
 	// Seen: it was looked at on its host; what follows is known only then. Public is the public half of its key, nil when there is none; of a key with a passphrase, or in a
 	// token (InToken), it is its certificate's. KeyProblem: why that could not be read.
 	Seen       bool

@@ -135,7 +135,7 @@ func newWorld(t testing.TB) *world {
 	w.record(0, w.clientLeaf, "app1", pki.ProfileClient)
 	w.record(1, w.server.cert, "ca2", pki.ProfileCA)
 	w.record(2, w.serverLeaf, "db1", pki.ProfileServer)
-	settings := map[string]string{"ssl_cert_file": serverDir + "/v/2/server.crt"}
+	settings := map[string]string{"ssl_cert_file": serverDir + "/v/2/server.crt", "ssl_crl_file": serverDir + "/crl.pem"}
 	s := Server{Host: "db1", Cluster: "15/main", Dir: serverDir, Names: []string{"db1", "10.0.0.1"}, OSUser: "postgres", OSGroup: "postgres", TLS: true,
 		Seen: true, Served: []*x509.Certificate{w.serverLeaf, w.server.cert}, Asks: []string{sequence(w.clients.cert.RawSubject)}, Loaded: now,
 		Settings: serverDir + "/pgfleet.conf", OurSettings: settings, ConfigFile: "/etc/postgresql/15/main/postgresql.conf",
