@@ -82,6 +82,7 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		}
 		t, a = own, with
 	}
+	stay := t.Existing == "overlap"
 	switch t.Only {
 	case "repair":
 		if !t.believesAlready(c, l, a) {
@@ -101,7 +102,10 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		}
 	}
 	now, leave, err := t.believedBy(h, c, l)
-	if leave || err != nil {
+	if leave {
+		return nil, a.refuseKeep(h, c)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, lists := range append(t.listsLeft(c, l), now.lists) {
@@ -128,6 +132,11 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	}
 	w.set = w.masters
 	if w.copies {
+		if stay && len(certs) > len(a.certs) && len(crls) > 0 {
+			if err := t.refuseTheirPlace(h, c); err != nil {
+				return nil, err
+			}
+		}
 		if len(crls) > 0 {
 			w.union = union(certs, crls, now)
 		}

@@ -53,6 +53,11 @@ func (h *Host) stranger(ca *x509.Certificate) bool {
 	return h.keeperOf(ca) == ""
 }
 
+// signsElsewhere tells whether a CA is a stranger, or one of the inventory's that signs elsewhere: pgfleet can make no list of it.
+func (h *Host) signsElsewhere(ca *x509.Certificate) bool {
+	return h.stranger(ca) || h.Fleet.Authorities[h.keeperOf(ca)].Foreign()
+}
+
 // believedBy gives the authorities in force of a cluster with their lists. leave: they are not ours and are to stay alone.
 func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leave bool, err error) {
 	set := parseSettings(c.Ours)
@@ -77,6 +82,36 @@ func (t *trustTask) believedBy(h *Host, c *Cluster, l *look) (now believed, leav
 		}
 	}
 	return believed{c.Files[inForce].Bytes, c.Files[c.path(c.Settings["ssl_crl_file"].Value)].Bytes}, false, nil
+}
+
+// refuseKeep refuses to have a server believe others' authorities alone that lack one of those wanted, when clients of the inventory use it: they would show certificates that it refuses.
+func (a *anchors) refuseKeep(h *Host, c *Cluster) error {
+	theirs, err := pki.ParseCertificates(c.Files[c.foreignTrust()].Bytes)
+	if err != nil {
+		return nil // keepableTrust says it
+	}
+	for _, cert := range a.certs {
+		if slices.ContainsFunc(theirs, func(their *x509.Certificate) bool { return pki.SameKey(their.PublicKey, cert.PublicKey) }) {
+			continue
+		}
+		for _, name := range sortedKeys(h.Fleet.Hosts) {
+			if slices.Contains(h.Fleet.Hosts[name].Servers, h.Name) {
+				return fmt.Errorf("%w: cluster %s of %s is to keep the authorities in %s alone, and %s is not among them: it would refuse the certificates of its clients (%s); say existing: overlap (mtls: -e existing_trust=overlap), "+
+					"or have the authority in that file sign for clients (external in the inventory)", ErrRefused, c.ID, h.Name, c.foreignTrust(), pki.CertTitle(cert), name)
+			}
+		}
+	}
+	return nil
+}
+
+// refuseTheirPlace refuses to have our lists where others go on to write theirs: with their next one nobody below our authorities would be let in.
+func (t *trustTask) refuseTheirPlace(h *Host, c *Cluster) error {
+	file := c.DataDir + "/" + listBeside(t.copyName())
+	if c.theirListFile() != file {
+		return nil
+	}
+	return fmt.Errorf("%w: cluster %s of %s is to have its lists in %s, where others keep theirs (ssl_crl_file in postgresql.conf names it): once they write a newer one there, every client of pgfleet's is refused; "+
+		"have them write another file and name that, or say another name with file, or tls_dir: own (mtls: -e server_places=own)", ErrRefused, c.ID, h.Name, file)
 }
 
 // foreignTrust is the file of the authorities that a cluster believes, where it is not pgfleet's; "": it is, or nobody is believed.
