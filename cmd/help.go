@@ -38,7 +38,7 @@ var exitTexts = []struct {
 	{exitUsage, "usage or configuration; nothing was contacted"},
 	{exitLocked, "another run holds the lock"},
 	{exitPending, "changes are pending: with --check --detailed-exitcode, or somebody else has to sign first (authority requests)"},
-	{exitExpiring, "a certificate or list ends within certs --fail-within, or is broken; a backup of an authority is out of date"},
+	{exitExpiring, "a certificate or list ends within certs --fail-within, or is broken; one that rotate does not renew ends soon; a backup of an authority is out of date"},
 	{exitInterrupted, "interrupted"},
 }
 

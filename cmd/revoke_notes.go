@@ -25,7 +25,11 @@ func (o *revokeOptions) notes(inv *inventory.Inventory, chosen, others []tasks.I
 		out = append(out, text)
 	}
 	if left := stragglers(inv, chosen, outcome); len(left) > 0 {
-		text := fmt.Sprintf("still accepted at %s: pgfleet run crl brings the list there, as do the next runs of revoke and mtls", strings.Join(left, ", "))
+		text := "pgfleet run crl brings the list there, as do the next runs of revoke and mtls"
+		if slices.ContainsFunc(left, func(host string) bool { return strings.HasSuffix(host, "(failed)") }) {
+			text += ", once what has failed there is put right"
+		}
+		text = fmt.Sprintf("still accepted at %s: %s", strings.Join(left, ", "), text)
 		if ended {
 			text += "; pgfleet revoke --serial NUMBER --terminate, with each number above, ends the sessions there"
 		}

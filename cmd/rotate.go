@@ -29,6 +29,9 @@ else is touched. One server and one client come first, then a quarter of them at
 the new certificate, and gets the one of before back when it does not; then the run stops. A client's new certificate is
 put in force once its servers have accepted it. Keys stay, unless --new-key makes new ones.
 
+Lists of revoked certificates are not renewed: one that has ended or ends soon is told, with what helps, and makes exit
+code 8.
+
 Made for cron and systemd timers: one line a change on standard output, nothing when nothing is due, errors on standard
 error. -v prints what pgfleet run prints. It runs the playbook rotate, whose variables -e sets: serial, client_serial,
 valid_for, verify, server_authority, client_authority.`,

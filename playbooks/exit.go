@@ -20,7 +20,7 @@ const (
 type Ending struct {
 	// Internal: a defect of pgfleet. Interrupted: by the user. Failed, Unverified, Unreachable: at least one host.
 	Internal, Interrupted, Failed, Unverified, Unreachable bool
-	// Locked: another run holds the inventory or a host. Expiring: something ends within --fail-within. Pending: --check found changes and
+	// Locked: another run holds the inventory or a host. Expiring: something ends within --fail-within, or a list that a run does not renew. Pending: --check found changes and
 	// the user asked for the detailed code.
 	Locked, Expiring, Pending bool
 }

@@ -127,12 +127,13 @@ func (r *runner) unfinished() {
 func (r *runner) finished() *Outcome {
 	r.unfinished()
 	r.waiting()
+	ends := r.ending()
 	out := &Outcome{Run: r.id, Hosts: make(map[string]HostResult, len(r.order))}
 	counts := map[string]int{}
 	for _, kind := range kinds {
 		counts[string(kind)] = 0
 	}
-	var total Ending
+	total := Ending{Expiring: ends}
 	for _, h := range r.order {
 		out.Cells = append(out.Cells, h.cells...)
 		result, e := HostResult{Kind: h.result(), Changed: h.changed}, h.ending()
@@ -204,7 +205,7 @@ func (r *runner) lockedOut(err error) *Outcome {
 func (r *runner) runFinished(exit int, counts map[string]int, reason string) {
 	kind := events.OK
 	switch exit {
-	case ExitOK, ExitPending:
+	case ExitOK, ExitPending, ExitExpiring:
 	case ExitInterrupted:
 		kind = events.Interrupted
 	default:

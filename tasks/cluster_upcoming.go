@@ -229,10 +229,23 @@ func sameNames(a, b []string) bool {
 // listsMissing refuses a file of authorities of which some has no current list of revoked certificates while lists are on: PostgreSQL
 // would then refuse everybody who shows a certificate (CRL_CHECK_ALL).
 func listsMissing(h *Host, c *Cluster) error {
-	if err := c.listLacking(func(ca *x509.Certificate) bool { return parseSettings(c.Ours)["ssl_crl_file"] != "" && h.stranger(ca) }); err != nil {
-		return fmt.Errorf("%w: cluster %s: %w; put a trust task before this one", ErrRefused, c.ID, err)
+	ours := parseSettings(c.Ours)["ssl_crl_file"] != ""
+	// One that has ended, and that others renew, is no worse after a reload: in our file it stands because there is no newer one, in theirs where it has been read already.
+	may := func(ca *x509.Certificate) bool { return (ours || c.hasRead("ssl_crl_file")) && h.signsElsewhere(ca) }
+	if err := c.listLacking(may); err != nil {
+		do := "put a trust task before this one"
+		if !ours {
+			do = c.bringTheirs()
+		}
+		return fmt.Errorf("%w: cluster %s: %w; %s", ErrRefused, c.ID, err, do)
 	}
 	return nil
+}
+
+// hasRead tells whether the running server has the file that a setting names, as it is now.
+func (c *Cluster) hasRead(name string) bool {
+	file := c.upcomingPath(name)
+	return c.Running && c.absolute(c.Settings[name].Value) == file && !c.Files[file].ModTime.After(c.LoadTime)
 }
 
 // listLacking names an authority without a current list while lists are on; nil: there is none. Of those that may (nil: nobody), the list may have ended.

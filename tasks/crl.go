@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ lower than that of the one in force, and none missing that the one in force name
 On a server postgres_reload brings it into force, and proves it. Clients get lists where they have them already, or once a server's certificate has been revoked. Of an
 authority that cannot be seen the list in force stays.
 
+Lists in force that have ended, or end with the last third of their life and within 30 days, and of which the task has brought no newer one, are told, with what brings
+one; the run then ends with exit code 8.
+
 certificates says which revoked certificates the lists have to name: the task fails where they do not, and where somebody believes their authority without a list.`,
 	Example: "crl: {profile: server}",
 	New:     func() Task { return new(crlTask) },
@@ -34,6 +38,7 @@ certificates says which revoked certificates the lists have to name: the task fa
 type crlTask struct {
 	Certificates []string `param:"certificates" doc:"revoked certificates that the lists have to name, as AUTHORITY:SERIAL"`
 	Profile      string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
+	Only         string   `param:"only" allowed:"watch" doc:"watch: bring nothing, only tell of lists in force that end"`
 
 	named []namedCertificate
 }
@@ -41,6 +46,9 @@ type crlTask struct {
 // Validate reads the certificates.
 func (t *crlTask) Validate() (errs []*ParamError) {
 	t.named, errs = readCertificates(t.Certificates)
+	if t.Only == "watch" && len(t.named) > 0 {
+		errs = append(errs, &ParamError{"only", "watch tells of lists that end, whatever they name: certificates have no meaning with it"})
+	}
 	return errs
 }
 
@@ -55,16 +63,23 @@ func (t *crlTask) Check(_ context.Context, h *Host) (*Change, error) {
 	if t.Profile == "" && h.HasRole("db_server") && h.HasRole("client") {
 		return nil, fmt.Errorf("%w: %s is a db_server and a client: say which with profile: server or client", ErrRefused, h.Name)
 	}
+	if t.Only == "watch" {
+		return nil, nil
+	}
 	for _, c := range t.named {
 		// Without it nobody can say who believes it.
 		if _, err := h.Fleet.CA.Certificate(c.authority); err != nil {
 			return nil, fmt.Errorf("certificate of authority %s: %w", c.authority, err)
 		}
 	}
-	if t.Profile == "server" || t.Profile == "" && h.HasRole("db_server") {
+	if t.server(h) {
 		return t.checkServer(h)
 	}
 	return t.checkClient(h)
+}
+
+func (t *crlTask) server(h *Host) bool {
+	return t.Profile == "server" || t.Profile == "" && h.HasRole("db_server")
 }
 
 // checkServer finds the clusters with older lists.
@@ -79,21 +94,28 @@ func (t *crlTask) checkServer(h *Host) (*Change, error) {
 	}
 	var work []*serverTrust
 	var waits *WaitingError
+	var failed []error
 	for _, c := range clusters {
 		w, err := t.serverLists(h, c, l)
 		if wait := AsWaiting(err); wait != nil {
 			waits = waits.also(wait.softly())
 		} else if err != nil {
-			return nil, fmt.Errorf("cluster %s of %s: %w", c.ID, h.Name, err)
+			failed = append(failed, fmt.Errorf("cluster %s of %s: %w", c.ID, h.Name, err))
+			continue
 		}
 		if w != nil && len(w.repair) > 0 {
 			if err := cmp.Or(overridden(c, w.set), c.refuseBroken()); err != nil {
-				return nil, fmt.Errorf("%s: %w", h.Name, err)
+				failed = append(failed, fmt.Errorf("%s: %w", h.Name, err))
+				continue
 			}
 			work = append(work, w)
 		}
 	}
-	if len(work) == 0 {
+	switch {
+	case len(work) > 0: // the others get their lists first
+	case len(failed) > 0:
+		return nil, errors.Join(failed...)
+	default:
 		return nil, orNil(waits)
 	}
 	change := new(trustTask).serverChange(h, work)
@@ -116,7 +138,16 @@ func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error
 	roots, lists := set["ssl_ca_file"], set["ssl_crl_file"]
 	if roots == "" {
 		certs, _ := pki.ParseCertificates(c.Files[inForce].Bytes)
-		return nil, t.uncovered(h, certs, nil, inForce+" is not pgfleet's")
+		theirs := c.upcomingPath("ssl_crl_file")
+		var now []*x509.RevocationList
+		for _, cert := range certs {
+			now = append(now, listOf(c.Files[theirs].Bytes, cert))
+		}
+		why := fmt.Sprintf("%s is not pgfleet's", inForce)
+		if theirs != "" {
+			why += fmt.Sprintf("; bring the newest list to %s there, then: pgfleet task postgres_reload -l %s", theirs, h.Name)
+		}
+		return nil, t.uncovered(h, certs, now, why)
 	}
 	place := &trustTask{TLSDir: "own", Existing: "stop"}
 	if !strings.HasPrefix(roots, c.Dir+"/") {
@@ -137,24 +168,23 @@ func (t *crlTask) serverLists(h *Host, c *Cluster, l *look) (*serverTrust, error
 	if err != nil {
 		return nil, err
 	}
-	if a.over != nil && len(w.repair) == 0 && len(t.named) == 0 {
-		return nil, fmt.Errorf("%w; %s", a.over, c.bringTheirs())
-	}
 	return w, wait
 }
 
-// newest gives the newest list of every authority believed: its own, or the one in force where the authority cannot be seen. With a WaitingError they are given, too.
+// newest gives the newest list of every authority believed: its own, or the one in force where the authority cannot be seen, or has only one that has ended and is not
+// ours. With a WaitingError they are given, too.
 func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*anchors, error) {
 	a := &anchors{certs: certs}
 	for _, cert := range certs {
 		name := h.keeperOf(cert)
 		list, err := ancestor{name, cert}.list(h)
-		if now := listOf(inForce, cert); now != nil && (name == "" || errors.Is(err, ErrPending) || AsWaiting(err) != nil) {
+		now := listOf(inForce, cert)
+		switch {
+		case now == nil || err == nil && name != "":
+		case h.signsElsewhere(cert):
+			list, err = now, nil // one that has ended is for others to renew (Ending tells of it): those of ours do not wait for it
+		case name == "" || errors.Is(err, ErrPending) || AsWaiting(err) != nil:
 			list, err = now, pki.CheckCRL(now, cert, nil, nil, h.Fleet.Now.Add(time.Minute))
-		}
-		if err != nil && list != nil && h.stranger(cert) { // nobody of ours is below it: ours do not wait for it
-			a.over = fmt.Errorf("%w: the list in force of authority %s, which the inventory does not have, has ended, or is about to: everybody below it is refused then", ErrRefused, pki.CertTitle(cert))
-			err = nil
 		}
 		if err != nil {
 			return nil, err
@@ -164,7 +194,7 @@ func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*a
 	return a, t.uncovered(h, certs, a.lists, "")
 }
 
-// uncovered refuses to leave somebody who believes the authority of a revoked certificate without a list that names it. why: there is no list.
+// uncovered refuses to leave somebody who believes the authority of a revoked certificate without a list that names it. why: pgfleet brings none there; nil lists: there are none.
 func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.RevocationList, why string) error {
 	var waits *WaitingError
 	for i, cert := range certs {
@@ -178,17 +208,28 @@ func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.Re
 				return fmt.Errorf("list of authority %s: %w", name, ErrPending)
 			}
 			switch {
+			case lists != nil && lists[i] != nil && pki.Lists(lists[i], c.serial):
+			case why == "" && h.hasEnded(cert, x509.RevocationListEntry{SerialNumber: c.serial, RevocationTime: h.Fleet.Now}):
+			case h.unnamed(name, cert, c.serial):
+				waits = waits.also(&WaitingError{Authority: name, What: []string{"list that names " + pki.FormatSerial(c.serial)}, Soft: true})
 			case why != "":
 				return fmt.Errorf("%w: it believes authority %s and goes on to accept %s: %s", ErrRefused, name, title, why)
-			case !pki.Lists(lists[i], c.serial) && !h.hasEnded(cert, x509.RevocationListEntry{SerialNumber: c.serial, RevocationTime: h.Fleet.Now}):
-				if !h.Fleet.Authorities[name].Foreign() {
-					return fmt.Errorf("%w: the newest list of authority %s that is known here does not name %s", ErrRefused, name, title)
-				}
-				waits = waits.also(&WaitingError{Authority: name, What: []string{"list that names " + pki.FormatSerial(c.serial)}, Soft: true})
+			default:
+				return fmt.Errorf("%w: the newest list of authority %s that is known here does not name %s", ErrRefused, name, title)
 			}
 		}
 	}
 	return orNil(waits)
+}
+
+// unnamed tells whether an authority that signs elsewhere has made no list yet that names a certificate.
+func (h *Host) unnamed(authority string, ca *x509.Certificate, serial *big.Int) bool {
+	a := h.Fleet.Authorities[authority]
+	if !a.Foreign() {
+		return false
+	}
+	list, err := foreignList(a, ca)
+	return err != nil || !pki.Lists(list, serial)
 }
 
 // checkClient finds the identities with older lists.
@@ -242,9 +283,6 @@ func (t *crlTask) clientLists(h *Host, st *identityState) (*trustWork, error) {
 	a, wait := t.newest(h, certs, st.entry(now.CRL).PEM)
 	if a == nil || wait != nil && AsWaiting(wait) == nil {
 		return nil, wait
-	}
-	if a.over != nil {
-		return nil, a.over
 	}
 	place := &trustTask{TLSDir: "own", Existing: "stop"}
 	if now.Root != st.Base+"/root.crt" {

@@ -136,8 +136,6 @@ type anchors struct {
 	lists []*x509.RevocationList
 	// gone are authorities that have a successor and are to be believed no more.
 	gone []*x509.Certificate
-	// over: the list in force of an authority of others has ended, and there is no newer one.
-	over error
 }
 
 // anchorsFor gathers what somebody shall believe who believes some authorities now: they decide where an authority is being replaced, and nowhere else.
