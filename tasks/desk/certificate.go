@@ -15,29 +15,36 @@ func (in *intake) certificate(p piece) error {
 	if p.cert == nil || in.inChain(p.cert) || in.isAnchor(p.cert) {
 		return nil
 	}
+	// One key may have been certified by one authority and wait for another, which replaces that one: the whole fleet keeps its keys.
+	var before *Answer
+	var asked *Party
+	var request *Request
 	for i := range in.parties {
 		a := &in.parties[i]
 		issued, err := a.desk().Issued(p.cert.PublicKey)
 		if err != nil {
 			return err
 		}
-		for _, old := range issued {
-			if old.Cert.Equal(p.cert) {
+		for n := range issued {
+			if issued[n].Cert.Equal(p.cert) {
 				in.out.Known++
 				return nil
 			}
+			before = &issued[n]
 		}
 		r, err := a.desk().Waiting(p.cert.PublicKey)
 		if err != nil {
 			return err
 		}
-		if r != nil {
-			return in.answer(a, r, p)
+		if r != nil && (request == nil || len(a.Chain) > 0 && bytes.Equal(p.cert.RawIssuer, a.Chain[0].RawSubject)) {
+			asked, request = a, r
 		}
-		if len(issued) > 0 {
-			last := issued[len(issued)-1]
-			return fmt.Errorf("certificate %s: for the request of %s another one, %s, was taken in before, and nothing waits", pki.FormatSerial(p.cert.SerialNumber), last.Title(), pki.FormatSerial(last.Cert.SerialNumber))
-		}
+	}
+	switch {
+	case request != nil:
+		return in.answer(asked, request, p)
+	case before != nil:
+		return fmt.Errorf("certificate %s: for the request of %s another one, %s, was taken in before, and nothing waits", pki.FormatSerial(p.cert.SerialNumber), before.Title(), pki.FormatSerial(before.Cert.SerialNumber))
 	}
 	return in.stranger(p.cert)
 }
@@ -59,7 +66,7 @@ func (in *intake) answer(a *Party, r *Request, p piece) error {
 		return fmt.Errorf("certificate for %s: "+format, append([]any{r.Title()}, args...)...)
 	}
 	for _, other := range in.out.Answers {
-		if !pki.SameKey(other.Cert.PublicKey, cert.PublicKey) {
+		if other.Authority != a.Name || !pki.SameKey(other.Cert.PublicKey, cert.PublicKey) {
 			continue
 		}
 		if other.Cert.Equal(cert) {
