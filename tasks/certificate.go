@@ -135,8 +135,9 @@ type issuing struct {
 	foreign *pki.Authority
 	// unwanted certificates of a foreign authority shall be revoked, which they are once its list says so.
 	unwanted []pki.Revoked
-	// before are the lists of the authorities that this one replaces.
+	// before are the lists of the authorities that this one replaces; next are those that replace it.
 	before []*x509.RevocationList
+	next   []*issuing
 	// cannot is why it can sign nothing, nil when nothing is known against it.
 	cannot error
 }

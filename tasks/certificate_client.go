@@ -261,21 +261,21 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 		}
 		writes = append(writes, w.markStep()...)
 		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))
-		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.previous(), block, w.copies, t.Existing))
+		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), block, w.copies, t.Existing))
 		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
 }
 
 // switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
-func switchStep(st *identityState, gen, previous, block string, copies []string, existing string) transport.Step {
+func switchStep(st *identityState, gen, kept, block string, copies []string, existing string) transport.Step {
 	first, last := blockMarks(st.ID)
 	keep := ""
 	if existing == "replace" || existing == "overlap" {
 		keep = "copy"
 	}
 	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
-		Argv: []string{st.Home, st.Below, gen, previous, first, last, strings.Join(copies, " "), keep, ""}, Stdin: []byte(block)}
+		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), keep, ""}, Stdin: []byte(block)}
 }
 
 func writeStep(user, path string, mode uint32, data []byte) transport.Step {

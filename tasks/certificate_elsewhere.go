@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgfleet/pgfleet/tasks/desk"
 	"github.com/pgfleet/pgfleet/tasks/pki"
 	"github.com/pgfleet/pgfleet/transport"
 )
@@ -69,6 +70,35 @@ func (p *certificatePlan) come(by *issuing, ask func(*version) (*x509.Certificat
 		}
 	}
 	return false, nil
+}
+
+// holdForNext holds the keys for which a successor of the authority was asked: who is not replacing it is not to take away what the answer is for.
+func (p *certificatePlan) holdForNext(host string) error {
+	for _, by := range p.by.next {
+		if by.foreign == nil {
+			continue
+		}
+		at := desk.Desk{Dir: by.foreign.Desk}
+		for i := range p.Versions {
+			v := &p.Versions[i]
+			pub, err := x509.ParsePKIXPublicKey(v.Key.spki())
+			if err != nil || !v.pending() {
+				continue
+			}
+			r, err := at.Waiting(pub)
+			if err != nil {
+				return err
+			}
+			come, err := at.Issued(pub)
+			if err != nil {
+				return err
+			}
+			if r != nil && r.Host == host || len(come) > 0 && come[len(come)-1].Host == host {
+				p.Held = append(p.Held, v.Gen)
+			}
+		}
+	}
+	return nil
 }
 
 // waiting gives what a plan waits for, nil when it does not.

@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -228,4 +230,74 @@ func TestPlanElsewhere(t *testing.T) {
 // unwanted has the certificate in force revoked for a reason.
 func (e *elsewhere) unwanted(reason int) {
 	e.by.unwanted = append(e.by.unwanted, pki.Revoked{Serial: e.Current.leaf().SerialNumber, At: e.now, Reason: reason})
+}
+
+// TestKeyForSuccessor: a key for which the successor of an authority was asked stays, whatever is done meanwhile with certificates of the old one, be that ours or not.
+func TestKeyForSuccessor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare func(old, next *elsewhere)
+		want    string
+	}{
+		"not asked for":      {func(*elsewhere, *elsewhere) {}, ""},
+		"of another host":    {func(_, next *elsewhere) { next.ask("2") }, ""},
+		"waits":              {func(_, next *elsewhere) { next.ask("2") }, "v2"},
+		"waits, other names": {func(_, next *elsewhere) { next.Template = client("other"); next.ask("2") }, "v2"},
+		"the answer is here": {func(_, next *elsewhere) { next.answer("2", next.leaf("2", 0)) }, "v2"},
+		"what is in force is due": {func(old, next *elsewhere) {
+			old.now = old.now.Add(300 * 24 * time.Hour)
+			next.ask("2")
+		}, "v1 v2"},
+	} {
+		for _, ours := range []bool{true, false} {
+			old, next := newElsewhere(t), newElsewhere(t)
+			old.made("1")
+			next.keys["2"] = old.made("2")
+			old.version("v1", "1", old.leaf("1", 1))
+			old.version("v2", "2", nil)
+			c.prepare(old, next)
+			old.by.next = []*issuing{next.by}
+			if ours {
+				old.by.foreign = nil
+			}
+			host := "app1"
+			if name == "of another host" {
+				host = "app2"
+			}
+			p, err := (&certificateTask{}).planFor(host, &old.holder, old.by, old.now)
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if got := strings.TrimSpace(p.kept()); got != c.want || p.Gen == "v1" && p.surplus() != (c.want == "") {
+				t.Errorf("%s, ours %t: besides %s there stays %q, want %q; surplus: %t", name, ours, p.Gen, got, c.want, p.surplus())
+			}
+		}
+	}
+}
+
+// TestPrune: what is held is not removed with what nobody needs.
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	for _, kept := range []string{"", "v2", " v2", "v1 v2"} {
+		dir := t.TempDir()
+		for _, v := range []string{"v1", "v2", "v3", "v22"} {
+			if err := os.Mkdir(dir+"/"+v, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out, err := exec.Command("sh", "-c", certificatePruneProgram, "sh", dir, "v3", kept).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		left, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range left {
+			names = append(names, e.Name())
+		}
+		if want := strings.Join(append(strings.Fields(kept), "v3"), " "); strings.Join(names, " ") != want {
+			t.Errorf("kept %q: there stay %q, want %q", kept, names, want)
+		}
+	}
 }

@@ -38,6 +38,9 @@ func (t *certificateTask) issuers(h *Host) ([]*issuing, error) {
 		if err != nil {
 			return nil, err
 		}
+		for _, older := range out {
+			older.next = append(older.next, by)
+		}
 		out = append(out, by)
 		if by.crl != nil {
 			lists = append(lists[:len(lists):len(lists)], by.crl)

@@ -42,7 +42,8 @@ type certificatePlan struct {
 	Fresh bool
 	// KeyNote tells the user where the key comes from.
 	KeyNote string
-	// Elsewhere: somebody else signs. Ask: the request is to be made; Waits: it was, and there is no answer yet. Held are version folders whose keys wait for one.
+	// Elsewhere: somebody else signs. Ask: the request is to be made; Waits: it was, and there is no answer yet. Held are version folders whose keys wait for one,
+	// of this authority or of a successor.
 	Elsewhere, Ask, Waits bool
 	Held                  []string
 }
@@ -58,6 +59,11 @@ func (p *certificatePlan) previous() string {
 		}
 	}
 	return ""
+}
+
+// kept gives the version folders that stay besides the new one, as words.
+func (p *certificatePlan) kept() string {
+	return strings.Join(append([]string{p.previous()}, p.Held...), " ")
 }
 
 // surplus tells whether there are version folders that nobody needs any more.
@@ -82,10 +88,12 @@ func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.
 			return nil, fmt.Errorf("%w: a certificate of authority %s for %s would be refused: %w", ErrRefused, by.name, o.Title, err)
 		}
 	}
-	if by.foreign == nil {
-		return plan, nil
+	if by.foreign != nil {
+		if err := t.planElsewhere(host, plan, now); err != nil {
+			return nil, err
+		}
 	}
-	return plan, t.planElsewhere(host, plan, now)
+	return plan, plan.holdForNext(host)
 }
 
 // allows tells why nobody would accept what the authority signs for a template.

@@ -307,7 +307,7 @@ func (t *certificateTask) serverClosing(h *Host, work []*serverWork, certs []*x5
 		}
 		if w.plan.surplus() {
 			rest = append(rest, transport.Step{Key: "prune " + w.plan.Title, Shell: certificatePruneProgram,
-				Argv: []string{w.plan.base() + "/v", w.plan.Gen, w.plan.previous()}})
+				Argv: []string{w.plan.base() + "/v", w.plan.Gen, w.plan.kept()}})
 		}
 	}
 	return append(writes, rest...)

@@ -1,5 +1,5 @@
 # Puts one version of an identity in force: checks it as the user who will read it, then replaces the block in ~/.pg_service.conf by one rename.
-# $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 version that stays besides it; $5, $6 first and
+# $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 versions that stay besides it (words); $5, $6 first and
 # last line of the block; $7 copies in ~/.postgresql (words: postgresql and client for the pair, root.crt:NAME, root.crl:NAME); $8 copy: foreign files
 # that are replaced are kept as NAME.before-pgfleet; $9 roots: new root.crt and root.crl are put in force, and their copies, a list never later than its authority.
 # Standard input: the block, empty to remove it.
@@ -84,8 +84,8 @@ fi
 [ -n "$gen" ] || exit 0
 set +f
 for old in "$base"/v/*; do
-	case ${old##*/} in
-	"$gen" | "$4") ;;
+	case " $gen $4 " in
+	*" ${old##*/} "*) ;;
 	*) rm -rf -- "$old" || exit 1 ;;
 	esac
 done
