@@ -89,7 +89,7 @@ func (t *Restore) missing(r transport.Result, now time.Time) (reasons []string, 
 			return nil, err
 		}
 		for _, i := range records {
-			issued[pki.FormatSerial(i.Serial)] = true
+			issued[pki.FormatSerial(i.Serial)] = i.Profile != "imported" // of that index.txt alone has told: no key
 		}
 		for _, r := range state.forgotten() { // by its own list, which may not have reached anybody yet
 			if !listed(t.Seen.Revoked, r.Serial) {

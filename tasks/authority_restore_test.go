@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"maps"
 	"math/big"
 	"os"
@@ -250,7 +251,7 @@ func TestAdopt(t *testing.T) {
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
 	var certs []*x509.Certificate
-	for _, name := range []string{"kept", "lost", "revoked"} {
+	for _, name := range []string{"kept", "lost", "revoked", "imported"} {
 		request, _ := csr(t)
 		cert, err := w.issue(request, client(name), "e", false)
 		if err != nil {
@@ -275,6 +276,11 @@ func TestAdopt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// Of one index.txt alone had told.
+	imported := fmt.Sprintf("pgfleet 1\nserial %s\nprofile imported\nexpires 361126000000Z\nsubject /CN=imported\n", pki.FormatSerial(certs[3].SerialNumber))
+	if err := os.WriteFile(record(certs[3]), []byte(imported), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	w.connect()
 	task := &Restore{Authority: w.fleet.Authorities["clients"], Seen: seen}
 	if changed, err := w.runTask("a", task); !changed || err != nil {
@@ -283,11 +289,14 @@ func TestAdopt(t *testing.T) {
 	if now, err := os.ReadFile(record(certs[0])); err != nil || !bytes.Equal(now, kept) {
 		t.Errorf("a record that was there has changed: %v\n%s", err, now)
 	}
+	if now, err := os.ReadFile(record(certs[3])); err != nil || !strings.Contains(string(now), "\nkey ") || !strings.Contains(string(now), "profile client") {
+		t.Errorf("a record of index.txt was not made whole: %v\n%s", err, now)
+	}
 	list, err := w.fleet.CA.CRL("clients")
 	if err != nil || list.Number.Int64() <= 40 || !pki.Lists(list, certs[2].SerialNumber) || pki.Lists(list, certs[1].SerialNumber) {
 		t.Errorf("list %v, %v", list, err)
 	}
-	if issued, _, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || len(issued) != 5 {
+	if issued, _, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || len(issued) != 6 {
 		t.Errorf("%d on record, %v", len(issued), err)
 	}
 	if changed, err := w.runTask("a", task); changed || err != nil {

@@ -115,14 +115,18 @@ do_restore() {
 	printf 'answer %s ok\nend\n' "$verb"
 }
 
-# adopt: records that are missing, and the number of the next list if it is higher. The files follow the request. What is on record stays as it is.
+# imported FILE: a record that was taken over from index.txt, without certificate and key.
+imported() { grep -q '^profile imported$' "$1" </dev/null; }
+
+# adopt: records that are missing, and the number of the next list if it is higher. The files follow the request. What is on record stays as it is, but for what index.txt
+# alone had told of.
 do_adopt() {
 	ready || return
 	mkdir pending/adopt && cd pending/adopt && unpack && cd "$dir" || { cd "$dir" && refuse "what was sent did not arrive whole; is the disk full?" && return; }
 	set +f
 	for item in pending/adopt/issued/* pending/adopt/revoked/*; do
 		place=${item#pending/adopt/}
-		[ ! -f "$item" ] || [ -e "$place" ] || { durable "$item" && mv "$item" "$place"; } || { set -f && refuse "cannot write to $dir" && return; }
+		[ ! -f "$item" ] || { [ -e "$place" ] && ! imported "$place"; } || { durable "$item" && mv "$item" "$place"; } || { set -f && refuse "cannot write to $dir" && return; }
 	done
 	set -f
 	next=0 least=0

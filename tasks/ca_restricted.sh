@@ -166,13 +166,14 @@ digest() {
 	printf '%s' "${sum%% *}"
 }
 
-# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy. Nor was it revoked.
+# same_authority: the authority below this one, $subject, has had no other key. A new key comes with a new name, which needs another policy. Nor was it revoked. A record
+# that was taken over from index.txt does not tell its key: it counts as another.
 same_authority() {
 	! key_revoked || return 1
-	profile=ca problem="authority $subject has another key: a new one gets a new name"
+	profile=ca problem="authority $subject has another key: a new one gets a new name (where the records were lost: pgfleet authority restore --records $name)"
 	strangers=$(find issued pending -type f ! -name '*.new' ! -name '*.der' -exec awk -v key="$key" '
 		FNR == 1 { ca = own = 0 }
-		$0 == "profile ca" { ca = 1 }
+		$0 == "profile ca" || $0 == "profile imported" { ca = 1 }
 		$0 == "key " key { own = 1 }
 		$1 == "subject" && ca && !own { print substr($0, 9) }' {} + </dev/null) || { problem="cannot read the records"; return 1; }
 	case "

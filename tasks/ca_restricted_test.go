@@ -545,6 +545,14 @@ func (l *lockedHost) refuses(t *testing.T) {
 	if got := l.state("clients"); !bytes.Equal(got.CRL.Raw, clients.CRL.Raw) {
 		t.Error("the list has changed")
 	}
+	// What was taken over from index.txt after the records were lost does not tell the key of the authority below, and lets no other one in.
+	l.sb.Shell(`cd /etc/pgfleet/ca/top && cp -a issued /root/issued && for f in $(grep -l '^subject /O=Example/CN=servers$' issued/*); do
+		sed -n -e '/^pgfleet/p' -e '/^serial/p' -e 's/^profile ca$/profile imported/p' -e '/^subject/p' -e '/^expires/p' /root/$f >$f; done`)
+	another := l.ask("top", l.forged("top", top.Certificate, func(c *x509.Certificate) { asCA(c); c.Subject = declared }))
+	if len(another) != 1 || !strings.Contains(another[0].Refused, "pgfleet authority restore --records top") {
+		t.Errorf("another key for an authority of which index.txt alone tells: %q", another)
+	}
+	l.sb.Shell("cd /etc/pgfleet/ca/top && rm -r issued && mv /root/issued issued")
 	l.refusesCalls(t)
 	// Last, since nothing is signed after it. One call is a day's number, too.
 	many := make([]caRequest, 41)

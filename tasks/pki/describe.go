@@ -74,6 +74,8 @@ func usage(cert *x509.Certificate) string {
 			uses = append(uses, "server")
 		case x509.ExtKeyUsageClientAuth:
 			uses = append(uses, "client")
+		case x509.ExtKeyUsageAny:
+			uses = append(uses, "anyExtendedKeyUsage")
 		}
 	}
 	return strings.Join(uses, ", ")
