@@ -47,6 +47,10 @@ lists() { # lists CRLFILE: "number issuer" of each list in it, numbers as hexade
   text "$1" | awk '/-----BEGIN X509 CRL-----/{p = 1} p{print | c} /-----END X509 CRL-----/{p = 0; close(c)}' \
     c="openssl crl -noout -crlnumber -issuer 2>/dev/null | sed 's/^[^=]*=//; s/^ *0x//' | paste -s -d ' ' -" - 2>/dev/null
 }
+revoking() { # revoking CRLFILE: as lists, without those that name nobody
+  text "$1" | awk '/-----BEGIN X509 CRL-----/{p = 1} p{print | c} /-----END X509 CRL-----/{p = 0; close(c)}' \
+    c="openssl crl -noout -crlnumber -issuer -text 2>/dev/null | sed -n 's/^crlNumber= *//; s/^0x//; /^[0-9A-F][0-9A-F]*\$/p; s/^issuer=//p; s/^No Revoked Certificates.*/-/p' | paste -s -d ' ' -" - 2>/dev/null | grep -v ' -$'
+}
 lower() { # lower A B: hexadecimal A is below B
   [ "${#1}" -lt "${#2}" ] || { [ "${#1}" -eq "${#2}" ] && [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort | head -n 1)" = "$1" ]; }
 }
@@ -194,16 +198,16 @@ may_be_before() { # may_be_before FOLDER: ends it when nothing of ours would be 
     rm -f -- "$1" && { grep -v "# pgfleet: keep this line last" >"$1" || [ -e "$1" ]; } && { [ "$3" = "$2" ] || { chgrp "$(id -gn "$2")" "$1" && chmod 640 "$1"; }; }
   ' sh "$check" "$owner" "$who" >/dev/null || fail "cannot write $check"
   refuse() { as "$who" rm -f -- "$check" >/dev/null; rm -rf "$back"; fail "$*; nothing was changed"; }
-  reads() { as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; }
+  reads() { as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" </dev/null; } # reads NAME: its value at the next start
   place() { # place NAME: a file's name made absolute
-    value=$(reads "$1")
+    value=$(reads "$1" 2>/dev/null)
     case $value in [!/]*) value=$data/$value ;; esac
     printf '%s' "$value"
   }
-  ssl=$(reads ssl) || refuse "PostgreSQL would not start with the $conf of before: $(printf '%s' "$ssl" | sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' | tr '\n' ' ')"
+  ssl=$(reads ssl 2>/dev/null) || refuse "PostgreSQL would not start with the $conf of before: $(reads ssl 2>&1 | sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' | tr '\n' ' ')"
   if [ "$ssl" = on ]; then
     passphrase=no
-    [ -z "$(reads ssl_passphrase_command)" ] || passphrase=yes
+    [ -z "$(reads ssl_passphrase_command 2>/dev/null)" ] || passphrase=yes
     cert=$(place ssl_cert_file) key=$(place ssl_key_file) ca=$(place ssl_ca_file) crl=$(place ssl_crl_file)
     if [ "$cert" = "$data/server.crt" ] && as "$owner" /bin/sh -c '[ -f "$1/server.crt.before-pgfleet" ] && [ -f "$1/server.key.before-pgfleet" ]' sh "$data" >/dev/null; then
       cert=$cert.before-pgfleet key=$data/server.key.before-pgfleet
@@ -231,7 +235,7 @@ may_be_before() { # may_be_before FOLDER: ends it when nothing of ours would be 
     # A file of lists that runs have written over is seen to in others.
     if [ -n "$crl_is" ] && [ -n "$ca_was" ] && [ "$crl_was" = "$crl" ]; then
       trusted=$nl$(subjects "$ca_was" | tr -d ' ')$nl
-      older=$(lists "$crl_is" | while read -r b issuer; do
+      older=$(revoking "$crl_is" | while read -r b issuer; do
         case $trusted in *"$nl"subject="$(printf '%s' "${issuer#issuer=}" | tr -d ' ')$nl"*) ;; *) continue ;; esac
         a=
         [ -z "$crl_was" ] || a=$(lists "$crl_was" | while read -r n i; do [ "$i" != "$issuer" ] || echo "$n"; done | head -n 1)
