@@ -58,7 +58,8 @@ func TestAuthorityLost(t *testing.T) {
 	f.want(t, 8, []string{"clients: backup " + backups[0] + " is out of date: 1 issued since, 1 revoked since"}, "authority", "check", "--in", folder)
 
 	f.sh(t, "ca1", "rm -rf "+caDir("clients"))
-	f.want(t, 2, []string{"clients: on ca1.example.net, the authority has no certificate yet"}, "authority", "check", "clients")
+	f.want(t, 2, []string{"clients: on ca1.example.net, the authority is gone, and the fleet has its certificate"}, "authority", "check", "clients")
+	f.want(t, 2, []string{"has the certificate of CN=root-ca1 already", "authority restore FILE"}, "run", shipped) // and nothing is in the way of the backup
 	restore := []string{"authority", "restore", backups[0], "--identity", "/root/identity", "-y"}
 	f.want(t, 2, []string{"there is no file /root/identity on this host"}, restore...)
 	labtest.Feed(t, f.lab, "ca1", string(secret), "sh", "-c", "umask 077; cat >/root/identity")
