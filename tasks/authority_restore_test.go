@@ -303,6 +303,26 @@ func TestAdopt(t *testing.T) {
 		t.Errorf("the second time: changed %v, %v", changed, err)
 	}
 	w.finished("a")
+
+	// The folders themselves are gone.
+	for _, path := range []string{"issued", "revoked", "index.txt"} {
+		if err := os.RemoveAll(w.path("clients", path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if issued, cert, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || cert == nil || len(issued) != 0 {
+		t.Errorf("without its records: %d on record, %v", len(issued), err)
+	}
+	w.connect()
+	if changed, err := w.runTask("a", task); !changed || err != nil {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	if issued, _, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || len(issued) != 3 {
+		t.Errorf("%d on record, %v", len(issued), err)
+	}
+	if list, err := w.fleet.CA.CRL("clients"); err != nil || !pki.Lists(list, certs[2].SerialNumber) {
+		t.Errorf("list %v, %v", list, err)
+	}
 }
 
 // An authority whose records are gone, folder and all, signs nothing and makes no list by what is left: the list would let somebody in again. What mends it is said, and
