@@ -258,7 +258,9 @@ func certCount(out io.Writer, opt CertsOptions, rows []survey.Row) {
 		if number[r.State]++; number[r.State] == 1 {
 			states = append(states, r.State)
 		}
-		hosts[r.Host] = true
+		if r.Host != "" { // an authority's that is on no host
+			hosts[r.Host] = true
+		}
 	}
 	slices.SortFunc(states, survey.Compare)
 	parts := make([]string, len(states))

@@ -102,6 +102,15 @@ func TestManyReasons(t *testing.T) {
 	}
 }
 
+// What is on no host, an authority's file here, is in the count, and on none of the hosts.
+func TestCertsOnNoHost(t *testing.T) {
+	var out bytes.Buffer
+	Certs(&out, CertsOptions{}, []survey.Row{{Kind: survey.KindAuthority, Path: "ca.pem", State: survey.OK}, {Host: "db1", Kind: survey.KindKey, State: survey.OK}})
+	if want := "2 certificates, keys and lists on 1 host: 2 ok\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%q does not end with %q", out.String(), want)
+	}
+}
+
 // A fleet without certificates, and one without orphans, say so.
 func TestNoCerts(t *testing.T) {
 	for want, opt := range map[string]CertsOptions{"\n0 certificates, keys and lists on 0 hosts\n": {}, "no orphans: whatever was issued and is good is on the host that it was issued for\n": {Orphans: true}} {
