@@ -229,9 +229,13 @@ func sameNames(a, b []string) bool {
 // listsMissing refuses a file of authorities of which some has no current list of revoked certificates while lists are on: PostgreSQL
 // would then refuse everybody who shows a certificate (CRL_CHECK_ALL).
 func listsMissing(h *Host, c *Cluster) error {
-	ours := parseSettings(c.Ours)["ssl_crl_file"] != ""
-	// One that has ended, and that others renew, is no worse after a reload: in our file it stands because there is no newer one, in theirs where it has been read already.
-	may := func(ca *x509.Certificate) bool { return (ours || c.hasRead("ssl_crl_file")) && h.signsElsewhere(ca) }
+	set := parseSettings(c.Ours)
+	ours := set["ssl_crl_file"] != ""
+	// One that has ended, and that others renew, keeps nothing of ours from coming into force where that makes it no worse: in our file it stands because there is no newer one, theirs has
+	// been read already.
+	may := func(ca *x509.Certificate) bool {
+		return (ours || set["ssl_cert_file"] != "" && c.hasRead("ssl_crl_file")) && h.signsElsewhere(ca)
+	}
 	if err := c.listLacking(may); err != nil {
 		do := "put a trust task before this one"
 		if !ours {

@@ -40,7 +40,7 @@ type trustTask struct {
 	Authorities []string `param:"authorities,required" doc:"authorities to believe, as named in the inventory; those above them up to the root come with them"`
 	Profile     string   `param:"profile" allowed:"server client" doc:"server or client; not given: by the host's role"`
 	CRL         string   `param:"crl" default:"auto" allowed:"auto yes no on off true false" doc:"lists of revoked certificates; auto: yes on servers; on clients where they are in use already, or once a server's certificate has been revoked"`
-	Only        string   `param:"only" allowed:"repair renew beside add drop" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either. beside: where a server asks for certificates of others already, ours are believed beside them, with existing: replace too, which ends that later. add: successors (replaces) of authorities that are believed already; drop: authorities that have a successor, once nobody in the fleet needs them; both in the place where their file is"`
+	Only        string   `param:"only" allowed:"repair renew beside add drop" doc:"repair: files that are missing or changed, and newer lists, of authorities that a server believes already; renew: only new certificates of authorities that are believed already, in the place where their file is; nobody else is believed for either. beside: where a server asks for certificates of others already, ours are believed beside them, with existing: replace too, which ends that later; with keep it is refused where clients use the server, whose certificates it would not accept. add: successors (replaces) of authorities that are believed already; drop: authorities that have a successor, once nobody in the fleet needs them; both in the place where their file is"`
 	Until       string   `param:"until" default:"drop" allowed:"trust reissue drop" doc:"how far a replacement is to go; only: drop does nothing unless it is drop"`
 	TLSDir      string   `param:"tls_dir" default:"own" allowed:"own data home" doc:"own: pgfleet's folders; data: copies in a server's data directory (backups and pg_rewind then meet them); home: copies in a client's ~/.postgresql"`
 	File        string   `param:"file" doc:"name of the copy of the authorities with tls_dir data or home (ca.crt); the lists beside it have the same name with .crl"`
@@ -234,7 +234,7 @@ func (h *Host) lineage(name string) ([]ancestor, error) {
 func (l ancestor) list(h *Host) (*x509.RevocationList, error) {
 	title := pki.CertTitle(l.cert)
 	if l.name == "" {
-		return nil, fmt.Errorf("%w: no list of revoked certificates is known of %s; with lists in use it would lock out everybody below it: declare that authority, or say crl: no", ErrRefused, title)
+		return nil, fmt.Errorf("%w: no list of revoked certificates is known of %s; with lists in use it would lock out everybody below it: declare that authority in the inventory (external, and its lists: crl), or say crl: no", ErrRefused, title)
 	}
 	list, err := l.newest(h)
 	if err != nil {

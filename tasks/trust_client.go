@@ -102,9 +102,18 @@ func (t *trustTask) clientWork(h *Host, st *identityState, a *anchors) (*trustWo
 	}
 	if t.both() {
 		for _, c := range foreign {
-			if !containsCert(certs, c) && !containsCert(a.gone, c) {
-				certs = append(slices.Clone(certs), c)
+			if containsCert(certs, c) || containsCert(a.gone, c) {
+				continue
 			}
+			certs = append(slices.Clone(certs), c)
+			if len(lists) == 0 || t.Existing == "keep" { // kept files have no list of ours beside them
+				continue
+			}
+			list, err := ancestor{h.keeperOf(c), c}.list(h)
+			if err != nil {
+				return nil, fmt.Errorf("%s of %s on %s: %w", st.ID.DBUser, st.ID.OSUser, h.Name, err)
+			}
+			lists = append(slices.Clone(lists), list)
 		}
 	}
 	w.roots = pki.CertificatePEM(certs...)

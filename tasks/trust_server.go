@@ -102,10 +102,10 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 		}
 	}
 	now, leave, err := t.believedBy(h, c, l)
-	if leave {
+	if leave && t.Only == "beside" {
 		return nil, a.refuseKeep(h, c)
 	}
-	if err != nil {
+	if leave || err != nil {
 		return nil, err
 	}
 	for _, lists := range append(t.listsLeft(c, l), now.lists) {

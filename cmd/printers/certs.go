@@ -197,7 +197,7 @@ func certReasons(out io.Writer, opt CertsOptions, rows []survey.Row) {
 				found[f] = s
 				stories = append(stories, s)
 			}
-			s.at = append(s.at, strings.TrimSuffix(r.Host+":"+r.Path, ":"))
+			s.at = append(s.at, strings.Trim(r.Host+":"+r.Path, ":"))
 		}
 	}
 	slices.SortStableFunc(stories, func(a, b *story) int { return survey.Compare(a.State, b.State) })

@@ -175,6 +175,14 @@ func (u *user) mend(host string) string {
 	return fmt.Sprintf("bring its newest list to %s on %s", u.lists.Path, host) + u.reload
 }
 
+// mendList says what to do where an authority in force has no list.
+func (j *judge) mendList(host string, ca *x509.Certificate, u *user) string {
+	if ours, unsure := j.believable(ca); ours || unsure || u.theirs != nil {
+		return u.mend(host)
+	}
+	return "declare it in the inventory (external, and its lists: crl), then: pgfleet run mtls -l " + host
+}
+
 // refused says who is refused when the list of one authority is missing or over.
 func (u *user) refused(subject pkix.Name) string {
 	return fmt.Sprintf(u.below, pki.FormatSubject(subject))

@@ -158,3 +158,22 @@ func lists(l *x509.RevocationList) []*x509.RevocationList {
 	}
 	return []*x509.RevocationList{l}
 }
+
+// A client that has lists and believes others without one of theirs reaches none of their servers: no playbook makes that list.
+func TestListMissingOfTheirs(t *testing.T) {
+	w := newWorld(t)
+	house := newAuthority(t, nil, "house", year, now)
+	c := w.app()
+	c.Trust.Certs = append(c.Trust.Certs, house.cert)
+	c.Lists = w.file(clientDir+"/root.crl", "app", 0o600)
+	c.Lists.Lists = []*x509.RevocationList{w.ca(1).List, w.ca(2).List}
+	for _, r := range Judge(w.fleet) {
+		if r.Host == "app1" && r.Subject == "CN=house" {
+			if f := r.Findings[0]; f.State != ListMissing || f.Hint != "declare it in the inventory (external, and its lists: crl), then: pgfleet run mtls -l app1" {
+				t.Errorf("%+v", r.Findings)
+			}
+			return
+		}
+	}
+	t.Error("there is no row of the house's authority")
+}

@@ -106,6 +106,6 @@ func (j *judge) listed(r *Row, ca *x509.Certificate, u user) {
 				return
 			}
 		}
-		r.find(ListMissing, fmt.Sprintf("%s has no list of it: %s", u.lists.Path, u.refused(ca.Subject)), u.mend(r.Host))
+		r.find(ListMissing, fmt.Sprintf("%s has no list of it: %s", u.lists.Path, u.refused(ca.Subject)), j.mendList(r.Host, ca, &u))
 	}
 }
