@@ -276,3 +276,30 @@ func TestCompanyAbove(t *testing.T) {
 	f.expectRefused(t, "app1", "db1")
 	f.finishes(t)
 }
+
+// TestReplaceCompany: one company's authority takes the place of another's for the servers, with new keys, which wait for their certificates.
+func TestReplaceCompany(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	f = f.with(t, "  servers_root: {host: ca2.example.net, subject: \"CN=root-ca2\", valid_for: 3650d}\n  servers:      {host: ca3.example.net, issuer: servers_root, subject: \"CN=intermediate.example.net\", valid_for: 1825d}",
+		"  servers:      {external: company.pem}\n  idle1:        {host: ca2.example.net, subject: \"CN=idle1\"}\n  idle2:        {host: ca3.example.net, issuer: idle1, subject: \"CN=idle2\"}")
+	c := newCompany(t, f)
+	f.waits(t)
+	f.answer(t, 0, nil, files(t, filepath.Join(c.sign(t, f), "servers"), "db*.crt")...)
+	f.finishes(t)
+
+	next := &company{dir: t.TempDir(), home: c.home}
+	next.sh(t, next.dir, strings.ReplaceAll(makeCompany, "Company", "Successor"))
+	next.sh(t, next.home, `cp "$1/company.pem" successor.pem; printf '  servers_g2: {external: successor.pem, replaces: servers}\n' >>inventory.yaml`, next.dir)
+	f.want(t, 7, []string{"waiting for 1 answer of authority servers_g2"}, "rotate-ca", "--new-key")
+	f.settled(t)
+	signed := files(t, filepath.Join(next.sign(t, f), "servers_g2"), "db*.crt")
+	f.answer(t, 0, []string{"authority servers_g2: certificate for server db1.example.net"}, signed...)
+	f.settled(t)
+	f.want(t, 0, nil, "rotate-ca")
+	f.expectIssuer(t, "Successor Issuing", "ssl_cert_file", "db1")
+	f.want(t, 0, []string{"servers is believed no more"}, "rotate-ca", "--until", "drop", "-y")
+	f.settled(t)
+	f.expectBelieved(t, []string{"Successor Root"}, "sslrootcert", "app1") // and the one below it, whose name begins otherwise
+	f.want(t, 0, nil, "verify")
+}
