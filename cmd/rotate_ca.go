@@ -215,11 +215,21 @@ func (o *rotateCAOptions) next(inv *inventory.Inventory, old []string) (lines []
 			if a.Ours() {
 				lines = append(lines, fmt.Sprintf("its key and records stay on %s in %s", a.Host, a.DirOrDefault()))
 			}
-			if up, ok := inv.Authorities[a.Issuer]; ok && up.Ours() && pki.Successor(inv.Authorities, a.Issuer) == "" {
+			if up, ok := inv.Authorities[a.Issuer]; ok && up.Ours() && below(inv, by, a.Issuer) {
 				lines = append(lines, fmt.Sprintf("whoever believes %s alone accepts what it has signed until %s revokes it: take it out, fetch %s/certs/ca.crt from %s, then: pgfleet revoke --file ca.crt --reason superseded",
 					a.Issuer, a.Issuer, a.DirOrDefault(), a.Host))
 			}
 		}
 	}
 	return lines
+}
+
+// below tells whether an authority stands below another.
+func below(inv *inventory.Inventory, name, above string) bool {
+	for a, ok := inv.Authorities[name]; ok; a, ok = inv.Authorities[a.Issuer] {
+		if a.Issuer == above {
+			return true
+		}
+	}
+	return false
 }

@@ -138,6 +138,8 @@ type issuing struct {
 	// before are the lists of the authorities that this one replaces; next are those that replace it.
 	before []*x509.RevocationList
 	next   []*issuing
+	// early is why nobody may have a certificate of it yet, nil when nothing is. It may be asked for one: the answer may take days.
+	early error
 	// cannot is why it can sign nothing, nil when nothing is known against it.
 	cannot error
 }

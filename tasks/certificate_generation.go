@@ -80,11 +80,9 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 	case is == newest:
 		return is, nil
 	case t.Only == "replace":
-		if doubt := h.unbelieving(t.profile(h), newest.name, newest.chain, false); len(doubt) > 0 {
-			if h.Fleet.changing() {
-				return nil, fmt.Errorf("who believes %s: %w", newest.name, ErrPending)
-			}
-			return nil, fmt.Errorf("%w: no certificate of %s for %s before everybody who meets it believes it: %s", ErrRefused, newest.name, h.Name, inShort(doubt, 5, "; "))
+		newest.early = h.tooEarly(t.profile(h), newest)
+		if newest.early != nil && newest.foreign == nil {
+			return nil, newest.early
 		}
 		return newest, nil
 	case is != nil && (len(h.unbelieving(t.profile(h), is.name, is.chain, true)) == 0 || len(h.unbelieving(t.profile(h), newest.name, newest.chain, true)) > 0):
@@ -97,6 +95,21 @@ func (t *certificateTask) issuerFor(h *Host, now *version) (*issuing, error) {
 		newest = all[len(all)-1]
 	}
 	return newest, nil
+}
+
+// tooEarly says why a host cannot have a certificate of a successor yet, nil when it can.
+func (h *Host) tooEarly(profile pki.Profile, next *issuing) error {
+	doubt := h.unbelieving(profile, next.name, next.chain, false)
+	if len(doubt) == 0 {
+		return nil
+	}
+	if h.Fleet.changing() {
+		return fmt.Errorf("who believes %s: %w", next.name, ErrPending)
+	}
+	if wait := h.awaitedLists(profile, next); wait != nil {
+		return wait
+	}
+	return fmt.Errorf("%w: no certificate of %s for %s before everybody who meets it believes it: %s", ErrRefused, next.name, h.Name, inShort(doubt, 5, "; "))
 }
 
 // refuseLeap refuses a server's certificate under a root that clients do not believe, where the one in force is under another: its authority was exchanged in the

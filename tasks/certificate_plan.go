@@ -93,6 +93,9 @@ func (t *certificateTask) planFor(host string, o *holder, by *issuing, now time.
 			return nil, err
 		}
 	}
+	if by.early != nil && plan.Why != "" && !plan.Ask && !plan.Waits {
+		return nil, by.early
+	}
 	return plan, plan.holdForNext(host)
 }
 

@@ -94,6 +94,13 @@ func (t *trustTask) mayDrop(h *Host, a *anchors, now []*x509.Certificate, who st
 		profile = pki.ProfileClient
 	}
 	if needed := h.dependents(profile, a.gone); len(needed) > 0 {
+		wait, err := h.awaitedCertificates(t.Authorities, needed)
+		if err != nil {
+			return err
+		}
+		if wait != nil {
+			return wait
+		}
 		return fmt.Errorf("%w: %s is still needed, so nobody stops to believe it: %s", ErrRefused, inShort(titles, 3, ", "), inShort(needed, 5, "; "))
 	}
 	return nil

@@ -277,29 +277,42 @@ func TestCompanyAbove(t *testing.T) {
 	f.finishes(t)
 }
 
-// TestReplaceCompany: one company's authority takes the place of another's for the servers, with new keys, which wait for their certificates.
+// TestReplaceCompany: a company's authority takes the place of ours for the clients, then one company's that of another's for the servers. Everything is asked for at once,
+// answers come one by one, and whoever waits has not failed.
 func TestReplaceCompany(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	f := newFleet(t, lab.Options{DB: 1, Client: 2})
 	f = f.with(t, "  servers_root: {host: ca2.example.net, subject: \"CN=root-ca2\", valid_for: 3650d}\n  servers:      {host: ca3.example.net, issuer: servers_root, subject: \"CN=intermediate.example.net\", valid_for: 1825d}",
 		"  servers:      {external: company.pem}\n  idle1:        {host: ca2.example.net, subject: \"CN=idle1\"}\n  idle2:        {host: ca3.example.net, issuer: idle1, subject: \"CN=idle2\"}")
 	c := newCompany(t, f)
 	f.waits(t)
 	f.answer(t, 0, nil, files(t, filepath.Join(c.sign(t, f), "servers"), "db*.crt")...)
 	f.finishes(t)
-
 	next := &company{dir: t.TempDir(), home: c.home}
 	next.sh(t, next.dir, strings.ReplaceAll(makeCompany, "Company", "Successor"))
-	next.sh(t, next.home, `cp "$1/company.pem" successor.pem; printf '  servers_g2: {external: successor.pem, replaces: servers}\n' >>inventory.yaml`, next.dir)
+	next.sh(t, next.home, `cp "$1/company.pem" successor.pem; printf '  clients_g2: {external: successor.pem, replaces: clients}\n' >>inventory.yaml`, next.dir)
+
+	f.want(t, 7, []string{"waiting for 3 answers of authority clients_g2"}, "rotate-ca")
+	signed := filepath.Join(next.sign(t, f), "clients_g2")
+	f.answer(t, 0, nil, files(t, signed, "app1*.crt")...)
+	f.want(t, 7, []string{"app1.example.net  certificate", "waiting for authority clients_g2: list of revoked certificates of Successor Root"}, "rotate-ca")
+	f.expectIssuer(t, "root-ca1", "sslcert", "app1", "app2")
+	f.answer(t, 0, nil, files(t, signed, "*.crl")...)
+	f.want(t, 7, []string{"db1.example.net   trust              waiting for authority clients_g2: certificate for client dbuser1 on app2.example.net"}, "rotate-ca", "--until", "drop", "-y")
+	f.expectIssuer(t, "Successor Issuing", "sslcert", "app1")
+	f.expectIssuer(t, "root-ca1", "sslcert", "app2")
+	f.settled(t)
+	f.answer(t, 0, nil, files(t, signed, "app2*.crt")...)
+	f.want(t, 0, []string{"clients is believed no more"}, "rotate-ca", "--until", "drop", "-y")
+	next.sh(t, next.home, `sed -i -e 's/^  clients:.*/  idle3: {host: ca1.example.net, subject: "CN=idle3"}/' -e '$a\  servers_g2: {external: successor.pem, replaces: servers}' inventory.yaml`)
+
+	// Keys that wait for their certificates are nobody else's to remove.
 	f.want(t, 7, []string{"waiting for 1 answer of authority servers_g2"}, "rotate-ca", "--new-key")
 	f.settled(t)
-	signed := files(t, filepath.Join(next.sign(t, f), "servers_g2"), "db*.crt")
-	f.answer(t, 0, []string{"authority servers_g2: certificate for server db1.example.net"}, signed...)
+	f.answer(t, 0, nil, files(t, filepath.Join(next.sign(t, f), "servers_g2"), "db*.crt")...)
 	f.settled(t)
-	f.want(t, 0, nil, "rotate-ca")
-	f.expectIssuer(t, "Successor Issuing", "ssl_cert_file", "db1")
 	f.want(t, 0, []string{"servers is believed no more"}, "rotate-ca", "--until", "drop", "-y")
-	f.settled(t)
+	f.expectIssuer(t, "Successor Issuing", "ssl_cert_file", "db1")
 	f.expectBelieved(t, []string{"Successor Root"}, "sslrootcert", "app1") // and the one below it, whose name begins otherwise
 	f.want(t, 0, nil, "verify")
 }
