@@ -91,14 +91,21 @@ func servicesOf(h *Host, st *identityState, files ServiceFiles) ([]Service, erro
 	return out, nil
 }
 
-// serverServices gives name, cluster, host and port of each cluster of a server. Of a server that could not be looked at the services that the block
-// already has are kept; a server that refuses (no cluster, a broken one) counts as not seen.
+// serverServices gives name, cluster, host and port of each cluster of a server, in the order of their names: that in which clusters are found changes when one is restarted. Of a
+// server that could not be looked at the services that the block already has are kept; a server that refuses (no cluster, a broken one) counts as not seen.
 func serverServices(f *Fleet, server *Host, st *identityState) []Service {
 	base := st.ID.DBUser + "@" + shortName(f, server)
 	host := serviceHost(server)
+	var out []Service
 	clusters, err := Clusters(server)
+	for _, c := range clusters {
+		s := Service{Name: base, Cluster: c.ID, Host: host, Port: c.Port}
+		if len(clusters) > 1 {
+			s.Name += "/" + c.ID
+		}
+		out = append(out, s)
+	}
 	if err != nil {
-		var out []Service
 		for name, s := range st.Services {
 			if name != base && !strings.HasPrefix(name, base+"/") {
 				continue
@@ -110,17 +117,8 @@ func serverServices(f *Fleet, server *Host, st *identityState) []Service {
 		if len(out) == 0 {
 			out = append(out, Service{Name: base, Host: host})
 		}
-		sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
-		return out
 	}
-	var out []Service
-	for _, c := range clusters {
-		s := Service{Name: base, Cluster: c.ID, Host: host, Port: c.Port}
-		if len(clusters) > 1 {
-			s.Name += "/" + c.ID
-		}
-		out = append(out, s)
-	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
 
