@@ -92,6 +92,8 @@ func TestRefused(t *testing.T) {
 		{"no use", "db1", "ca", replace("extendedKeyUsage = serverAuth\n", ""), "", "its extendedKeyUsage lacks serverAuth"},
 		{"another use", "db1", "ca", replace("serverAuth", "clientAuth"), "", "its extendedKeyUsage lacks serverAuth"},
 		{"a use more", "db1", "ca", replace("serverAuth", "serverAuth, clientAuth"), "", "holds more than serverAuth, which alone was asked"},
+		{"an unknown use more", "db1", "ca", replace("serverAuth", "serverAuth, 1.2.3.4"), "", "holds more than serverAuth, which alone was asked"},
+		{"an address of the web more", "db1", "ca", replace("DNS:db.example.net", "DNS:db.example.net, URI:https://example.net"), "", "mail addresses or URIs"},
 		{"too long", "db1", "ca", good, "-days 400", "it lives 400 days, longer than the 365 that were asked"},
 		{"ended", "db1", "ca", good, "-days 0", "it ended on"},
 		{"signed with SHA-1", "db1", "ca", good, "-sha1", "it is signed with ECDSA-SHA1, which is not accepted any more"},

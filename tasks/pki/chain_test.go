@@ -43,6 +43,7 @@ func TestVerifyChain(t *testing.T) {
 	deep := foreign(t, sub, func(*x509.Certificate) {})
 	old := foreign(t, root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) })
 	young := foreign(t, root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Hour) })
+	renewed := issue(t, root, Template{Profile: ProfileCA, Subject: old.cert.Subject, ValidFor: year, MaxPathLen: 0}, old.key, now)
 	below := func(by *issuer) *x509.Certificate {
 		return foreign(t, by, func(c *x509.Certificate) {
 			c.IsCA, c.KeyUsage, c.MaxPathLen = false, x509.KeyUsageDigitalSignature, 0
@@ -82,6 +83,7 @@ func TestVerifyChain(t *testing.T) {
 		{"no authority", below(noCA), ChainOptions{Roots: list(root.cert), Intermediates: list(noCA.cert)}, ChainNoCA},
 		{"path too long", below(deep), ChainOptions{Roots: list(root.cert), Intermediates: list(sub.cert, deep.cert)}, ChainPathLength},
 		{"expired authority", below(old), ChainOptions{Roots: list(root.cert), Intermediates: list(old.cert)}, ChainExpired},
+		{"an expired authority and its renewed certificate", below(old), ChainOptions{Roots: list(root.cert), Intermediates: list(old.cert, renewed)}, ""},
 		{"early authority", below(young), ChainOptions{Roots: list(root.cert), Intermediates: list(young.cert)}, ChainNotYet},
 	} {
 		if c.opts.Now.IsZero() {

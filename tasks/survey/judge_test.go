@@ -80,6 +80,8 @@ func TestJudge(t *testing.T) {
 		{"a key with a passphrase", func(w *world) { w.app().Key.Public, w.app().Key.Passphrase = nil, true }, []string{"app1 key unreadable: it has a passphrase"}},
 		{"a key that cannot be read", func(w *world) { w.db().Key.Public, w.db().Key.Problem = nil, "it is broken" }, []string{"db1 key unreadable: it is broken"}},
 		{"everybody may read a client's key", func(w *world) { w.app().Key.Mode = 0o644 }, []string{"app1 key wrong_mode: it has mode 0644: libpq"}},
+		{"the group may read a client's key", func(w *world) { w.app().Key.Mode = 0o640 }, []string{"app1 key wrong_mode: it has mode 0640: libpq"}},
+		{"the group may change a server's key", func(w *world) { w.db().Key.Mode = 0o660 }, []string{"db1 key wrong_mode: it has mode 0660: at most 0640 when root owns it"}},
 		{"everybody may read a server's key", func(w *world) { w.db().Key.Mode = 0o644 }, []string{"db1 key wrong_mode: it has mode 0644: at most 0640 when root owns it"}},
 		{"the group may read the server user's own key", func(w *world) { w.db().Key.Owner = "postgres" }, []string{"db1 key wrong_mode: it has mode 0640: at most 0600 when postgres owns it"}},
 		{"a third user's key", func(w *world) { w.db().Key.Owner = "alice" }, []string{"db1 key wrong_mode: it belongs to alice"}},
@@ -142,6 +144,13 @@ func TestJudge(t *testing.T) {
 			w.app().Lists = w.file("/l", "app", 0o600)
 			w.app().Lists.Lists = []*x509.RevocationList{w.root.list(w.t, 1, time.Minute, now), w.ca(2).List}
 		}, []string{"app1 list expired: … every connection to a server with a certificate below CN=servers root is refused", "app1 list records_differ", "db1 certificate not_trusted: … list not valid"}},
+		{"of two clients that believe the same, one has a list that is over", func(w *world) {
+			second := *w.app()
+			second.OSUser, second.Lists = "web", w.file("/l", "web", 0o600)
+			second.Cert.Owner, second.Key.Owner, second.Trust.Owner = "web", "web", "web"
+			second.Lists.Lists = []*x509.RevocationList{w.root.list(w.t, 1, time.Minute, now), w.ca(2).List}
+			w.fleet.Clients = append(w.fleet.Clients, second)
+		}, []string{"app1 list expired", "app1 list records_differ", "db1 certificate not_trusted: not accepted by app1 (u of web): list not valid"}},
 		{"another's list", func(w *world) {
 			other := newAuthority(w.t, nil, "other", 10*year, now)
 			w.db().Lists.Lists = append(w.db().Lists.Lists, other.list(w.t, 1, 0, now))
@@ -185,18 +194,26 @@ func TestJudge(t *testing.T) {
 		{"issued for another host", func(w *world) { w.ca(2).Records[0].Host = "db2" }, []string{"db1 certificate records_differ: authority servers issued it for db2"}},
 		{"the server has an older list", func(w *world) { w.ca(0).List = w.clients.list(w.t, 2, 0, now) }, []string{"db1 list records_differ: it has number 1, authority clients has made 2 since"}},
 		{"and lacks what was revoked", func(w *world) { w.ca(0).List = w.clients.list(w.t, 2, 0, now, w.serverLeaf) }, []string{"db1 list records_differ: … it lacks the revoked "}},
+		{"another list has the number of the server's", func(w *world) {
+			w.db().Lists.Lists = []*x509.RevocationList{w.clients.list(w.t, 1, 0, now.Add(-time.Minute))}
+		}, []string{
+			"db1 list records_differ: it has number 1, the newest of authority clients is 1"}},
 		{"the authority is older than its lists", func(w *world) { w.db().Lists.Lists = []*x509.RevocationList{w.clients.list(w.t, 7, 0, now)} }, []string{
 			"db1 list records_differ: it has number 7, the newest of authority clients is 1"}},
 
 		// Settings, rules, services.
 		{"the include line is gone", func(w *world) { w.db().Config = []byte("port = 5432\n") }, []string{"db1 settings include_lost: it does not include"}},
 		{"something follows it that wins", func(w *world) { w.db().Config = append(w.db().Config, "ssl_cert_file = 'x'\n"...) }, []string{"db1 settings include_lost: it has settings or includes after"}},
+		{"another file follows it", func(w *world) { w.db().Config = append(w.db().Config, "include_dir 'conf.d'\n"...) }, []string{"db1 settings include_lost: it has settings or includes after"}},
 		{"something follows it that does not matter", func(w *world) { w.db().Config = append(w.db().Config, "work_mem = 1MB\n"...) }, nil},
 		{"the included file is gone", func(w *world) { w.db().OurSettings = nil }, []string{"db1 settings missing: … PostgreSQL does not start"}},
 		{"nothing was ever set", func(w *world) { w.db().Config, w.db().OurSettings = nil, map[string]string{} }, nil},
 		{"another tool writes the configuration", func(w *world) { w.db().Config, w.db().HBA, w.db().Managed = nil, []byte("local all all peer\n"), true }, nil},
 		{"the block is gone", func(w *world) { w.db().HBA = []byte("local all all peer\n") }, []string{"db1 rules rules_lost: pgfleet's block is gone; stage cert was set"}},
 		{"the block was changed", func(w *world) { w.db().HBA = []byte("# BEGIN pgfleet\nhostssl all all all trust\n# END pgfleet\n") }, []string{"db1 rules rules_lost: pgfleet's block was changed by hand"}},
+		{"TLS is off, with files that nobody would believe", func(w *world) {
+			w.db().TLS, w.db().Trust.Certs = false, []*x509.Certificate{newAuthority(w.t, nil, "other", 10*year, now).cert}
+		}, []string{"db1 certificate missing: TLS is off"}},
 		{"half a block", func(w *world) { w.db().HBA = []byte("# BEGIN pgfleet\nlocal all all peer\n") }, []string{"db1 rules rules_lost: line 1: "}},
 		{"no block is wanted", func(w *world) {
 			w.db().HBA, w.db().Noted = []byte("local all all peer\n"), Rules{"permissive", Digest(nil)}
@@ -287,6 +304,9 @@ func TestRows(t *testing.T) {
 	}
 	if !r.Ends(w.fleet.Now, year) || r.Ends(w.fleet.Now, 300*24*time.Hour) {
 		t.Error("it ends in a year")
+	}
+	if r.InForce = false; r.Ends(w.fleet.Now, year) {
+		t.Error("what nobody uses may end")
 	}
 }
 
