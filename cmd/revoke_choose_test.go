@@ -60,6 +60,7 @@ func testRecords(t *testing.T) []authorityRecords {
 			issued("clients", 0x16, "client", "gone.example.net", "/CN=dbuser9", 200, true),
 			issued("clients", 0x17, "imported", "", "/C=DE/O=Acme/CN=by hand/emailAddress=x", 200, false),
 			issued("clients", 4711, "client", "app1.example.net", "/CN=decimal", 200, false),
+			issued("clients", 0x19, "client", "db2.example.net", "/CN=both", 200, false),
 		}},
 		{name: "servers_root", cert: ca(2), issued: []tasks.Issued{
 			issued("servers_root", 3, "ca", "ca3.example.net", "/CN=intermediate", 900, false),
@@ -68,6 +69,7 @@ func testRecords(t *testing.T) []authorityRecords {
 		{name: "servers", cert: ca(3), issued: []tasks.Issued{
 			issued("servers", 0x13, "server", "db1.example.net", "/CN=db1.example.net", 200, false),
 			issued("servers", 0x18, "server", "db1.example.net", "", 300, false),
+			issued("servers", 0x1A, "server", "db2.example.net", "/CN=both", 200, false),
 		}},
 	}
 }
@@ -91,6 +93,8 @@ func TestRevokeChoice(t *testing.T) {
 		"a host and a name":               {choice: revokeChoice{host: "app1", name: "dbuser1"}, want: "clients:13"},
 		"a name of one holder":            {choice: revokeChoice{name: `o'br"ien x`}, want: "clients:15"},
 		"a name of several holders":       {choice: revokeChoice{name: "dbuser1"}, wrong: []string{"several holders", "clients:13  client  /CN=dbuser1  on app1.example.net", "clients:14", "--all"}},
+		"a name at two authorities":       {choice: revokeChoice{name: "both"}, wrong: []string{"several holders", "clients:19", "servers:1A", "--authority"}},
+		"a name at one of them":           {choice: revokeChoice{name: "both", authority: "servers"}, want: "servers:1A"},
 		"all of a name":                   {choice: revokeChoice{name: "dbuser1", all: true}, want: "clients:13 clients:14"},
 		"part of a name":                  {choice: revokeChoice{name: "dbuser"}, wrong: []string{"no such certificate"}},
 		"a name among other attributes":   {choice: revokeChoice{name: "by hand"}, want: "clients:17"},
@@ -203,6 +207,44 @@ func TestRevokeChoiceByFile(t *testing.T) {
 	choice.cert = make(0x13, &x509.Certificate{RawSubject: records[0].cert.RawSubject})
 	if _, err := choice.choose(records, now); err == nil || !strings.Contains(err.Error(), "issued by CN=root-ca1") {
 		t.Errorf("signed by another key: %v", err)
+	}
+}
+
+// TestRevokePlan: who is told to refuse a certificate, whose sessions end, whose rules and files go.
+func TestRevokePlan(t *testing.T) {
+	inv, err := inventory.Parse("inventory.yaml", []byte(revokeInventory), inventory.Options{SSHConfig: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := testRecords(t)
+	client, server, byHand := records[0].issued[3], records[2].issued[0], records[0].issued[7]
+	const onServers, onClients, sessions = "crl certificates=clients:13 profile=server", "crl certificates=clients:13 profile=client", "postgres_sessions certificates="
+	for name, c := range map[string]struct {
+		o          revokeOptions
+		chosen     tasks.Issued
+		has, lacks []string
+	}{
+		"a client's":       {revokeOptions{}, client, []string{"revoke certificates=clients:13 ", "reason=superseded", onServers, sessions + `""`}, []string{"profile=client"}},
+		"its sessions":     {revokeOptions{terminate: true}, client, []string{onServers, sessions + "clients:13"}, []string{"profile=client"}},
+		"it is offboarded": {revokeOptions{offboard: true}, client, []string{onServers, onClients, sessions + "clients:13", "offboard identities=app1.example.net/dbuser1 profile=server", "offboard identities=app1.example.net/dbuser1 profile=client"}, nil},
+		"a server's":       {revokeOptions{}, server, []string{"revoke certificates=servers:13 ", "crl certificates=servers:13 profile=client"}, []string{"profile=server", "postgres_sessions"}},
+		"made by hand":     {revokeOptions{}, byHand, []string{"crl certificates=clients:17 profile=server", "crl certificates=clients:17 profile=client"}, nil},
+	} {
+		c.o.reason = "superseded"
+		plan, err := c.o.plan(inv, []tasks.Issued{c.chosen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range c.has {
+			if !strings.Contains(plan.String(), part) {
+				t.Errorf("%s: no %q in\n%s", name, part, plan)
+			}
+		}
+		for _, part := range c.lacks {
+			if strings.Contains(plan.String(), part) {
+				t.Errorf("%s: %q in\n%s", name, part, plan)
+			}
+		}
 	}
 }
 
