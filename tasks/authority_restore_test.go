@@ -374,3 +374,48 @@ func TestRecordsLost(t *testing.T) {
 		})
 	}
 }
+
+// Numbers of lists only rise: above the one that is in force somewhere, though nothing else is missing, and never below the authority's own.
+func TestAdoptNumbers(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	adopt := func(seen *survey.Seen) bool {
+		t.Helper()
+		w.connect()
+		changed, err := w.runTask("a", &Restore{Authority: w.fleet.Authorities["clients"], Seen: seen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return changed
+	}
+	if !adopt(&survey.Seen{Number: big.NewInt(40)}) {
+		t.Error("list 40 is in force, and nothing changed")
+	}
+	list, err := w.fleet.CA.CRL("clients")
+	if err != nil || list.Number.Int64() <= 40 {
+		t.Fatalf("after list 40, which is in force, comes list %v, %v", list.Number, err)
+	}
+	request, _ := csr(t)
+	cert, err := w.issue(request, client("lost"), "e", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(w.path("clients", "issued", pki.FormatSerial(cert.SerialNumber))); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(w.path("clients", "crlnumber"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Who was seen has an older list, or none.
+	for _, number := range []*big.Int{big.NewInt(3), nil} {
+		adopt(&survey.Seen{Number: number, Certificates: []survey.Deployed{{Cert: cert, Profile: pki.ProfileClient, Host: "e"}}})
+		if after, err := os.ReadFile(w.path("clients", "crlnumber")); err != nil || !bytes.Equal(after, before) {
+			t.Errorf("the next number was %s and is %s, %v", before, after, err)
+		}
+		if err := os.Remove(w.path("clients", "issued", pki.FormatSerial(cert.SerialNumber))); err != nil {
+			t.Error(err)
+		}
+	}
+}

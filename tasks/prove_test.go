@@ -2,6 +2,10 @@ package tasks
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -153,4 +157,72 @@ func TestProofWithoutForwarding(t *testing.T) {
 	if notes := reload.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "not proved") {
 		t.Errorf("notes %q", notes)
 	}
+}
+
+// What must not come back stays: an authority that was removed, with its list; a certificate that is over by now; one that was revoked, however its serial number is written.
+func TestRollbackKeeps(t *testing.T) {
+	p := newPGHost(t)
+	ca, gone := newTestCA(t, "clients"), newTestCA(t, "clients2")
+	p.host.Fleet.CA = testCAs{"clients": ca, "clients2": gone}
+	back := func(run, says string) map[string]string {
+		t.Helper()
+		p.cluster("15/main")
+		steps, err := RollbackSteps(p.host, run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results, err := p.via.Do(t.Context(), steps...)
+		if err != nil || transport.Failed(steps, results) != nil {
+			t.Fatalf("%v, %v", err, results)
+		}
+		if said := string(results[0].Stdout); !strings.Contains(said, says) {
+			t.Errorf("%s: no %q in %q", run, says, said)
+		}
+		return parseSettings(p.cluster("15/main").Ours)
+	}
+	first := p.withTLSFiles("1", ca)
+	p.must(true, settingsTask(first, p.withTrust("a", ca, gone)))
+	p.must(true, &postgresReload{WithProof: true})
+
+	p.host.Fleet.Run = "run-2"
+	second, alone := p.withTLSFiles("2", ca), p.withTrust("b", ca)
+	p.must(true, settingsTask(second, alone))
+	ca.again(p, first["ssl_cert_file"], 77, time.Now().Add(-time.Minute))
+	set := back("run-2", "the certificate of before is over")
+	if set["ssl_cert_file"] != second["ssl_cert_file"] || set["ssl_key_file"] != second["ssl_key_file"] {
+		t.Errorf("a certificate that is over came back: %v", set)
+	}
+	if set["ssl_ca_file"] != alone["ssl_ca_file"] || set["ssl_crl_file"] != alone["ssl_crl_file"] {
+		t.Errorf("an authority that was removed came back: %v", set)
+	}
+
+	p.host.Fleet.Run = "run-3"
+	third := p.withTLSFiles("3", ca)
+	p.must(true, settingsTask(third))
+	ca.list = ca.crl(t, 2, ca.revoked, ca.again(p, second["ssl_cert_file"], 11, time.Now().Add(time.Hour)))
+	if set = back("run-3", "the certificate of before was revoked"); set["ssl_cert_file"] != third["ssl_cert_file"] || set["ssl_key_file"] != third["ssl_key_file"] {
+		t.Errorf("a revoked certificate came back: %v", set)
+	}
+	p.restarts("main")
+}
+
+// again signs the certificate in a file anew, with another serial number and end.
+func (ca *testCA) again(p *pgHost, file string, serial int64, end time.Time) *x509.Certificate {
+	p.t.Helper()
+	block, _ := pem.Decode([]byte(p.ReadFile(file)))
+	old, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: old.Subject, DNSNames: old.DNSNames, ExtKeyUsage: old.ExtKeyUsage, NotBefore: end.Add(-2 * time.Hour), NotAfter: end}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, ca.cert, old.PublicKey, ca.key)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.WriteFile(file, pemText("CERTIFICATE", der), 0o644)
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return cert
 }
