@@ -9,7 +9,7 @@ import (
 
 // ending tells of lists of revoked certificates that end, and that no task of the run renews; true: there are such.
 func (r *runner) ending() bool {
-	var told []tasks.Ending
+	var told []tasks.EndingList
 	for _, h := range r.order {
 		if h.doer == nil {
 			continue
@@ -17,7 +17,7 @@ func (r *runner) ending() bool {
 		for _, p := range r.plan.Plays {
 			for _, t := range p.Tasks[h.inv.Name] {
 				if w, ok := t.Task.(tasks.Watcher); ok {
-					told = append(told, w.Ending(h.host)...)
+					told = append(told, w.Endings(h.host)...)
 				}
 			}
 		}

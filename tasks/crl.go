@@ -182,7 +182,7 @@ func (t *crlTask) newest(h *Host, certs []*x509.Certificate, inForce []byte) (*a
 		switch {
 		case now == nil || err == nil && name != "":
 		case h.signsElsewhere(cert):
-			list, err = now, nil // one that has ended is for others to renew (Ending tells of it): those of ours do not wait for it
+			list, err = now, nil // one that has ended is for others to renew (Endings tells of it): those of ours do not wait for it
 		case name == "" || errors.Is(err, ErrPending) || AsWaiting(err) != nil:
 			list, err = now, pki.CheckCRL(now, cert, nil, nil, h.Fleet.Now.Add(time.Minute))
 		}

@@ -12,8 +12,8 @@ import (
 // soonest is how long before its end a list is told of at most: those of an authority that is offline live for years.
 const soonest = 30 * 24 * time.Hour
 
-// Ending is a list of revoked certificates in force that has ended, or ends soon, and that the task that tells of it does not renew.
-type Ending struct {
+// EndingList is a list of revoked certificates in force that has ended, or ends soon, and that the task that tells of it does not renew.
+type EndingList struct {
 	// Host where it is in force. List names it ("list 3 of CN=house"); Why says when it ends and who is refused then; Hint what brings a newer one.
 	Host, List, Why, Hint string
 }
@@ -22,11 +22,11 @@ type Ending struct {
 // result, but decides the exit code.
 type Watcher interface {
 	Task
-	Ending(h *Host) []Ending
+	Endings(h *Host) []EndingList
 }
 
-// Ending tells of the lists in force on a server or a client that end with the last third of their life, at most soonest from now, or have ended. Which certificates were revoked is another matter.
-func (t *crlTask) Ending(h *Host) []Ending {
+// Endings tells of the lists in force on a server or a client that end with the last third of their life, at most soonest from now, or have ended. Which certificates were revoked is another matter.
+func (t *crlTask) Endings(h *Host) []EndingList {
 	if len(t.named) > 0 {
 		return nil
 	}
@@ -37,14 +37,14 @@ func (t *crlTask) Ending(h *Host) []Ending {
 	} else {
 		s.clients(h)
 	}
-	var out []Ending
+	var out []EndingList
 	for _, r := range survey.Judge(s.out) {
 		if r.Host != h.Name || r.List == nil || !r.Ends(h.Fleet.Now, soonest) {
 			continue
 		}
 		for _, f := range r.Findings {
 			if f.State == survey.Expired || f.State == survey.ListEnding {
-				out = append(out, Ending{Host: h.Name, List: fmt.Sprintf("list %s of %s", r.Number, r.Issuer), Why: f.Reason, Hint: f.Hint})
+				out = append(out, EndingList{Host: h.Name, List: fmt.Sprintf("list %s of %s", r.Number, r.Issuer), Why: f.Reason, Hint: f.Hint})
 			}
 		}
 	}
@@ -69,13 +69,13 @@ func (s *surveyor) known() {
 }
 
 // MergeEndings makes one of each list that is told of several hosts, in the order in which they were told. A hint for all of them chooses no host.
-func MergeEndings(told []Ending) []Ending {
-	var out []Ending
+func MergeEndings(told []EndingList) []EndingList {
+	var out []EndingList
 	var hosts [][]string
 	const here = "\x00"
 	for _, e := range told {
 		all := e
-		all.Host, all.Hint = "", strings.ReplaceAll(e.Hint, e.Host, here)
+		all.Host, all.Hint = "", replaceWord(e.Hint, e.Host, here)
 		i := slices.Index(out, all)
 		if i < 0 {
 			i = len(out)
@@ -93,4 +93,15 @@ func MergeEndings(told []Ending) []Ending {
 		out[i].Hint = strings.ReplaceAll(out[i].Hint, here, out[i].Host)
 	}
 	return out
+}
+
+// replaceWord replaces a word of a text, be a comma behind it or not.
+func replaceWord(text, word, by string) string {
+	words := strings.Split(text, " ")
+	for i, w := range words {
+		if strings.TrimSuffix(w, ",") == word {
+			words[i] = by + w[len(word):]
+		}
+	}
+	return strings.Join(words, " ")
 }
