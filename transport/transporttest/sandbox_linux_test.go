@@ -2,9 +2,11 @@ package transporttest
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,6 +42,14 @@ func TestSandboxIsPrivate(t *testing.T) {
 		}
 		if links := sb.Shell(`ls /sys/class/net; ls /tmp /run | head -c 200`); strings.Contains(links, "eth") {
 			t.Errorf("not alone: %s", links)
+		}
+		// What root does to a device inside would be done to the machine's: the tests may run on somebody's desk.
+		var outside syscall.Stat_t
+		if err := syscall.Stat("/dev/null", &outside); err != nil {
+			t.Fatal(err)
+		}
+		if inside := sb.Exec("stat", "-c", "%d %i %a", "/dev/null"); inside == fmt.Sprintf("%d %d 666", outside.Dev, outside.Ino) || !strings.HasSuffix(inside, " 666") {
+			t.Errorf("/dev/null is %s, the machine's is %d %d", inside, outside.Dev, outside.Ino)
 		}
 		sb.Shell(`sleep 1000 </dev/null >/dev/null 2>&1 &`)
 		base = sb.Shell(`cut -d" " -f2 /proc/mounts`)
