@@ -18,7 +18,7 @@ import (
 var ErrChangedKey = errors.New("another key of this type is recorded")
 
 // AppendKnownHosts records keys in a known_hosts file, which is made when it is not there; hash hides the names. Keys that
-// are there are left alone. The file is replaced as a whole with mode 0600; nothing is written with an error.
+// are there are left alone. The file is replaced as a whole with mode 0600; nothing is written with an error, nor where it is a device.
 func AppendKnownHosts(file string, keys []HostKey, hash bool) error {
 	return record(file, keys, hash, false)
 }
@@ -32,6 +32,10 @@ func record(file string, keys []HostKey, hash, replace bool) error {
 	file = expand(file)
 	if target, err := filepath.EvalSymlinks(file); err == nil {
 		file = target
+	}
+	// As root, a rename would take the place of /dev/null, which many name here who want nothing to be recorded.
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("record host keys: %s is not a plain file, so nothing stays there: name another one (UserKnownHostsFile in ssh_config, ssh_known_hosts in the inventory)", file)
 	}
 	content, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
