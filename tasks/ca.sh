@@ -163,6 +163,7 @@ check_path() {
 	done <<END
 $listing
 END
+	[ $# -eq 0 ] || die "cannot look at $dir"
 }
 
 # look sets $state: absent, empty, foreign (and $others: what is in it) or ours (and $name).
@@ -266,6 +267,8 @@ reconcile() {
 	reconciled=yes
 	differences=$(compare) || die "cannot compare $dir/index.txt with the records"
 	[ -n "$differences" ] || return 0
+	# A here-document needs a file in some shells.
+	some=''
 	while IFS='|' read -r what item until facts; do
 		case $what in
 		import)
@@ -282,9 +285,11 @@ reconcile() {
 			printf 'note line %s of index.txt could not be read; the file as it was is index.txt.unreadable\n' "$item"
 			;;
 		esac
+		some=yes
 	done <<END
 $differences
 END
+	[ -n "$some" ] || die "cannot take over what is in $dir/index.txt alone"
 	rebuild
 }
 
@@ -761,12 +766,14 @@ acceptable() {
 }
 
 # key_revoked: $key is that of an authority that was revoked for its key, or that has no certificate left that was not revoked; a superseded one does not count. $problem says which.
+# What cannot be read counts as revoked.
 key_revoked() {
-	bad='' left=''
-	for one in $(find issued -type f ! -name '*.new' -exec awk -v key="$key" '
+	bad='' left='' problem="cannot read the records"
+	had=$(find issued -type f ! -name '*.new' -exec awk -v key="$key" '
 		FNR == 1 { own = 0 }
 		$0 == "key " key { own = 1 }
-		$0 == "profile ca" && own { sub(".*/", "", FILENAME); print FILENAME }' {} + </dev/null); do
+		$0 == "profile ca" && own { sub(".*/", "", FILENAME); print FILENAME }' {} + </dev/null) || return 0
+	for one in $had; do
 		if [ ! -f "revoked/$one" ]; then
 			left=yes
 			continue
@@ -896,15 +903,18 @@ do_crl() {
 	lacking=$({
 		printf '%s\n' "$text"
 		echo =
-		find revoked -type f ! -name '*.new' -exec cat {} + </dev/null
+		find revoked -type f ! -name '*.new' -exec cat {} + </dev/null && echo all
 	} | awk -v now="$stamp" '
 		function long(t) { return length(t) > 13 ? t : (substr(t, 1, 2) < "50" ? "20" : "19") t }
 		$0 == "=" { part = 1; next }
 		!part && $1 " " $2 == "Serial Number:" { listed[$3] = 1 }
 		!part { next }
+		$0 == "all" { all = 1; next }
 		{ recorded[$1] = 1 }
 		!($1 in listed) && (NF < 4 || long($4) > long(now)) { print "lacks", $1 }
-		END { for (s in listed) if (!(s in recorded)) print "names", s }')
+		END { for (s in listed) if (!(s in recorded)) print "names", s; if (all) print "all" }')
+	# Nothing counts as compared of which that is not said in the end.
+	case $lacking in *all) lacking=${lacking%all} ;; *) refuse "cannot read the records" && return ;; esac
 	if [ -n "$lacking" ]; then
 		set -- $lacking
 		case $1 in
@@ -1038,6 +1048,7 @@ read_request() {
 		token) uri=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"
+			[ -z "$policy" ] || [ -z "$secret_file" ] || locked_out "$file names a file with the passphrase: none is taken from elsewhere"
 			secret=$(printf "$value")
 			unlock
 			;;

@@ -18,15 +18,20 @@ function take(rest,   n, i) {
 
 function byte(p) { return value[b[p + 2]] }
 
+# short refuses parts that are so long that to read them would keep everybody else waiting.
+function short(p, e) { if (e - p > 65536) no(what " has a part that is too long") }
+
 # raw: the bytes from p up to e, as they came.
 function raw(p, e,   out) {
 	out = ""
+	short(p, e)
 	while (p < e) out = out "\\" b[2 + p++]
 	return out
 }
 
 function hex(p, e,   out) {
 	out = ""
+	short(p, e)
 	while (p < e) out = out sprintf("%02x", byte(p++))
 	return out
 }
@@ -60,12 +65,10 @@ function long(y, m, d) { # days since 1970
 function moment(p, end,   i, t, y, m, d) {
 	item(p, end)
 	t = ""
+	if (!(T == 23 && L == 13 || T == 24 && L == 15)) no(what " has a time that cannot be read")
 	for (i = C; i < E; i++) t = t sprintf("%c", byte(i))
-	if (T == 23 && length(t) == 13) {
-		y = substr(t, 1, 2) + 0
-		t = (y < 50 ? "20" : "19") t
-	} else if (T != 24 || length(t) != 15) no(what " has a time that cannot be read")
-	if (t !~ /^[0-9]+Z$/) no(what " has a time that cannot be read")
+	if (length(t) != L || t !~ /^[0-9]+Z$/) no(what " has a time that cannot be read")
+	if (T == 23) t = (substr(t, 1, 2) + 0 < 50 ? "20" : "19") t
 	y = substr(t, 1, 4) + 0; m = substr(t, 5, 2) + 0; d = substr(t, 7, 2) + 0
 	if (m < 1 || m > 12 || d < 1 || d > long(y + (m == 12), m % 12 + 1, 1) - long(y, m, 1) || substr(t, 9, 2) + 0 > 23 || substr(t, 11, 2) + 0 > 59 || substr(t, 13, 2) + 0 > 59)
 		no(what " has a time that cannot be read")
@@ -352,6 +355,7 @@ $1 == "certificate" {
 	what = "the certificate"; take(rest); list = ""
 	need(48, 0, size, "a certificate")
 	if (E != size) no("the certificate has something after its end")
+	short(0, size)
 	whole(C, E)
 	judge()
 	exit

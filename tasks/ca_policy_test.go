@@ -40,7 +40,13 @@ func judgedCA(t testing.TB) *x509.Certificate {
 // byPolicy is what ca_policy.awk says of something that is to be signed: kind is certificate or list.
 func byPolicy(t testing.TB, ca *x509.Certificate, kind, serial string, tbs []byte) string {
 	t.Helper()
-	cmd := exec.Command("awk", caPolicy)
+	return byPolicyOf(t, []string{"awk"}, ca, kind, serial, tbs)
+}
+
+// byPolicyOf is byPolicy by another awk.
+func byPolicyOf(t testing.TB, awk []string, ca *x509.Certificate, kind, serial string, tbs []byte) string {
+	t.Helper()
+	cmd := exec.Command(awk[0], append(slices.Clone(awk[1:]), caPolicy)...)
 	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/bin:/bin"}
 	cmd.Stdin = strings.NewReader(fmt.Sprintf("now %d\noid %s\nprofile client\nprofile server\nlife 398\nlist_least 90\nauthority 0 1825 CN=below\nserial %s\nnumber %s\nca %s\n%s %s\n", time.Now().Unix(),
 		octal([]byte{0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02}), serial, serial, octal(ca.Raw), kind, octal(tbs)))

@@ -17,22 +17,36 @@ if [ "${1-}" != inner ]; then
 	# Who sets it to something long would leave no room for the rest in a line of the log.
 	[ ${#from} -le 100 ] || from=$(printf '%.100s' "$from")
 	[ $# -eq 0 ] || asked="$0 $*"
-	# What is sent may hold a passphrase, which another program's arguments would show to everybody.
-	[ "$(command -v printf)" = printf ] || { echo "this host's sh has no printf of its own" >&2; exit 2; }
 	[ "$asked" != "$0" ] && [ "$asked" != "sudo -n $0" ] || asked=''
 	command -v timeout >/dev/null 2>&1 && limit='timeout 300'
 	# What is read may be a passphrase: only a printf of the shell's own keeps it out of sight.
 	case $(command -v printf) in printf) ;; *) echo "this host's sh has no printf of its own" >&2; exit 2 ;; esac
 	ulimit -c 0 2>/dev/null
 	input=$($limit head -c 4194304 2>/dev/null)
-	printf '%s\n' "$input" | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked"
-	exit
+	# Nor is anything told before all is done: who does not read would keep others from the authority, which is locked meanwhile.
+	told=$(
+		exec 3>&1
+		errors=$(printf '%s\n' "$input" | /usr/bin/env -i PATH="$PATH" LC_ALL=C $limit /bin/sh "$0" inner "$from" "$asked" 2>&1 >&3 3>&-)
+		printf '\n!%s\n%s' "$?" "$errors"
+	)
+	ended=${told##*"
+!"}
+	printf '%s' "${told%"
+!"*}"
+	case $ended in *"
+"?*) printf '%s\n' "${ended#*"
+"}" >&2 ;; esac
+	exit "${ended%%"
+"*}"
 fi
 
 umask 077
-ulimit -f unlimited 2>/dev/null
 set -f
-from=$2 asked=$3 log=/var/log/pgfleet-ca.log when='' today='' authority='' name=''
+# Limits of who calls are not to end a program in the middle.
+for limit in f t v d; do ulimit -$limit unlimited 2>/dev/null; done
+ulimit -s 8192 2>/dev/null
+ulimit -n 1024 2>/dev/null
+cr=$(printf '\r') from=$2 asked=$3 log=/var/log/pgfleet-ca.log when='' today='' authority='' name=''
 
 # say LEVEL TEXT: to the log and to syslog, as one line of plain characters. Fails where the log cannot be written.
 say() {
@@ -63,6 +77,7 @@ only_roots() {
 	done <<END
 $listing
 END
+	[ $# -eq 0 ] || stop "cannot look at $*"
 }
 
 # read_policy sets $folder, $names, $reserved, $per_day, $secret_file, and $rules, which ca_policy.awk knows.
@@ -82,20 +97,53 @@ read_policy() {
 " ;;
 		*) stop "$file: the key $key is not known" ;;
 		esac
+		# A reserved user with either behind his name would be another one.
+		case $value in *"$cr") stop "$file: lines end with a line feed alone, not with a carriage return too" ;; esac
+		case $key/$value in authority/*) ;; *' #'*) stop "$file: $key: a comment has a line of its own" ;; esac
 		case $key in per_day | life | list_least) case $value in '' | *[!0-9]* | ??????*) stop "$file: $key wants a number" ;; esac ;; esac
 	done <"$file"
 	[ -n "$folder" ] || stop "$file names no folder"
+	lower "$reserved" || stop "$file cannot be read"
+	reserved=$lowered
 }
 
-# matches TEXT PATTERNS: one of the patterns, one a line, fits.
+# lower TEXT: $lowered, in small letters.
+lower() {
+	lowered=$1
+	case $1 in *[A-Z]*) lowered=$(printf '%s.' "$1" | tr A-Z a-z) && lowered=${lowered%.} ;; esac
+	[ ${#lowered} -eq ${#1} ]
+}
+
+# matches TEXT PATTERNS: one of the patterns, one a line, fits. IFS is a line feed: a here-document would need a file in some shells, and with a full disk
+# nothing would be compared.
 matches() {
-	while IFS= read -r pattern; do
-		case $pattern in '') continue ;; esac
+	for pattern in $2; do
 		case $1 in $pattern) return 0 ;; esac
-	done <<END
-$2
-END
+	done
 	return 1
+}
+
+# wide NAME: $widened, what has to fit for a name with "*" in it, which stands for many: "*" alone, no "?".
+wide() {
+	left=$1 widened=''
+	while :; do
+		case $left in *'*'*) ;; *) break ;; esac
+		widened=$widened${left%%'*'*}//////////////////////////////////////////////////////////////// left=${left#*'*'}
+	done
+	widened=$widened$left
+}
+
+# allowed NAMES: what the policy says of the names of a certificate for a $kind, one a line; $problem says why not.
+allowed() {
+	problem="$file: the names could not be judged"
+	[ -n "$1" ] || return 1
+	for one in $1; do
+		problem="$file: the name \"$one\" is not allowed"
+		wide "$one"
+		matches "$one" "$names" && matches "$widened" "$names" || return 1
+		problem="$file: the user \"$one\" is reserved"
+		[ "$kind" != client ] || { lower "$one" && ! matches "$lowered" "$reserved"; } || return 1
+	done
 }
 
 # permitted: ca.sh is about to sign $tbs for the request $verb with the algorithm $oid. $problem says what speaks against it. What the caller said of
@@ -109,7 +157,8 @@ permitted() {
 		problem="broken request"
 		case $id in *[!0-9a-f]*) return 1 ;; esac
 		[ -z "$revoke" ] || return 1
-		[ -n "$today" ] || today=$(find issued -type f ! -name '*.new' -mtime -1 | wc -l)
+		problem="cannot read the records"
+		[ -n "$today" ] || { today=$(find issued -type f ! -name '*.new' -mtime -1) && set -- $today && today=$#; } || return 1
 		today=$((today + 1)) problem="$file: more than $per_day certificates within a day"
 		[ -z "$per_day" ] || [ $today -le "$per_day" ] || return 1
 		asking=certificate
@@ -147,15 +196,11 @@ permitted() {
 	found=${found#*
 }
 	[ "$kind" != authority ] || same_authority || return 1
-	while IFS= read -r one; do
-		[ -n "$one" ] || continue
-		problem="$file: the name \"$one\" is not allowed"
-		[ "$kind" = authority ] || matches "$one" "$names" || return 1
-		problem="$file: the user \"$one\" is reserved"
-		[ "$kind" != client ] || ! matches "$(printf '%s' "$one" | tr A-Z a-z)" "$reserved" || return 1
-	done <<END
-$found
-END
+	if [ "$kind" != authority ]; then
+		IFS=$nl
+		allowed "$found" || { IFS=$spaces; return 1; }
+		IFS=$spaces
+	fi
 	problem="cannot write to $log"
 	say info "certificate $serial for a $kind: $subject"
 }
@@ -188,7 +233,7 @@ same_place() {
 	problem="another chain above the authority needs root on this host: pgfleet authority restrict $name"
 	cmp -s pending/chain.crt certs/chain.crt || return 1
 	problem="the certificate has another subject than the authority"
-	[ "$(openssl x509 -in pending/ca.crt -subject -noout </dev/null 2>/dev/null)" = "$(openssl x509 -in certs/ca.crt -subject -noout </dev/null 2>/dev/null)" ] || return 1
+	one=$(openssl x509 -in pending/ca.crt -subject -noout </dev/null 2>/dev/null) && [ -n "$one" ] && [ "$one" = "$(openssl x509 -in certs/ca.crt -subject -noout </dev/null 2>/dev/null)" ] || return 1
 	openssl x509 -in pending/ca.crt -out pending/one.crt </dev/null 2>/dev/null && mv -f pending/one.crt pending/ca.crt || return 1
 	say info "a new certificate of the authority is installed"
 }

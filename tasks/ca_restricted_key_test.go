@@ -48,6 +48,11 @@ func TestRestrictedPassphrase(t *testing.T) {
 	if reply := ask("something else"); reply.Answers[0].Refused == "" {
 		t.Errorf("a wrong passphrase: %+v", reply.Answers)
 	}
+	// Where the policy names a file, nobody tries others: some tokens lock themselves after a few.
+	guessed, _, err := l.call([]byte("authority filed\npgfleet-ca 1 0\npassphrase "+octal([]byte("open sesame"))+"\nrequest status\nend\n"), nil)
+	if err != nil || !strings.Contains(guessed, "answer unlock refused\nreason /etc/pgfleet/policy/filed names a file") {
+		t.Errorf("typed in where a file is named: %v %s", err, guessed)
+	}
 	// Another file than the policy names is not looked at.
 	for _, place := range []string{"/root/other", "/etc/shadow", "/nonexistent"} {
 		filed := l.host.Fleet.Authorities["filed"]

@@ -47,7 +47,7 @@ func lockedAuthorities() map[string]pki.Authority {
 		"clients": {Name: "clients", Host: "ca1", Subject: "CN=root-ca1", ValidFor: 10 * year, Profiles: []pki.Profile{pki.ProfileClient}, AllowedNames: []string{"app_*", "postgres", "rep*"},
 			ReservedUsers: []string{"postgres", "replicator"}, MaxPerDay: 40},
 		"top":     {Name: "top", Host: "ca1", Subject: "CN=top,O=Example", ValidFor: 10 * year, AllowedNames: []string{"*.example.net"}},
-		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers,O=Example", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*"}},
+		"servers": {Name: "servers", Host: "ca1", Issuer: "top", Subject: "CN=servers,O=Example", ValidFor: 5 * year, Profiles: []pki.Profile{pki.ProfileServer}, AllowedNames: []string{"*.example.net", "10.88.*", "fd00::*", "db?.example.org", "?.example.org"}},
 	}
 }
 
@@ -451,6 +451,19 @@ func (l *lockedHost) refuses(t *testing.T) {
 			as("db1.example.net")(c)
 			c.ExtKeyUsage, c.DNSNames = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, []string{"db1.example.net", "bank.example.com"}
 		}), `name "bank.example.com" is not allowed`},
+		{"a server for all names of a domain, where one character is allowed", "servers", l.forged("servers", servers.Certificate, func(c *x509.Certificate) {
+			as("db1.example.org")(c)
+			c.ExtKeyUsage, c.DNSNames = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, []string{"db1.example.org", "*.example.org"}
+		}), `name "*.example.org" is not allowed`},
+		{"an address written as that of the other kind", "servers", l.forged("servers", servers.Certificate, func(c *x509.Certificate) {
+			as("db1.example.net")(c)
+			c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+			ext(asn1.ObjectIdentifier{2, 5, 29, 17}, append([]byte{0x30, 18, 0x87, 16}, net.ParseIP("10.88.0.1").To16()...)...)(c)
+		}), `name "::ffff:a58:1" is not allowed`},
+		{"a server with more names than anybody has", "servers", l.forged("servers", servers.Certificate, func(c *x509.Certificate) {
+			as("db1.example.net")(c)
+			c.ExtKeyUsage, c.DNSNames = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, slices.Repeat([]string{"db1.example.net"}, 4000)
+		}), "too long"},
 		{"a server's foreign address", "servers", l.forged("servers", servers.Certificate, func(c *x509.Certificate) {
 			as("db1.example.net")(c)
 			c.ExtKeyUsage, c.IPAddresses = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, []net.IP{net.ParseIP("192.0.2.1").To4()}
@@ -669,6 +682,8 @@ func (l *lockedHost) refusesCalls(t *testing.T) {
 		{"chmod 0777 /etc/pgfleet/policy", "chmod 0755 /etc/pgfleet/policy", "can be changed by others"},
 		{"cd /etc/pgfleet/policy; mv clients x; ln -s x clients", "cd /etc/pgfleet/policy; mv x clients", "is a link"},
 		{"echo 'anything yes' >>/etc/pgfleet/policy/clients", "sed -i '$d' /etc/pgfleet/policy/clients", "key anything is not known"},
+		{"echo 'reserved dba # not for applications' >>/etc/pgfleet/policy/clients", "sed -i '$d' /etc/pgfleet/policy/clients", "a comment has a line of its own"},
+		{"sed -i 's/^reserved.*/&\r/' /etc/pgfleet/policy/clients", "sed -i 's/\r//' /etc/pgfleet/policy/clients", "carriage return"},
 		{"echo 'life a[$(touch /tmp/owned)]' >>/etc/pgfleet/policy/clients", "sed -i '$d' /etc/pgfleet/policy/clients", "life wants a number"},
 	} {
 		l.sb.Shell(c.spoil)

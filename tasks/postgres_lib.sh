@@ -16,8 +16,9 @@ above() { # above PATH: sets who to "root" when root owns every folder above it 
   set --
   while above_path=${above_path%/*}; [ -n "$above_path" ]; do set -- "$above_path" "$@"; done
   above_all=$(stat -c '%U %g %a %n' -- / "$@")
-  above_loose=
+  above_loose= above_seen=
   while read -r above_who above_gid above_mode above_name; do
+    above_seen=$above_who
     if [ "$above_who" != root ]; then who=$above_who; break; fi
     case $above_mode in
     1???) case $above_mode in *[2367] | *[2367]?) above_loose=$above_name ;; esac ;;
@@ -27,6 +28,8 @@ above() { # above PATH: sets who to "root" when root owns every folder above it 
   done <<ABOVE
 $above_all
 ABOVE
+  # A here-document needs a file in some shells; unseen folders are not root's.
+  [ -n "$above_seen" ] || fail "cannot look at $above_dir and the folders above it"
   # What is root's in a folder like /tmp stays; the names that are made there next to it are anybody's.
   [ -n "$who" ] || who=${above_loose:+!$above_loose}
   who=${who:-root}

@@ -113,7 +113,7 @@ lookup() {
     done </etc/passwd
   fi
   [ -n "$line" ] || return 1
-  IFS=: read -r x x kuid kgid x khome x <<PASSWD
+  IFS=: read -r x x kuid kgid x khome x <<PASSWD || return 1
 $line
 PASSWD
   known=$1
