@@ -6,7 +6,7 @@ shift 9
 major=$1 note=${2-} noted=${3-}
 keep_before "$run" "$path"
 actor "$path" || exit 1
-before=$(as "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" && cat -- "$1" && echo .' sh "$path") || fail "cannot read $path as $who"
+before=$(as "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" && head -c 16777216 -- "$1" && echo .' sh "$path") || fail "cannot read $path as $who"
 # shellcheck disable=SC2086 # mode, owner, group
 set -- ${before%%"$nl"*}
 before=${before#*"$nl"}

@@ -33,7 +33,7 @@ text() { # text FILE: its bytes; of a file that is not in our folder, as the ser
   '') ;;
   "$dir"/*) cat -- "$1" ;;
   *) as "$owner" cat -- "$1" ;;
-  esac 2>/dev/null </dev/null | cat
+  esac 2>/dev/null </dev/null | head -c 16777216
 }
 before() { # before FOLDER PATH: the file that has what PATH was: its copy where the run changed it, "" where it was not there, else itself
   while read -r n mode user group path; do

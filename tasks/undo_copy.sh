@@ -35,7 +35,8 @@ keep_before() {
     if [ "$who" = root ] && { ! [ -e "$keep" ] || { [ "$keep" = "$dir/pgfleet.conf" ] && empty "$keep"; }; }; then
       printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new"
     elif meta=$(as "$who" stat -L -c '%a %U %G' -- "$keep" 2>&1); then
-      as "$who" cat -- "$keep" >"$folder/$keep_n" || fail "cannot copy $keep as $who"
+      # Whose it is could have it lead to a file that never ends: at most 16 MiB of root's disk.
+      (ulimit -f 32768 && as "$who" cat -- "$keep") >"$folder/$keep_n" || { rm -f "$folder/$keep_n"; fail "cannot copy $keep as $who, or it has more than 16 MiB"; }
       copies="$copies $keep_n"
       printf '%s %s %s\n' "$keep_n" "$meta" "$keep" >>"$folder/manifest.new"
     else
