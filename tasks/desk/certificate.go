@@ -36,7 +36,7 @@ func (in *intake) certificate(p piece) error {
 		if err != nil {
 			return err
 		}
-		if r != nil && (request == nil || len(a.Chain) > 0 && bytes.Equal(p.cert.RawIssuer, a.Chain[0].RawSubject)) {
+		if r != nil && (request == nil || len(a.Chain) > 0 && p.cert.CheckSignatureFrom(a.Chain[0]) == nil) {
 			asked, request = a, r
 		}
 	}
