@@ -28,8 +28,12 @@ func (h *Host) made(gens []string) (chains map[string][]*x509.Certificate, missi
 			chains[g] = chain
 			continue
 		}
-		if missing == nil || !notYet(err) || notYet(missing) && len(chains) > 0 {
-			missing = fmt.Errorf("certificate of authority %s: %w", g, err)
+		if missing != nil && notYet(err) && (!notYet(missing) || len(chains) == 0) {
+			continue
+		}
+		missing = fmt.Errorf("certificate of authority %s: %w", g, err)
+		if at := h.Fleet.Authorities[g].Host; errors.Is(err, ErrPending) && !h.Fleet.CheckOnly && at != "" {
+			missing = fmt.Errorf("authority %s is to be made on %s first (run without -l, or with that host too): %w", g, at, ErrPending)
 		}
 	}
 	return chains, missing
@@ -104,7 +108,7 @@ func (t *trustTask) lacking(h *Host, now []*x509.Certificate, gens []string, cha
 		subject, err := pki.ParseSubject(h.Fleet.Authorities[g].Subject)
 		believed := err == nil && slices.ContainsFunc(now, func(c *x509.Certificate) bool { return pki.FormatSubject(c.Subject) == pki.FormatSubject(subject) })
 		// What is believed is never dropped for not being seen.
-		if chains[g] == nil && (believed || h.planned(g) || t.Only == "drop") {
+		if chains[g] == nil && (believed || h.planned(g) || t.inPlace()) {
 			return missing
 		}
 	}

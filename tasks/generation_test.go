@@ -109,8 +109,10 @@ func TestReplaceClients(t *testing.T) {
 	step(w.client, replace(), false)
 	w.declare(clientsG2)
 	quiet("root-ca1 clients.example.net", "clients.example.net")
-	if _, err := w.run(w.client, replace()); err == nil || !strings.Contains(err.Error(), "clients_g2: "+ErrPending.Error()) {
-		t.Errorf("a certificate of an authority that is not made: %v", err)
+	for h, task := range map[*Host]Task{w.client: replace(), w.server: add} {
+		if _, err := w.run(h, task); !errors.Is(err, ErrPending) || !strings.Contains(err.Error(), "authority clients_g2") {
+			t.Errorf("on %s, of an authority that is not made: %v", h.Name, err)
+		}
 	}
 
 	// Nor is one that somebody else has to sign, but to whom it is asked for.
