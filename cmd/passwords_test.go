@@ -60,7 +60,10 @@ func TestKeptDoorAsksOnce(t *testing.T) {
 	hosts := []*inventory.Host{{Name: "db1", Target: transport.Target{Become: true}}}
 	var said bytes.Buffer
 	sys := &System{Err: &said, Getenv: func(string) string { return "" }, Size: func(any) (int, int, bool) { return 80, 24, true },
-		ReadSecret: func() ([]byte, error) { return []byte("secret"), nil }}
+		ReadSecret: func(ask func()) ([]byte, error) {
+			ask()
+			return []byte("secret"), nil
+		}}
 	o := &connectOptions{askBecome: true}
 	closeDoor, err := o.keep(sys, hosts)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -24,19 +25,20 @@ type System struct {
 	Now func() time.Time
 	// Size gives columns and rows of the terminal behind a stream; ok is false when there is none.
 	Size func(stream any) (width, height int, ok bool)
-	// ReadSecret reads a line from the terminal without showing it. It is called only when Size says that In is a terminal.
-	ReadSecret func() ([]byte, error)
+	// ReadSecret reads a line from the terminal without showing it, and calls ask when the terminal shows nothing any more. It is called only when Size says that In is
+	// a terminal.
+	ReadSecret func(ask func()) ([]byte, error)
 }
 
 // OS is the machine itself.
 func OS() *System {
 	return &System{In: os.Stdin, Out: &stdout{file: os.Stdout}, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Size: terminalSize,
-		ReadSecret: func() ([]byte, error) { return readSecret(int(os.Stdin.Fd())) }}
+		ReadSecret: func(ask func()) ([]byte, error) { return readSecret(int(os.Stdin.Fd()), ask) }}
 }
 
 // readSecret reads a line that the terminal does not show. Ctrl-C ends it with context.Canceled, and the terminal shows what is typed again: left
-// alone, the signal would end the program with the terminal still silent.
-func readSecret(fd int) ([]byte, error) {
+// alone, the signal would end the program with the terminal still silent. It asks only when the terminal is silent: a program may answer at once.
+func readSecret(fd int, ask func()) ([]byte, error) {
 	state, err := term.GetState(fd)
 	if err != nil {
 		return nil, err
@@ -53,6 +55,13 @@ func readSecret(fd int) ([]byte, error) {
 		text, err := term.ReadPassword(fd)
 		read <- line{text, err}
 	}()
+	for range 100 { // a terminal that was silent before does not change
+		if now, err := term.GetState(fd); err != nil || !reflect.DeepEqual(now, state) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	ask()
 	select {
 	case l := <-read:
 		return l.text, l.err
@@ -94,8 +103,7 @@ func (s *System) secret(question string) ([]byte, error) {
 	if !s.canAsk() {
 		return nil, errNoTerminal
 	}
-	fmt.Fprint(s.Err, question)
-	answer, err := s.ReadSecret()
+	answer, err := s.ReadSecret(func() { fmt.Fprint(s.Err, question) })
 	fmt.Fprintln(s.Err)
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)

@@ -33,7 +33,7 @@ func (c certs) run(t *testing.T, args ...string) (int, string, string) {
 	code := cmd.Main(c.line(append([]string{"certs"}, args...)), &cmd.System{In: strings.NewReader(""), Out: &out, Err: &errs, Getenv: func(string) string { return "" },
 		Now:        func() time.Time { return time.Now().Add(c.ahead) },
 		Size:       func(any) (int, int, bool) { return 0, 0, false },
-		ReadSecret: func() ([]byte, error) { return nil, errors.New("no terminal") }})
+		ReadSecret: func(func()) ([]byte, error) { return nil, errors.New("no terminal") }})
 	return code, out.String(), errs.String()
 }
 

@@ -80,7 +80,7 @@ func (f *fleet) sudoPassword(t *testing.T) {
 	for password, want := range map[string]int{lab.OpsPassword: 0, "wrong one": 4} {
 		var out bytes.Buffer
 		code := cmd.Main(typed, &cmd.System{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }, Now: time.Now,
-			Size: func(any) (int, int, bool) { return 80, 24, true }, ReadSecret: func() ([]byte, error) { return []byte(password), nil }})
+			Size: func(any) (int, int, bool) { return 80, 24, true }, ReadSecret: func(func()) ([]byte, error) { return []byte(password), nil }})
 		if code != want || strings.Contains(out.String(), password) {
 			t.Errorf("typed %q: exit %d, want %d:\n%s", password, code, want, out.String())
 		}

@@ -139,7 +139,7 @@ func runPgfleet(t *testing.T, args ...string) (int, string) {
 	var out bytes.Buffer
 	code := cmd.Main(args, &cmd.System{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }, Now: time.Now,
 		Size:       func(any) (int, int, bool) { return 0, 0, false },
-		ReadSecret: func() ([]byte, error) { return nil, errors.New("no terminal") }})
+		ReadSecret: func(func()) ([]byte, error) { return nil, errors.New("no terminal") }})
 	return code, out.String()
 }
 
