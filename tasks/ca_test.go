@@ -115,6 +115,32 @@ func TestSameRequestGetsSameCertificate(t *testing.T) {
 }
 
 // One bad request among good ones fails alone.
+// Under an id there may be a certificate for the same key and another name: whoever could ask in our place has left it. It is not taken.
+func TestAnotherUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	request, pub := csr(t)
+	left, err := w.issue(request, client("report"), "e", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := w.fleet.CA.Certificate("clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := requestID(ca, pub, client("dbuser1"), "e")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path("clients", "requests", id), []byte(pki.FormatSerial(left.SerialNumber)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := w.issue(request, client("dbuser1"), "e", false); err != nil || got.Subject.CommonName != "dbuser1" {
+		t.Errorf("got %v, %v", got.Subject, err)
+	}
+}
+
 func TestRefusedAlone(t *testing.T) {
 	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)

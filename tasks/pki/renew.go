@@ -84,6 +84,11 @@ func issuerChanged(cert *x509.Certificate, policy RenewPolicy, _ time.Time) stri
 	return ""
 }
 
+// Differs tells in words what of a certificate is not as a template has it: subject, names or use; "" when nothing is.
+func Differs(cert *x509.Certificate, t Template, now time.Time) string {
+	return namesChanged(cert, RenewPolicy{Template: t}, now)
+}
+
 func namesChanged(cert *x509.Certificate, policy RenewPolicy, now time.Time) string {
 	t := policy.Template
 	if t.Profile == "" {
