@@ -99,6 +99,56 @@ func TestPolicyAddresses(t *testing.T) {
 	}
 }
 
+// Nothing outlives the authority, also where the policy alone would let it: neither certificates nor lists. A list need not last longer than it.
+func TestPolicyOfADyingAuthority(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	living := func(life time.Duration) *x509.Certificate {
+		tbs, algorithm, err := pki.TBS(pki.Template{Profile: pki.ProfileCA, Subject: pkix.Name{CommonName: "root"}, ValidFor: life, MaxPathLen: 1}, key.Public(), nil, nil, big.NewInt(1), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca, err := pki.Unsigned(tbs, algorithm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ca
+	}
+	const day = 24 * time.Hour
+	long, short := living(10*year), living(30*day)
+	for _, c := range []struct {
+		by   *x509.Certificate
+		life time.Duration
+		want string
+	}{{short, 29 * day, "client"}, {long, 31 * day, "no the certificate would live longer than this authority"}} {
+		template := client("app_1")
+		template.ValidFor = c.life
+		holder, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tbs, _, err := pki.TBS(template, holder.Public(), c.by, c.by.PublicKey, big.NewInt(0x1234), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, _, _ := strings.Cut(byPolicy(t, short, "certificate", "1234", tbs), "\n"); said != c.want {
+			t.Errorf("a certificate for %s: %q, want %q", c.life, said, c.want)
+		}
+	}
+	for by, want := range map[*x509.Certificate]string{short: "list", long: "no the list would end later than this authority"} {
+		tbs, _, err := pki.CRLTBS(by, big.NewInt(0x1234), nil, 0, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, _, _ := strings.Cut(byPolicy(t, short, "list", "1234", tbs), "\n"); said != want {
+			t.Errorf("a list: %q, want %q", said, want)
+		}
+	}
+}
+
 // What is accepted is a certificate as the standard library reads it too, and says what the judgement says.
 func FuzzPolicy(f *testing.F) {
 	if _, err := exec.LookPath("awk"); err != nil {

@@ -426,6 +426,7 @@ func (l *lockedHost) refuses(t *testing.T) {
 		{"CN=postgres", "clients", leaf(as("postgres"), "subject", "/CN=app_1"), `user "postgres" is reserved`},
 		{"CN=Postgres", "clients", leaf(as("Postgres")), `name "Postgres" is not allowed`},
 		{"CN=replicator", "clients", leaf(as("replicator")), `user "replicator" is reserved`},
+		{"CN=repLICAtor", "clients", leaf(as("repLICAtor")), `user "repLICAtor" is reserved`},
 		{"a name outside", "clients", leaf(as("mallory")), `name "mallory" is not allowed`},
 		{"a name with a line feed", "clients", leaf(as("app_1\npostgres")), "control character"},
 		{"a name with shell in it", "clients", leaf(as("$(touch /tmp/owned)`touch /tmp/owned`")), "is not allowed"},
