@@ -166,6 +166,9 @@ func TestRestore(t *testing.T) {
 					t.Errorf("in mode restricted what was restored would count as issued today: %v", err)
 				}
 			}
+			if keys, err := filepath.Glob(w.path("clients", "keys") + "/*"); err != nil || len(keys) != 1 || keys[0] != w.path("clients", "keys/ca.key") {
+				t.Errorf("besides the key are left: %q, %v", keys, err)
+			}
 			if left, err := filepath.Glob(w.path("clients") + ".*"); err != nil || len(left) > 0 {
 				t.Errorf("left: %q, %v", left, err)
 			}

@@ -39,6 +39,32 @@ func TestOffboardAClient(t *testing.T) {
 	}
 }
 
+// The rule of an address stays for another client that has it, too, with the same database user, unless that one goes as well.
+func TestOffboardSharedAddress(t *testing.T) {
+	f := &Fleet{Hosts: map[string]*Host{}}
+	client := func(name, address, user string) *Host {
+		h := &Host{Name: name, Address: address, Roles: []string{"client"}, Servers: []string{"db1"}, Identities: []Identity{{OSUser: "app", DBUser: user}}, Fleet: f}
+		f.Hosts[name] = h
+		return h
+	}
+	db, app1 := &Host{Name: "db1", Fleet: f}, client("app1", "10.0.0.7", "u")
+	client("app2", "10.0.0.8", "u")
+	client("app3", "10.0.0.7", "other")
+	alone := func(identities ...string) int {
+		return len((&offboardTask{Identities: identities}).theirsAlone(db, &Cluster{}, app1, app1.Identities[0]))
+	}
+	if got := alone("app1/u"); got != 1 {
+		t.Errorf("nobody else has it, and %d are taken away", got)
+	}
+	client("app4", "10.0.0.7", "u")
+	if got := alone("app1/u"); got != 0 {
+		t.Errorf("app4 has the address with the same user, and %d are taken away", got)
+	}
+	if got := alone("app1/u", "app4/u"); got != 1 {
+		t.Errorf("both go, and %d are taken away", got)
+	}
+}
+
 // Killed anywhere, the next run finishes.
 func TestOffboardKilled(t *testing.T) {
 	w := newWorld(t)
