@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"math/big"
 	"os"
@@ -137,5 +138,49 @@ func TestListLacksRevoked(t *testing.T) {
 	reply := w.reply(caStep(a, w.now(), newCARequest("crl", "number", "09", "algorithm", algorithm, "tbs", octal(tbs))))
 	if want := "lacks the revoked certificate " + pki.FormatSerial(leaf.SerialNumber); !strings.Contains(reply.Answers[0].Refused, want) {
 		t.Errorf("%q, want %q", reply.Answers[0].Refused, want)
+	}
+}
+
+// What the authority's own host refuses, whatever its caller believes: a key that another host has, a new key beside a certificate whose key is lost, a certificate for another key, and one
+// that the chain above it does not bear.
+func TestHostOfAuthorityRefuses(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, append(walkthrough()[:1], pki.Authority{Name: "other", Host: "a", Subject: "CN=other", ValidFor: year})...)
+	w.mustRun("a")
+	request, _ := csr(t)
+	if _, err := w.issue(request, client("dbuser1"), "e", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.issue(request, client("dbuser1"), "f", false); err == nil || !strings.Contains(err.Error(), "its key is used by host e already: make a new key on f") {
+		t.Errorf("a key that another host has: %v", err)
+	}
+	a := w.fleet.Authorities["clients"]
+	cert, err := w.fleet.CA.Certificate("clients")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := w.fleet.CA.Certificate("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem := func(c *x509.Certificate) string { return octal(pki.CertificatePEM(c)) }
+	refused := func(request caRequest, want string) {
+		t.Helper()
+		before := tree(t, w.path("clients", "certs"))
+		if got := w.reply(caStep(a, w.now(), request)).Answers[0].Refused; !strings.Contains(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if after := tree(t, w.path("clients", "certs")); after != before {
+			t.Errorf("certificates were\n%s\nand are\n%s", before, after)
+		}
+	}
+	refused(newCARequest("install", "certificate", pem(other), "chain", pem(other)), "the certificate is not for the key of this authority")
+	refused(newCARequest("install", "certificate", pem(cert), "chain", pem(other)), "openssl does not accept the certificate with the chain above it")
+	if err := os.Remove(w.path("clients", "keys/ca.key")); err != nil {
+		t.Fatal(err)
+	}
+	refused(newCARequest("init-key", "name", "clients", "type", "ecdsa-p256"), "but its key is missing: bring back")
+	if _, err := os.Stat(w.path("clients", "keys/ca.key")); err == nil {
+		t.Error("a new key was made beside the certificate of the lost one")
 	}
 }
