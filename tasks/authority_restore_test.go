@@ -320,7 +320,7 @@ func TestAdopt(t *testing.T) {
 	if changed, err := w.runTask("a", task); !changed || err != nil {
 		t.Fatalf("changed %v, %v", changed, err)
 	}
-	if issued, _, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || len(issued) != 3 {
+	if issued, _, err := IssuedBy("clients", w.one(context.Background(), IssuedProbe(task.Authority))); err != nil || len(issued) != 4 {
 		t.Errorf("%d on record, %v", len(issued), err)
 	}
 	if list, err := w.fleet.CA.CRL("clients"); err != nil || !pki.Lists(list, certs[2].SerialNumber) {

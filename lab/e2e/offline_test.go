@@ -292,7 +292,7 @@ func TestReplaceCompany(t *testing.T) {
 	next.sh(t, next.dir, strings.ReplaceAll(makeCompany, "Company", "Successor"))
 	next.sh(t, next.home, `cp "$1/company.pem" successor.pem; printf '  clients_g2: {external: successor.pem, replaces: clients}\n' >>inventory.yaml`, next.dir)
 
-	f.want(t, 7, []string{"waiting for 3 answers of authority clients_g2"}, "rotate-ca")
+	f.want(t, 7, []string{"waiting for 4 answers of authority clients_g2"}, "rotate-ca")
 	signed := filepath.Join(next.sign(t, f), "clients_g2")
 	f.answer(t, 0, nil, files(t, signed, "app1*.crt")...)
 	f.want(t, 7, []string{"app1.example.net  certificate", "waiting for authority clients_g2: list of revoked certificates of Successor Root"}, "rotate-ca")

@@ -30,6 +30,9 @@ func (h *Host) sftp(in *bufio.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if _, err := line(in); err != nil { // what can act as that user
+		return err
+	}
 	acts, ok := accounts[name]
 	if name == "" {
 		acts, ok = root, true

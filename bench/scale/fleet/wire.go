@@ -20,7 +20,7 @@ func (h *Host) bootstrap(ch ssh.Channel) {
 	case err != nil:
 	case strings.HasPrefix(first, "nonce="):
 		err = h.framed(first, in, ch, ch.Stderr())
-	case strings.HasPrefix(first, "IFS= read -r n; IFS= read -r u; "):
+	case strings.HasPrefix(first, "IFS= read -r n; IFS= read -r u; IFS= read -r w; "):
 		err = h.sftp(in, ch)
 	default:
 		err = fmt.Errorf("this start is not in the model: %.80q", first)
