@@ -37,7 +37,7 @@ type Step struct {
 	// Read is an absolute path; the Result's Stdout is the file's bytes and File its metadata.
 	// A file that is not there gives ErrNotExist in Result.Err, a probe like any other.
 	Read string
-	// Write replaces a file atomically with Stdin; until it has owner and mode, only who acts can read it.
+	// Write replaces a file atomically with Stdin; owner and mode are set before the first byte is written.
 	Write *FileMeta
 	// Stdin is what the command reads, or the bytes to be written. Secret bytes travel only here. It comes through a pipe, which a command of another
 	// user than the connection's reads but cannot open by name (/dev/stdin).

@@ -180,7 +180,7 @@ func each(files []*staged, do func(*staged)) {
 }
 
 // stage makes the complete file under its temporary name. O_EXCL: whatever stands there is not followed. The server's umask
-// keeps others out from the first moment until it has owner and content; then it gets its mode.
+// keeps others out from the first moment; owner before the first byte, mode after the last.
 func (f *staged) stage() {
 	begin := time.Now()
 	f.err = f.tryStage()
@@ -193,33 +193,24 @@ func (f *staged) tryStage() error {
 		return err
 	}
 	f.file = file
-	var chown, chmod func() error
 	if f.owner.set {
-		chown = func() error { return file.Chown(f.owner.uid, f.owner.gid) }
+		if err := file.Chown(f.owner.uid, f.owner.gid); err != nil {
+			return err
+		}
 	}
-	if mode := shell.Mode(f.step.Write); mode != 0o600 {
-		chmod = func() error { return file.Chmod(fs.FileMode(mode)) }
+	if len(f.step.Stdin) > 0 {
+		if _, err := file.Write(f.step.Stdin); err != nil {
+			return err
+		}
 	}
-	write := func() error {
-		_, err := file.Write(f.step.Stdin)
-		return err
-	}
-	if err := atOnce(chown, write); err != nil {
-		return err
-	}
-	return atOnce(chmod, file.Sync)
-}
-
-// atOnce does both in one round trip; first may be nil.
-func atOnce(first, second func() error) error {
 	var wg sync.WaitGroup
-	var err error
-	if first != nil {
-		wg.Go(func() { err = first() })
+	var modeErr error
+	if mode := shell.Mode(f.step.Write); mode != 0o600 {
+		wg.Go(func() { modeErr = file.Chmod(fs.FileMode(mode)) })
 	}
-	other := second()
+	syncErr := file.Sync()
 	wg.Wait()
-	return errors.Join(err, other)
+	return errors.Join(modeErr, syncErr)
 }
 
 // finish closes the handle, and removes the file that has not been put in place.
