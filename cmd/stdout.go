@@ -13,6 +13,7 @@ type stdout struct {
 	err  error
 }
 
+// Write passes on.
 func (s *stdout) Write(p []byte) (int, error) {
 	n, err := s.file.Write(p)
 	if err != nil {
