@@ -229,10 +229,10 @@ func (l *look) setFile(word, path string) (textSink, error) {
 	return nil, fmt.Errorf("unknown word %q", word)
 }
 
-// setMeta reads "owner group mode mtime uid size path".
+// setMeta reads "owner group mode mtime uid size inode:ctime path".
 func (l *look) setMeta(rest string) error {
-	f := strings.SplitN(rest, " ", 7)
-	if len(f) != 7 || l.Entries[f[6]] == nil {
+	f := strings.SplitN(rest, " ", 8)
+	if len(f) != 8 || l.Entries[f[7]] == nil {
 		return fmt.Errorf("%q is of nothing that was named before", rest)
 	}
 	mode, err1 := strconv.ParseUint(f[2], 8, 32)
@@ -242,7 +242,7 @@ func (l *look) setMeta(rest string) error {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("%q does not say what a file is: %w", rest, err)
 	}
-	e := l.Entries[f[6]]
+	e := l.Entries[f[7]]
 	e.Owner, e.Group, e.Mode, e.ModTime, e.UID, e.Size = f[0], f[1], uint32(mode), time.Unix(mtime, 0), uid, size
 	return nil
 }

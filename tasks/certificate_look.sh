@@ -44,12 +44,33 @@ versions() {
 		entry "$v/$2.crt" pem
 	done
 }
+# noted KEY: its public half was noted when it was found good, and the file has not changed since. Sets public to its lines.
+noted() {
+	note=${1%.key}.pub
+	[ -f "$note" ] && [ ! -L "$note" ] && [ -r "$note" ] || return 1
+	for stat in $stats; do
+		case $stat in *" $1") break ;; esac
+		stat=
+	done
+	stat=${stat%" $1"}
+	stat=${stat##* }
+	# Where the system tells no parts of a second, a change may go unseen.
+	case $stat in *.*[1-9]*) ;; *) return 1 ;; esac
+	public= line=
+	{
+		IFS= read -r was && [ "$was" = "key $stat" ] || return 1
+		while IFS= read -r line; do public="$public|$line$nl"; done
+	} <"$note"
+	[ "$line" = '' ] && case $public in "|-----BEGIN PUBLIC KEY-----$nl"*"|-----END PUBLIC KEY-----$nl") ;; *) false ;; esac
+}
 facts() {
 	set -f
 	IFS=$nl
 	# shellcheck disable=SC2086 # one word a path
 	{
-		[ -z "$there" ] || stat -c 'meta %U %G %a %Y %u %s %n' -- $there
+		stats=
+		[ -z "$there" ] || stats=$(stat -c 'meta %U %G %a %Y %u %s %i:%.9Z %n' -- $there)
+		[ -z "$stats" ] || printf '%s\n' "$stats"
 		[ -z "$pems$texts" ] || awk '
 			FNR == 1 { print (all ? "text " : "pem ") FILENAME; on = all; n = 0 }
 			/^-----BEGIN CERTIFICATE-----/ || /^-----BEGIN X509 CRL-----/ { on = 1 }
@@ -58,7 +79,9 @@ facts() {
 			/^-----END CERTIFICATE-----/ || /^-----END X509 CRL-----/ { on = all }' $pems all=1 $texts
 	}
 	for key in $keys; do
-		if public=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null </dev/null); then
+		if noted "$key"; then
+			printf 'pub %s\n%s' "$key" "$public"
+		elif public=$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null </dev/null); then
 			printf 'pub %s\n' "$key"
 			# shellcheck disable=SC2086 # one word a line
 			printf '|%s\n' $public

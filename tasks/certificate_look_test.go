@@ -6,8 +6,8 @@ import (
 )
 
 func FuzzParseLook(f *testing.F) {
-	f.Add([]byte("uid 0\nentry file /x\nmeta a b 600 1 0 5 /x\npub /x\n|---\nentry absent /y\nlisted /z\nresolved a 1.2.3.4\ndone\n"))
-	f.Add([]byte("entry link /x\nlink /x\n|/etc\nencrypted /x\nmarkers be\nblock\n|[a]\nothers\n|[b]\nmeta a b 777 1 0 5 /x\ndone\n"))
+	f.Add([]byte("uid 0\nentry file /x\nmeta a b 600 1 0 5 7:1.5 /x\npub /x\n|---\nentry absent /y\nlisted /z\nresolved a 1.2.3.4\ndone\n"))
+	f.Add([]byte("entry link /x\nlink /x\n|/etc\nencrypted /x\nmarkers be\nblock\n|[a]\nothers\n|[b]\nmeta a b 777 1 0 5 7:1.5 /x\ndone\n"))
 	f.Fuzz(func(t *testing.T, out []byte) {
 		l, err := parseLook(out)
 		if err != nil {
@@ -52,7 +52,7 @@ func FuzzServices(f *testing.F) {
 
 // What was cut off, or was not looked at, never reads as absent.
 func TestLookNeedsEvidence(t *testing.T) {
-	const whole = "entry dir /a\nentry absent /a/b\nlisted /c\nentry dir /c/d\nentry file /c/e\nmeta a a 755 1 0 5 /a\nmeta a a 755 1 0 5 /c/d\ndone\n"
+	const whole = "entry dir /a\nentry absent /a/b\nlisted /c\nentry dir /c/d\nentry file /c/e\nmeta a a 755 1 0 5 7:1.5 /a\nmeta a a 755 1 0 5 7:1.5 /c/d\ndone\n"
 	for n := range len(whole) - 1 {
 		if _, err := parseLook([]byte(whole[:n])); err == nil {
 			t.Errorf("cut after %d bytes: no error", n)

@@ -30,8 +30,9 @@ type Cluster struct {
 	Dir string
 	// Config, HBA, Ident are the files' bytes. Ours: our settings file (Dir/pgfleet.conf), nil when there is none.
 	Config, HBA, Ident, Ours []byte
-	// PID of the postmaster, 0 when stopped.
-	PID int
+	// PID of the postmaster, 0 when stopped. Start is when it was started, in the kernel's clock ticks ("" when stopped): with PID it tells it from any other.
+	PID   int
+	Start string
 	// OursTime is when Ours was last written. ConfigFiles: the files whose bytes are Config, HBA and Ident, by path.
 	OursTime    time.Time
 	ConfigFiles map[string]HostFile

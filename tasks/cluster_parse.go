@@ -80,7 +80,7 @@ func keyValues(body []byte) map[string]string {
 }
 
 func newCluster(kv map[string]string) *Cluster {
-	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"], OSIDs: kv["ids"],
+	c := &Cluster{DataDir: kv["data"], ConfigFile: kv["config"], BinDir: kv["bin"], OSUser: kv["user"], OSGroup: kv["group"], OSIDs: kv["ids"], Start: kv["start"],
 		Managed: kv["managed"], Stranger: kv["stranger"] == "yes", Running: kv["state"] == "running",
 		Settings: map[string]Setting{}, Files: map[string]HostFile{}, Beside: map[string]HostFile{}, ConfigFiles: map[string]HostFile{}}
 	c.setMajor(kv["major"])

@@ -138,6 +138,8 @@ type View struct {
 	// read is what was made of a key's result, with what is foreseen; state counts what can change it.
 	read  map[string]reading
 	state int
+	// clusters is what the next look at PostgreSQL need not find out again; see servers.
+	clusters []string
 }
 
 type reading struct {

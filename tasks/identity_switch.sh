@@ -23,6 +23,7 @@ if [ -n "$gen" ]; then
 	belong "$v/client.key" "$v/client.crt"
 	proven "$v/client.key" "$v/client.crt"
 	leads sslclient "$v/client.crt" "$v/issuer.crt"
+	note "$v/client.key"
 fi
 copies=$7
 # publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for put.

@@ -102,24 +102,26 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
 ask() { # ask BINDIR SOCKETDIR PORT <sql
   as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
 }
-check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it. CHAIN: where CERT leads
+# check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it. CHAIN: where CERT leads.
+# Prints what is wrong, or for a key that it has found good a note for note_key.
+check_tls() {
   as "$owner" /bin/sh -c '
     wrong() { printf "%s\n" "$*" >&2; exit 1; }
     me=$6
     readable() { [ -f "$2" ] || wrong "$1 $2 is not there (as $me sees it)"; [ -r "$2" ] || wrong "$1 $2 cannot be read by $me"; }
-    cert=$1 key=$2 ca=$3 crl=$4 chain=$7
+    cert=$1 key=$2 ca=$3 crl=$4 chain=$7 note=
     if [ -n "$cert" ]; then
       readable certificate "$cert"
       readable "private key" "$key"
       of_cert=$(openssl x509 -in "$cert" -noout -pubkey 2>/dev/null) || wrong "certificate $cert is not a certificate in PEM form"
-      set -- $(stat -L -c "%U %a" -- "$key") "$5"
+      set -- $(stat -L -c "%U %a %i:%.9Z" -- "$key") "$5"
       case $1,$2 in
       "$me",[0-7]00) ;;
       root,[0-7][04]0) ;;
       root,* | "$me",*) wrong "private key $key has mode $2: at most 0600 when $me owns it, 0640 when root does" ;;
       *) wrong "private key $key belongs to $1: the server wants $me or root" ;;
       esac
-      if [ "$3" != yes ]; then
+      if [ "$4" != yes ]; then
         of_key=$(openssl pkey -in "$key" -passin pass: -check -pubout 2>/dev/null)
         # Where openssl can, it also checks the halves of the key against each other.
         case $of_key in
@@ -131,6 +133,8 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server woul
           wrong "private key $key cannot be used: it is broken"
         fi
         [ "$of_cert" = "$of_key" ] || wrong "certificate $cert and private key $key do not belong together"
+        note="key $3
+$of_key"
       fi
       if [ -n "$chain" ]; then
         # OpenSSL before 1.1.0 exits with 0 whatever it found.
@@ -150,7 +154,16 @@ check_tls() { # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server woul
       awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
         c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
     fi
-  ' sh "$1" "$2" "$3" "$4" "$5" "$owner" "${6-}" >/dev/null
+    [ -z "$note" ] || printf "%s\n" "$note"
+  ' sh "$1" "$2" "$3" "$4" "$5" "$owner" "${6-}"
+}
+# note_key KEY NOTE: the public half of a key in one of our versions, with what changes whenever the key's file does: looks open the key only when that differs.
+# Cut off or missing it is no loss.
+note_key() {
+  note_version=${1#"$dir/v/"}
+  note_version=${note_version%/server.key}
+  case $note_version in '' | *[!0-9A-Za-z]*) return ;; esac
+  [ "$1" = "$dir/v/$note_version/server.key" ] && printf '%s\n' "$2" >"${1%.key}.pub" && chmod 644 "${1%.key}.pub" || :
 }
 setting() { # setting FILE NAME: its value in a file that RenderSettings wrote
   sed -n "s/^$2 = '\(.*\)'\$/\1/p" "$1" | tail -n 1 | sed "s/''/'/g; s/\\\\\\\\/\\\\/g"

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,35 @@ func postgresProbe(h *Host, served string) transport.Step {
 	if len(h.Clusters) > 0 {
 		whose = "any"
 	}
-	return transport.Step{Key: KeyPostgres, Shell: postgresAs + postgresProbeProgram, Argv: append([]string{postgresReaderProgram, whose, served}, namesToResolve(h)...), Probe: true, Limit: 2 * time.Minute}
+	return transport.Step{Key: KeyPostgres, Shell: postgresAs + postgresProbeProgram,
+		Argv: slices.Concat([]string{postgresReaderProgram, whose, served}, h.View.servers(), namesToResolve(h)), Probe: true, Limit: 2 * time.Minute}
+}
+
+// servers gives what postgres_probe.sh takes of the servers that it has told of already: their number and eight words for each. None, unless they were all that
+// it found, and all of them can be worked on.
+func (v *View) servers() []string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if len(v.clusters) == 0 {
+		return []string{"0"}
+	}
+	return v.clusters
+}
+
+// remember keeps what servers gives.
+func (v *View) remember(found []*Cluster) {
+	words := []string{strconv.Itoa(len(found))}
+	for _, c := range found {
+		uid, gid, ok := strings.Cut(c.OSIDs, ":")
+		if !c.Running || c.PID == 0 || c.Start == "" || !ok || c.Stranger || c.Problem != "" {
+			words = nil
+			break
+		}
+		words = append(words, strconv.Itoa(c.PID), c.Start, uid, gid, c.OSUser, c.OSGroup, c.BinDir, c.DataDir)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.clusters = words
 }
 
 // namesToResolve gives the clients of a server that are known by name only.
@@ -76,6 +105,7 @@ func foundClusters(h *Host) ([]*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
 	}
+	h.View.remember(found)
 	return found, nil
 }
 

@@ -1,11 +1,12 @@
 # Finds every PostgreSQL cluster of this host, running or not, and tells what it is. Changes nothing.
 # $1 the program of postgres_reader.sh. $2 "known": only clusters of the OS users that packages make for PostgreSQL are asked, others are only named; "any": all are.
-# $3 "served": what they serve is seen by a TLS connection; "unseen". $4…: names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
+# $3 "served": what they serve is seen by a TLS connection; "unseen". $4: how many servers this has told of before, when they were all that there was; then, of each, process, its
+# start, user and group ids, user, group, programs, data directory: they alone are looked at if they still run. Then names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
 # user could forge is one record "inside", whose bytes are records again: nothing in it can pass for what root saw.
 # What belongs to a cluster's OS user is read as that user: root would follow a link planted there. Anybody can run a process named postgres, so a
 # program found through one is never run as somebody else than who runs that process.
-reader=$1 whose=$2 served=$3
-shift 3
+reader=$1 whose=$2 served=$3 again=$4
+shift 4
 nl='
 '
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
@@ -19,16 +20,14 @@ asked() {
 
 put host "now=$(date +%s)"
 
-# Running servers: processes named postgres whose parent is none, with a postmaster.pid that names them.
-servers= all=' '
-for d in /proc/[0-9]*; do
-  { read -r line <"$d/stat"; } 2>/dev/null || continue
-  case $line in *' (postgres) '* | *' (postmaster) '* | *' (edb-postgres) '*) ;; *) continue ;; esac
-  rest=${line##*) }
-  rest=${rest#* }
-  servers="$servers ${d#/proc/}:${rest%% *}"
-  all="$all${d#/proc/} "
-done
+# process PID: it is a server's. Sets parent, and start, which no other process of this number has.
+process() {
+  { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
+  case $line in *' (postgres) '* | *' (postmaster) '* | *' (edb-postgres) '*) ;; *) return 1 ;; esac
+  # shellcheck disable=SC2086 # numbers
+  set -- ${line##*) }
+  parent=$2 start=${20}
+}
 seen= claimed= late=' ' # late: users of whom something did not answer in time; they are asked no more
 known() { # known DIR: was told already
   set -f
@@ -66,7 +65,7 @@ runs() {
     [ "$key" != Uid: ] || { ran="$real $effective"; break; }
   done 2>/dev/null <"/proc/$1/status"
 }
-tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner
+tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner; false: that process is not its server
   stranger= inside= major=
   case $whose:$owner in known:postgres | known:enterprisedb | known:pgsql | any:*) ;; *) stranger=yes ;; esac
   may=yes
@@ -83,7 +82,7 @@ tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner
     [ "${inside##*.}" = 0 ] || late="$late$owner "
     inside=${inside%.*}
     # Not what its postmaster.pid is about: another cluster's process that stands here.
-    case $inside in "other 0$nl"*) return ;; esac
+    case $inside in "other 0$nl"*) return 1 ;; esac
   fi
   seen="$seen
 $1"
@@ -101,6 +100,7 @@ stranger=yes"
 config=$3
 state=$4
 pid=$5
+start=$start
 major=$major
 bin=$bin
 user=$owner
@@ -117,23 +117,52 @@ managed=$managed"
     case $4:$inside in running:*"file	text	$conf$nl"*) claimed="$claimed$owner $conf$nl" ;; esac
   done
 }
+# What it has seen of this very process and of its folder before, no process has to find out again.
+same() { # same PID START UID DIR
+  process "$1" && [ "$start" = "$2" ] && runs "$1" && [ "$ran" = "$3 $3" ] && [ "/proc/$1/cwd" -ef "$4" ] && [ "/proc/$1/cwd/postmaster.pid" -ef "$4/postmaster.pid" ]
+}
+full=
+[ "$again" != 0 ] || full=yes
+while [ "$again" -gt 0 ]; do
+  again=$((again - 1))
+  if [ -z "$full" ] && same "$1" "$2" "$3" "$8"; then
+    uid=$3 ids=$3:$4 owner=$5 group=$6
+    as_for=$5 as_uid=$3 as_gid=$4
+    tell "$8" "$7" '' running "$1" || full=yes
+  else
+    full=yes
+  fi
+  shift 8
+done
+
+# Running servers: processes named postgres whose parent is none, with a postmaster.pid that names them.
+servers= all=' '
+if [ -n "$full" ]; then
+  for d in /proc/[0-9]*; do
+    process "${d#/proc/}" || continue
+    servers="$servers ${d#/proc/}:$parent:$start"
+    all="$all${d#/proc/} "
+  done
+fi
 for p in $servers; do
-  pid=${p%%:*}
-  case $all in *" ${p##*:} "*) continue ;; esac
+  pid=${p%%:*} start=${p##*:} parent=${p%:*}
+  case $all in *" ${parent#*:} "*) continue ;; esac
   links=$(readlink "/proc/$pid/cwd" "/proc/$pid/exe") || links=$(readlink "/proc/$pid/cwd" && readlink "/proc/$pid/exe") || continue
   dir=${links%%"$nl"*} exe=${links#*"$nl"}
+  known "$dir" && continue
   owned "$dir" || continue
   # As PostgreSQL itself does: the data directory belongs to who runs it.
   runs "$pid"
   [ "$ran" = "$uid $uid" ] || continue
   [ "/proc/$pid/cwd/postmaster.pid" -ef "$dir/postmaster.pid" ] || continue
   exe=${exe% (deleted)}
-  tell "$dir" "${exe%/*}" '' running "$pid"
+  tell "$dir" "${exe%/*}" '' running "$pid" || :
 done
 
 # Stopped ones: Debian's configuration folders, then data directories of the usual layouts and of service files.
+start= places=
 for conf in /etc/postgresql/*/*/postgresql.conf; do
-  [ -f "$conf" ] && keeper=$(stat -c %U -- "${conf%/*}") && [ "$keeper" != UNKNOWN ] || continue
+  [ -n "$full" ] && [ -f "$conf" ] && keeper=$(stat -c %U -- "${conf%/*}") && [ "$keeper" != UNKNOWN ] || continue
   if [ "$keeper" != "$me" ] && [ "$me" != root ]; then continue; fi
   case $nl$claimed in *"$nl$keeper $conf$nl"*) continue ;; esac
   dir=$(as "$keeper" timeout 5 sed -n "s/^[[:space:]]*[dD][aA][tT][aA]_[dD][iI][rR][eE][cC][tT][oO][rR][yY][[:space:]]*=*[[:space:]]*'\([^']*\)'.*/\1/p" "$conf" </dev/null | tail -n 1)
@@ -152,13 +181,13 @@ user=$keeper"
   if [ "$keeper" != root ] && [ "$keeper" != "$owner" ]; then continue; fi
   tell "$dir" '' "$conf" stopped ''
 done
-places=$(sed -n 's/^[[:space:]]*\(Environment=\)\{0,1\}"\{0,1\}PGDATA=\([^"]*\)"\{0,1\}[[:space:]]*$/\2/p' /etc/systemd/system/postgresql*.service \
+[ -z "$full" ] || places=$(sed -n 's/^[[:space:]]*\(Environment=\)\{0,1\}"\{0,1\}PGDATA=\([^"]*\)"\{0,1\}[[:space:]]*$/\2/p' /etc/systemd/system/postgresql*.service \
   /etc/systemd/system/postgresql*.service.d/*.conf /usr/lib/systemd/system/postgresql*.service /etc/sysconfig/pgsql/* 2>/dev/null)
 IFS='
 '
 for dir in $places /var/lib/pgsql/data /var/lib/pgsql/*/data /var/lib/postgresql/data /var/lib/postgresql/*/data /var/lib/postgresql/*/docker; do
   unset IFS
-  [ -e "$dir/PG_VERSION" ] && [ -e "$dir/postgresql.conf" ] || continue
+  [ -n "$full" ] && [ -e "$dir/PG_VERSION" ] && [ -e "$dir/postgresql.conf" ] || continue
   known "$dir" || ! owned "$dir" || tell "$dir" '' "$dir/postgresql.conf" stopped ''
 done
 unset IFS
@@ -168,9 +197,10 @@ for dir in /etc/pgfleet/*/; do
   dir=${dir%/}
   [ -e "$dir/pgfleet.conf" ] || [ -d "$dir/.undo" ] || continue
   if [ -e "$dir/pgfleet.conf" ]; then
-    ours=$(cat "$dir/pgfleet.conf" && echo .) || continue
+    ours=
+    while IFS= read -r line; do ours=$ours$line$nl; done <"$dir/pgfleet.conf" || continue
     put ours "$dir $(stat -c '%.9Y' "$dir/pgfleet.conf")
-${ours%.}"
+$ours$line"
   fi
   if [ -e "$dir/rules" ] && read -r rules <"$dir/rules"; then put rules "$dir $rules"; fi
   for undo in "$dir"/.undo/*/; do

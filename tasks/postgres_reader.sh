@@ -112,17 +112,29 @@ done
 for f in $beside; do set -- "$@" "$data/$f"; done
 metas= secret=
 if [ $# != 0 ]; then
-  metas=$(stat -L -c '%s %a %U %G %.9Y %n' -- "$@" 2>/dev/null)
+  metas=$(stat -L -c '%i:%.9Z %s %a %U %G %.9Y %n' -- "$@" 2>/dev/null)
   secret=$nl$(grep -ls -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -- "$@")$nl
 fi
-meta() { # meta PATH: sets meta to what stat said of it, in $metas or now
+meta() { # meta PATH: sets meta to what stat said of it, in $metas or now, and same to what changes whenever the file does
+  same=
   for meta in $metas; do
     case $meta in
     *" $1") meta=${meta%" $1"}
-       case $meta in *' '*' '*' '*' '*' '*) ;; *) return 0 ;; esac ;;
+       case $meta in *' '*' '*' '*' '*' '*' '*) ;; *) same=${meta%% *} meta=${meta#* }; return 0 ;; esac ;;
     esac
   done
   meta=$(stat -L -c '%s %a %U %G %.9Y' -- "$1" 2>&1)
+}
+noted() { # noted KEY: one of ours whose public half was noted when it was found good, and that has not changed since (see certificate_look.sh). Sets body
+  case $1 in /etc/pgfleet/*/server.key) note=${1%.key}.pub ;; *) return 1 ;; esac
+  case $same in *.*[1-9]*) ;; *) return 1 ;; esac
+  [ -f "$note" ] && [ -r "$note" ] || return 1
+  body=
+  {
+    IFS= read -r line && [ "$line" = "key $same" ] || return 1
+    while IFS= read -r line; do body=$body$line$nl; done
+  } <"$note"
+  [ -z "$line" ] && case $body in "-----BEGIN PUBLIC KEY-----$nl"*"-----END PUBLIC KEY-----$nl") ;; *) false ;; esac
 }
 pem() { # pem PATH: a block in PEM form begins in it, near its top. What is none, DER for one, cannot be told: shells drop zero bytes
   lines=0
@@ -155,7 +167,7 @@ $meta"
   esac
   case $2$secret in
   key*)
-    body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null)$nl
+    noted "$3" || body=$(openssl pkey -in "$3" -passin pass: -pubout 2>&1 </dev/null)$nl
     case $body in
     *'-----BEGIN PUBLIC KEY'*) ;;
     *) if grep -q ENCRYPTED -- "$3"; then body=ENCRYPTED$nl; fi ;;

@@ -71,6 +71,7 @@ if [ "$files" = ask ]; then
 fi
 if [ -n "$1$3$4" ]; then
   wrong=$(check_tls "$1" "$2" "$3" "$4" "$5" "$chain" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
+  [ -z "$wrong" ] || note_key "$2" "$wrong"
 fi
 [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null
 { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"

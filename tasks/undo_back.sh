@@ -174,12 +174,12 @@ gone() { # gone FOLDER: what the run has made in the data directory goes, unless
 }
 usable() { # usable FILE: what it names can be started with; what cannot be is kept as it is now
   [ -e "$dir/pgfleet.conf" ] || return 0
-  if ! check_tls "$(setting "$1" ssl_cert_file)" "$(setting "$1" ssl_key_file)" '' '' "$([ -z "$(setting "$1" ssl_passphrase_command)" ] || echo yes)"; then
+  if ! check_tls "$(setting "$1" ssl_cert_file)" "$(setting "$1" ssl_key_file)" '' '' "$([ -z "$(setting "$1" ssl_passphrase_command)" ] || echo yes)" >/dev/null; then
     echo "kept as they are now: ssl_cert_file and ssl_key_file"
     keep "$1" ssl_cert_file
     keep "$1" ssl_key_file
   fi
-  if ! check_tls '' '' "$(setting "$1" ssl_ca_file)" "$(setting "$1" ssl_crl_file)" no; then
+  if ! check_tls '' '' "$(setting "$1" ssl_ca_file)" "$(setting "$1" ssl_crl_file)" no >/dev/null; then
     echo "kept as they are now: ssl_ca_file and ssl_crl_file"
     keep "$1" ssl_ca_file
     keep "$1" ssl_crl_file

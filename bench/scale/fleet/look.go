@@ -30,7 +30,7 @@ func (l *looker) entry(p, kind string) {
 	if f.folder {
 		what = "dir"
 	}
-	fmt.Fprintf(l, "entry %s %s\nmeta %s %s %o %d %d %d %s\n", what, p, f.owner.name, f.group, f.mode, f.mtime.Unix(), f.owner.uid, len(f.data), p)
+	fmt.Fprintf(l, "entry %s %s\nmeta %s %s %o %d %d %d 1:1 %s\n", what, p, f.owner.name, f.group, f.mode, f.mtime.Unix(), f.owner.uid, len(f.data), p)
 	if f.folder {
 		return
 	}
