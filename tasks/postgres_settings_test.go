@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -158,15 +159,30 @@ func TestProbeInEveryShell(t *testing.T) {
 	p.sql(`create role "Übergröße€"`)
 	p.Shell("echo '# ümläut €' >>/etc/postgresql/15/main/pg_hba.conf")
 	for _, shell := range [][]string{{"dash"}, {"busybox", "sh"}, {"bash", "--posix"}} {
+		switcher := "setpriv"
+		if shell[0] == "busybox" {
+			switcher = "runuser" // it takes its own setpriv
+		}
 		for _, locale := range []string{"C", "C.UTF-8"} {
-			cmd := p.Command(t.Context(), "env", append([]string{"LANG=" + locale}, append(shell, "-c", postgresAs+postgresProbeProgram, "sh", postgresReaderProgram, "known", "served", "localhost")...)...)
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(shell, err)
+			look := func(told ...string) ([]*Cluster, error) {
+				words := slices.Concat([]string{"PGFLEET_SWITCHER=" + switcher, "LANG=" + locale}, shell, []string{"-c", postgresAs + postgresProbeProgram, "sh", postgresReaderProgram, "known", "served"}, told, []string{"localhost"})
+				out, err := p.Command(t.Context(), "env", words...).Output()
+				if err != nil {
+					t.Fatal(shell, err)
+				}
+				return parseClusters(out)
 			}
-			list, err := parseClusters(out)
+			list, err := look("0")
 			if err != nil || len(list) != 2 || len(list[0].Roles) != 2 || list[0].Roles[1].Name != "Übergröße€" || !strings.HasSuffix(string(list[0].HBA), "# ümläut €\n") {
 				t.Errorf("%v in %s: %v", shell, locale, err)
+				continue
+			}
+			var view View
+			list[0].OSIDs = p.Shell("id -u postgres") + ":" + p.Shell("id -g postgres")
+			view.remember(list[:1])
+			again, err := look(view.servers()...)
+			if err != nil || len(again) != 1 || again[0].PID != list[0].PID || string(again[0].HBA) != string(list[0].HBA) || len(again[0].Roles) != 2 {
+				t.Errorf("again, %v in %s: %d clusters, %v", shell, locale, len(again), err)
 			}
 		}
 	}
