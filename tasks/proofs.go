@@ -10,6 +10,8 @@ type Proofs struct {
 	// changes counts by host. tested has how many there were on a client and a server when they were tested, by both names.
 	changes map[string]int
 	tested  map[string][2]int
+	// serves has what a server's cluster has shown last, by both names.
+	serves map[string]string
 }
 
 // Add notes that client reached server with the given sslmode ("verify-full") or method ("cert").
@@ -69,4 +71,21 @@ func (p *Proofs) Changed(client, server string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tested[client+"\x00"+server] != [2]int{p.changes[client], p.changes[server]}
+}
+
+// NoteServes notes which files a server's cluster has shown to serve, as a digest; "": it is not known.
+func (p *Proofs) NoteServes(server, cluster, digest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.serves == nil {
+		p.serves = map[string]string{}
+	}
+	p.serves[server+"\x00"+cluster] = digest
+}
+
+// Serves gives what NoteServes noted last.
+func (p *Proofs) Serves(server, cluster string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serves[server+"\x00"+cluster]
 }

@@ -3,6 +3,7 @@ package tasks
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -87,26 +88,30 @@ func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, 
 		t.notes = append(t.notes, "cluster "+c.ID+": not proved: it listens on no TCP address")
 		return nil
 	}
-	p := &tlsProbe{via: via, addr: fmt.Sprintf("%s:%d", at, c.Port)}
-	shows := []proof{p.servesFiles(c)}
-	// What the same files have shown in this run already, they need not show again.
-	again := "tls " + c.ID + " " + c.tlsState()
-	known := h.Fleet.Proofs != nil && h.Fleet.Proofs.Has(h.Name, h.Name, again)
-	notes := len(t.notes)
-	if !known {
-		canaries, err := t.canaries(h, c, p)
-		if err != nil {
-			return err
+	// What it has shown last in this run, it need not show again: where files cannot be read anew, a server goes on with what it has.
+	state, proofs := c.tlsState(), h.Fleet.Proofs
+	if proofs != nil {
+		if proofs.Serves(h.Name, c.ID) == state {
+			return nil
 		}
-		shows = append(append(shows, p.refusesOldTLS(c)), canaries...)
+		proofs.NoteServes(h.Name, c.ID, "")
 	}
-	err := sideBySide(ctx, shows)
+	p := &tlsProbe{via: via, addr: fmt.Sprintf("%s:%d", at, c.Port), curves: c.curves()}
+	notes := len(t.notes)
+	shows, err := t.canaries(h, c, p)
+	if err != nil {
+		return err
+	}
+	if len(shows) == 0 {
+		shows = append(shows, p.servesFiles(c))
+	}
+	err = sideBySide(ctx, append(shows, p.refusesOldTLS(c)))
 	if errors.Is(err, transport.ErrForwarding) {
 		t.notes = t.notes[:notes]
 		return t.proveFromHost(ctx, h, c, via)
 	}
-	if err == nil && !known && h.Fleet.Proofs != nil && len(t.notes) == notes {
-		h.Fleet.Proofs.Add(h.Name, h.Name, again)
+	if err == nil && proofs != nil && len(t.notes) == notes {
+		proofs.NoteServes(h.Name, c.ID, state)
 	}
 	return err
 }
@@ -141,16 +146,26 @@ func (p *tlsProbe) servesFiles(c *Cluster) proof {
 	}
 }
 
-// tlsState is a digest of all that decides whom the server accepts over TLS: the files and the lowest version.
+// tlsState is a digest of all that decides what the server serves and whom it accepts over TLS: the files and the versions.
 func (c *Cluster) tlsState() string {
 	var b bytes.Buffer
-	for _, name := range []string{"ssl_cert_file", "ssl_ca_file", "ssl_crl_file"} {
-		fmt.Fprintf(&b, "%s %d %s\n", name, c.Files[c.upcomingPath(name)].ModTime.UnixNano(), c.Files[c.upcomingPath(name)].Bytes)
+	for _, name := range []string{"ssl_cert_file", "ssl_key_file", "ssl_ca_file", "ssl_crl_file"} {
+		path := c.upcomingPath(name)
+		fmt.Fprintf(&b, "%s %s %d %s\n", name, path, c.Files[path].ModTime.UnixNano(), c.Files[path].Bytes)
 	}
 	for _, name := range []string{"ssl_crl_dir", "ssl_min_protocol_version", "ssl_max_protocol_version"} {
 		fmt.Fprintf(&b, "%s %s\n", name, c.upcoming(name))
 	}
 	return contentName(b.Bytes())
+}
+
+// curves are what to offer first for the key exchange, nil for what is usual: a server that knows one curve only asks for it, which takes a round trip more.
+func (c *Cluster) curves() []tls.CurveID {
+	const name, usual = "ssl_ecdh_curve", "prime256v1"
+	if c.Settings[name].Value == usual && c.upcoming(name) == usual {
+		return []tls.CurveID{tls.CurveP256}
+	}
+	return nil
 }
 
 // proveFromHost is what is left where the host lets no connection through it: what its own openssl sees.

@@ -15,8 +15,8 @@ import (
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
-// canaries are the proofs by the test certificates of every authority of ours that the server believes. Nobody has their keys, and none is needed: a
-// server judges the chain and the lists of revoked certificates before the signature that proves possession of the key. So the
+// canaries are the proofs by the test certificates of every authority of ours that the server believes; the connection of a good one also shows what
+// is served. Nobody has their keys, and none is needed: a server judges the chain and the lists of revoked certificates before the signature that proves possession of the key. So the
 // certificate is shown with a throw-away key of the same type, and the alert tells the judgement. Measured with PostgreSQL 15.18 (OpenSSL 3.0),
 // 12.22 and 18.4 (OpenSSL 1.1.1), EC and RSA, TLS 1.2 and 1.3, all alike:
 //
@@ -48,7 +48,7 @@ func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, er
 		if err != nil {
 			return nil, fmt.Errorf("test certificates of authority %s: %w", name, err)
 		}
-		shows = append(shows, p.canary(good, chain, alertDecryptError, "authority "+name+": its good test certificate should be accepted"))
+		shows = append(shows, p.canary(c, good, chain, alertDecryptError, "authority "+name+": its good test certificate should be accepted"))
 		for _, ca := range chain {
 			proved[subjectText(ca)] = true
 		}
@@ -56,7 +56,7 @@ func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, er
 			t.notes = append(t.notes, fmt.Sprintf("cluster %s: no list of revoked certificates is in force, so none is refused", c.ID))
 			continue
 		}
-		shows = append(shows, p.canary(revoked, chain, alertRevoked, "authority "+name+": its revoked test certificate should be refused as revoked"))
+		shows = append(shows, p.canary(nil, revoked, chain, alertRevoked, "authority "+name+": its revoked test certificate should be refused as revoked"))
 	}
 	for _, ca := range believed {
 		if !proved[subjectText(ca)] {
@@ -66,10 +66,16 @@ func (t *postgresReload) canaries(h *Host, c *Cluster, p *tlsProbe) ([]proof, er
 	return shows, nil
 }
 
-// canary is the proof by one test certificate; what it should have shown comes before the error.
-func (p *tlsProbe) canary(cert *x509.Certificate, chain []*x509.Certificate, want int, should string) proof {
+// canary is the proof by one test certificate; what it should have shown comes before the error. With a cluster, what is served is compared with its files.
+func (p *tlsProbe) canary(c *Cluster, cert *x509.Certificate, chain []*x509.Certificate, want int, should string) proof {
 	return func(ctx context.Context) error {
-		if err := p.show(ctx, cert, chain, want); err != nil {
+		seen, err := p.show(ctx, cert, chain, want)
+		if c != nil && seen != nil && len(seen.chain) > 0 {
+			if err := compareServed(c, seen.chain, seen.authorities); err != nil {
+				return err
+			}
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", should, err)
 		}
 		return nil
@@ -77,28 +83,28 @@ func (p *tlsProbe) canary(cert *x509.Certificate, chain []*x509.Certificate, wan
 }
 
 // show shows a certificate and those above it, the root left out, and wants one alert.
-func (p *tlsProbe) show(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) error {
+func (p *tlsProbe) show(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) (*tlsSeen, error) {
 	key, err := throwAwayKey(cert.PublicKey)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	shown := [][]byte{cert.Raw}
 	for _, above := range chain[:len(chain)-1] {
 		shown = append(shown, above.Raw)
 	}
-	_, err = p.connect(ctx, attempt{chain: shown, key: key})
+	seen, err := p.connect(ctx, attempt{chain: shown, key: key})
 	var alert *alertError
 	switch {
 	case err == nil:
-		return errors.New("the server asked for no certificate")
+		return seen, errors.New("the server asked for no certificate")
 	case errors.As(err, &alert) && alert.code == want:
-		return nil
+		return seen, nil
 	case errors.As(err, &alert) && alert.code == alertDecryptError:
-		return errors.New("it was accepted: no list that names it is in force")
+		return seen, errors.New("it was accepted: no list that names it is in force")
 	case errors.As(err, &alert):
-		return fmt.Errorf("the server's answer was: %w", err)
+		return seen, fmt.Errorf("the server's answer was: %w", err)
 	}
-	return err
+	return seen, err
 }
 
 // throwAwayKey makes a key of the type of another one's public half.

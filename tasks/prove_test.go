@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,12 +50,28 @@ func TestReloadProvesAndRollsBack(t *testing.T) {
 	if got := p.ReadFile("/etc/pgfleet/15-main/pgfleet.conf"); got != good {
 		t.Errorf("after undo:\n%s\nwant\n%s", got, good)
 	}
+	// It shows again what it had shown before that, and then need not again.
 	p.cluster("15/main")
-	if err := reload.Prove(t.Context(), p.host, p); err != nil {
-		t.Errorf("after undo: %v", err)
+	seen := &dials{pgHost: p}
+	for _, want := range []bool{true, false} {
+		seen.n.Store(0)
+		if err := reload.Prove(t.Context(), p.host, seen); err != nil || seen.n.Load() > 0 != want {
+			t.Errorf("after undo, with %d connections: %v", seen.n.Load(), err)
+		}
 	}
 	p.must(false, reload)
 	p.restarts("main")
+}
+
+// dials counts connections to a server.
+type dials struct {
+	*pgHost
+	n atomic.Int32
+}
+
+func (d *dials) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d.n.Add(1)
+	return d.pgHost.Dial(ctx, network, addr)
 }
 
 // A run that died after writing leaves something unproved; the next proves it.
@@ -151,6 +168,7 @@ func TestProofWithoutForwarding(t *testing.T) {
 	}
 	p.must(true, reload)
 	p.cluster("15/main")
+	p.host.Fleet.Proofs = &Proofs{}
 	if err := reload.Prove(t.Context(), p.host, noForwarding{p}); err != nil {
 		t.Error(err)
 	}

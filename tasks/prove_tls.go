@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/tls"
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/binary"
@@ -30,6 +31,8 @@ var errNoTLS = errors.New("the server does not offer TLS")
 type tlsProbe struct {
 	via  Prober
 	addr string
+	// curves for the key exchange; nil: the usual ones.
+	curves []tls.CurveID
 }
 
 // attempt says how a connection is made. MaxVersion 0: any. Chain with Key is shown when the server asks for a certificate; none: nothing is shown.
@@ -79,9 +82,6 @@ func (p *tlsProbe) connect(ctx context.Context, a attempt) (*tlsSeen, error) {
 	}
 	state := client.ConnectionState()
 	seen.version = state.Version
-	for _, cert := range state.PeerCertificates {
-		seen.chain = append(seen.chain, cert.Raw)
-	}
 	if len(a.chain) == 0 || !seen.asked {
 		return seen, nil
 	}
@@ -108,9 +108,13 @@ func requestTLS(conn net.Conn) error {
 
 // config shows the certificate whatever authorities the server asks for. Who the server is, is not decided here: what it presents is compared byte by byte.
 func (p *tlsProbe) config(a attempt, seen *tlsSeen) *tls.Config {
-	config := &tls.Config{InsecureSkipVerify: true, MaxVersion: a.maxVersion}
+	config := &tls.Config{InsecureSkipVerify: true, MaxVersion: a.maxVersion, CurvePreferences: p.curves}
 	if a.maxVersion != 0 {
 		config.MinVersion = tls.VersionTLS10
+	}
+	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error {
+		seen.chain = chain
+		return nil
 	}
 	config.GetClientCertificate = func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		seen.asked = true

@@ -119,7 +119,8 @@ func signsClients(h *Host, name string) bool {
 
 func (s shown) try(ctx context.Context, cell Cell, probe *tlsProbe) Cell {
 	cell.Check, cell.Want, cell.Refusal = s.check, s.want, s.refuse
-	return judged(cell, probe.show(ctx, s.cert, s.chain, s.alert))
+	_, err := probe.show(ctx, s.cert, s.chain, s.alert)
+	return judged(cell, err)
 }
 
 // oldTLS wants TLS 1.1 refused.
