@@ -28,6 +28,7 @@ func (t *certificateTask) requestStep(p *certificatePlan) transport.Step {
 		config = pki.RequestConfig(p.Template)
 	}
 	return transport.Step{Key: "request for " + p.Title, User: p.User, Limit: 2 * time.Minute,
+		Files: true,
 		Shell: certificateCheckProgram + certificateRequestProgram,
 		Argv:  []string{p.Anchor, p.Below + "/v/" + p.Gen, p.File, p.FolderMode, t.keyType(), p.KeyOf, config}}
 }

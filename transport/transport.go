@@ -48,6 +48,8 @@ type Step struct {
 	Limit time.Duration
 	// Probe marks a step that changes nothing. Its failure does not stop the list.
 	Probe bool
+	// Files: files of the same User are going to be written by a later call, so that what carries them can be made ready meanwhile.
+	Files bool
 }
 
 // DefaultLimit is the limit of a Step whose Limit is 0.

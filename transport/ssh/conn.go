@@ -27,7 +27,7 @@ type conn struct {
 
 	turn chan struct{}
 	// The following belong to whoever has the turn.
-	servers map[string]*fileServer
+	servers map[string]*starting
 	ids     map[string]int // see ids.go
 	noSFTP  bool
 	refused map[string]bool // users for whom no sftp-server starts
@@ -47,7 +47,7 @@ func (p *Pool) Dial(ctx context.Context, t transport.Target) (transport.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{opt: p.opt, target: t, client: client, turn: make(chan struct{}, 1), servers: map[string]*fileServer{}, ids: map[string]int{},
+	c := &conn{opt: p.opt, target: t, client: client, turn: make(chan struct{}, 1), servers: map[string]*starting{}, ids: map[string]int{},
 		refused: map[string]bool{}}
 	limited, cancel := context.WithTimeoutCause(ctx, c.startLimit(), fmt.Errorf("the shell did not start within %v", c.startLimit()))
 	defer cancel()
@@ -107,6 +107,7 @@ func (c *conn) do(ctx context.Context, steps []transport.Step) ([]transport.Resu
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, err)
 	}
+	c.ready(steps)
 	var all []transport.Result
 	for begin := 0; begin < len(steps); {
 		writes, end := c.segment(steps, begin)
@@ -181,7 +182,7 @@ func (c *conn) fail(cause error) {
 	c.client.close(cause)
 	c.session.Close()
 	for _, s := range c.servers {
-		s.close()
+		go s.end()
 	}
 	if c.pool != nil {
 		c.pool.Close()

@@ -179,8 +179,8 @@ func each(files []*staged, do func(*staged)) {
 	wg.Wait()
 }
 
-// stage makes the complete file under its temporary name. O_EXCL: whatever stands there is not followed. The server's umask
-// keeps others out from the first moment; owner before the first byte, mode after the last.
+// stage makes the complete file under its temporary name; that it is on the disk is seen to when it is put in place. O_EXCL: whatever stands there is not
+// followed. The server's umask keeps others out from the first moment; its owner comes before the first byte.
 func (f *staged) stage() {
 	begin := time.Now()
 	f.err = f.tryStage()
@@ -198,19 +198,17 @@ func (f *staged) tryStage() error {
 			return err
 		}
 	}
-	if len(f.step.Stdin) > 0 {
-		if _, err := file.Write(f.step.Stdin); err != nil {
-			return err
-		}
-	}
+	// Both at once: the name is nobody's yet.
 	var wg sync.WaitGroup
-	var modeErr error
+	var modeErr, writeErr error
 	if mode := shell.Mode(f.step.Write); mode != 0o600 {
-		wg.Go(func() { modeErr = file.Chmod(fs.FileMode(mode)) })
+		wg.Go(func() { modeErr = f.server.Chmod(f.temp, fs.FileMode(mode)) })
 	}
-	syncErr := file.Sync()
+	if len(f.step.Stdin) > 0 {
+		_, writeErr = file.Write(f.step.Stdin)
+	}
 	wg.Wait()
-	return errors.Join(modeErr, syncErr)
+	return errors.Join(writeErr, modeErr)
 }
 
 // finish closes the handle, and removes the file that has not been put in place.

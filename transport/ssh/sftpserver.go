@@ -29,13 +29,58 @@ type fileServer struct {
 	close func()
 }
 
-// server gives the sftp-server of a user ("" is the shell's), started when first needed. errRefused: no session is left for it, or
-// it does not start.
-func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
-	if s, ok := c.servers[user]; ok {
-		return s, nil
+// starting is an sftp-server that runs, or is on its way: server and err are set once done is closed.
+type starting struct {
+	done   chan struct{}
+	server *fileServer
+	err    error
+}
+
+// start has the sftp-server of a user ("" is the shell's) started, unless that was done before. Who holds the turn may call it.
+func (c *conn) start(user string) *starting {
+	s := c.servers[user]
+	if s == nil {
+		s = &starting{done: make(chan struct{})}
+		c.servers[user] = s
+		go func() {
+			defer close(s.done)
+			s.server, s.err = c.launch(user)
+		}()
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, connectTimeout(c.target), errors.New("the sftp-server did not start in time"))
+	return s
+}
+
+// ready has those sftp-servers started that steps are going to need: three round trips, which pass while the host does what comes before.
+func (c *conn) ready(steps []transport.Step) {
+	for _, s := range steps {
+		if (s.Write != nil || s.Files) && !c.noSFTP && !c.refused[s.User] {
+			c.start(s.User)
+		}
+	}
+}
+
+// server gives the sftp-server of a user. errRefused: no session is left for it, or it does not start.
+func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
+	s := c.start(user)
+	select {
+	case <-s.done:
+		return s.server, s.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, context.Cause(ctx))
+	}
+}
+
+// end closes it once it is there.
+func (s *starting) end() {
+	<-s.done
+	if s.server != nil {
+		s.server.close()
+	}
+}
+
+// launch starts an sftp-server.
+func (c *conn) launch(user string) (*fileServer, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), connectTimeout(c.target), errors.New("the sftp-server did not start in time"))
 	defer cancel()
 	pipes, err := c.rootPipes(ctx, c.root)
 	if err != nil {
@@ -68,27 +113,15 @@ func (c *conn) server(ctx context.Context, user string) (*fileServer, error) {
 	}()
 	select {
 	case a := <-got:
-		if a.err == nil && !able(a.client) {
-			a.client.Close()
-			a.err = errors.New("it has no posix-rename or no fsync")
-		}
 		if a.err != nil {
 			_ = pipes.Close()
 			return nil, fmt.Errorf("%w: sftp-server: %w", errRefused, a.err)
 		}
-		s := &fileServer{Client: a.client, close: func() { _ = pipes.Close(); a.client.Close() }}
-		c.servers[user] = s
-		return s, nil
+		return &fileServer{Client: a.client, close: func() { _ = pipes.Close(); a.client.Close() }}, nil
 	case <-ctx.Done():
 		_ = pipes.Close()
 		return nil, fmt.Errorf("%w: %w", transport.ErrUnreachable, context.Cause(ctx))
 	}
-}
-
-func able(c *sftp.Client) bool {
-	_, rename := c.HasExtension("posix-rename@openssh.com")
-	_, fsync := c.HasExtension("fsync@openssh.com")
-	return rename && fsync
 }
 
 // afterFirst lets writes pass once the first lines are on their way.

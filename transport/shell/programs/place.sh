@@ -2,8 +2,19 @@
 # that fails. Prints how many are in place.
 n=0
 d=
+written() { # written PAIR…: the bytes of the complete files are on the disk
+  k=$#
+  while [ "$k" -gt 0 ]; do
+    t=$1
+    shift 2
+    set -- "$@" "$t"
+    k=$((k - 2))
+  done
+  sync -- "$@" 2>/dev/null || fsync "$@" 2>/dev/null || sync
+}
 end() { printf "%s\n" "$n"; exit "$1"; }
 durable() { [ -z "$d" ] || sync -- "$d" 2>/dev/null || fsync "$d" 2>/dev/null || :; }
+[ $# = 0 ] || written "$@"
 while [ $# -gt 0 ]; do
   if [ -d "$2" ] && ! [ -L "$2" ]; then
     echo "$2 is a folder" >&2
