@@ -11,7 +11,7 @@ PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8
 PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning'
 export PGAPPNAME PGCONNECT_TIMEOUT PGCLIENTENCODING PGOPTIONS
 me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
-as_for=
+as_for='' as_exec=''
 ids() { # ids USER: sets as_uid and as_gid
   [ "$as_for" != "$1" ] || return 0
   as_line=$(getent passwd "$1") || return 1
@@ -22,9 +22,10 @@ ids() { # ids USER: sets as_uid and as_gid
 as() { # as USER WORD… Its standard output must be a pipe or /dev/null: whoever keeps that of the connection could add to what root prints later
   as_user=$1
   shift
-  if [ "$as_user" = "$me" ]; then "$@"
-  elif [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$as_user"; then setpriv --reuid "$as_uid" --regid "$as_gid" --init-groups -- "$@"
-  elif command -v runuser >/dev/null 2>&1; then runuser -u "$as_user" -- "$@"
-  else su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
+  if [ "$as_user" = "$me" ]; then $as_exec "$@"
+  elif [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$as_user"; then $as_exec setpriv --reuid "$as_uid" --regid "$as_gid" --init-groups -- "$@"
+  elif command -v runuser >/dev/null 2>&1; then $as_exec runuser -u "$as_user" -- "$@"
+  else $as_exec su -s /bin/sh "$as_user" -c 'exec "$@"' sh "$@"
   fi
 }
+become() { as_exec=exec; as "$@"; } # as, in the place of this shell: the last that a subshell does

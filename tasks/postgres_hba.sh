@@ -5,23 +5,31 @@ path=$1 seen=$2 dir=$3 run=$4 kind=$5 state=$6 bin=$7 socket=$8 port=$9
 shift 9
 major=$1 note=${2-} noted=${3-}
 keep_before "$run" "$path"
-actor "$path" || exit 1
-before=$(as "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" && head -c 16777216 -- "$1" && echo .' sh "$path") || fail "cannot read $path as $who"
-# shellcheck disable=SC2086 # mode, owner, group
-set -- ${before%%"$nl"*}
-before=${before#*"$nl"}
-before=${before%.}
-sum=$(printf '%s' "$before" | sha256sum)
+if [ -z "$copied" ]; then
+  actor "$path" || exit 1
+  copied=$folder/now
+  copy_out "$path" "$copied" || fail "cannot read $path as $who"
+fi
+sum=$(sha256sum <"$copied")
 [ "${sum%% *}" = "$seen" ] || fail "$path was changed by somebody else since it was looked at; nothing was written, run again"
-replace "$path" "$1" "$2" "$3" || fail "cannot write $path as $who"
+rewrite() { # rewrite <bytes: in one rename, with mode and owner as they are
+  as "$who" /bin/sh -c "$placing"'
+    real "$1"
+    like
+    cat >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
+    put "$path"
+  ' sh "$path" >/dev/null
+}
+rewrite || fail "cannot write $path as $who"
 case $state:$kind$major in
 running:hba*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
   where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'" ;;
 running:ident1[234] | stopped:*) query='' ;;
 *) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || error from pg_ident_file_mappings r where error is not null" ;;
 esac
-if [ -n "$query" ] && { ! wrong=$(printf '%s;\n' "$query" | ask "$bin" "$socket" "$port" 2>&1) || [ -n "$wrong" ]; }; then
-  printf '%s' "$before" | replace "$path" "$1" "$2" "$3" || fail "cannot put $path back as it was: $wrong"
+if [ -n "$query" ] && { ! wrong=$(as_exec=exec; ask "$bin" "$socket" "$port" "$query" 2>&1 </dev/null) || [ -n "$wrong" ]; }; then
+  rewrite <"$copied" || fail "cannot put $path back as it was: $wrong"
   fail "the server does not accept the new $path, it was put back: $wrong"
 fi
+[ "$copied" != "$folder/now" ] || rm -f "$copied"
 [ -z "$note" ] || printf '%s\n' "$noted" >"$note" || fail "cannot write $note"

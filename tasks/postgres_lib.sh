@@ -72,7 +72,8 @@ actor() { # actor PATH: sets who to who acts in its folder. Root never works whe
     if [ "$actor_hops" -gt 20 ]; then say "$1 is a loop of links"; return 1; fi
   done
 }
-# A program for who acts. real PATH: where a link leads. place PATH MODE OWNER GROUP USER: puts PATH.pgfleet-new, which USER has made, in the place of PATH.
+# A program for who acts. real PATH: sets path to where a link leads, and new. place PATH MODE OWNER GROUP USER: puts new, PATH.pgfleet-new, which USER has made, in the place of
+# PATH. like, then the bytes into new, then put PATH: the same with mode, owner and group of path.
 placing='
   umask 077
   wrong() { printf "%s\n" "$*" >&2; exit 1; }
@@ -82,11 +83,21 @@ placing='
     new=$path.pgfleet-new
     if [ -e "$new" ] || [ -L "$new" ]; then rm -f "$new" || exit 1; fi
   }
+  like() {
+    mode=
+    cp -p -- "$path" "$new" || { rm -f "$new"; wrong "cannot copy $path to $new"; }
+    if ! [ -w "$new" ]; then mode=$(stat -c %a -- "$new") && chmod u+w "$new" || { rm -f "$new"; exit 1; }; fi
+  }
   place() {
     if [ "$5" = root ]; then chown "$3:$4" "$new" || exit 1
     else chgrp "$4" "$new" 2>/dev/null
     fi
-    chmod "$2" "$new" && { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$1" || { rm -f "$new"; exit 1; }
+    mode=$2
+    put "$1"
+  }
+  put() {
+    [ -z "$mode" ] || chmod "$mode" "$new" || { rm -f "$new"; exit 1; }
+    { sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$1" || { rm -f "$new"; exit 1; }
     if command -v restorecon >/dev/null 2>&1; then restorecon "$1" 2>/dev/null; fi
     sync "${1%/*}" 2>/dev/null || :
   }
@@ -99,8 +110,8 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
     place "$path" "$2" "$3" "$4" "$5"
   ' sh "$1" "$2" "$3" "$4" "$who" >/dev/null
 }
-ask() { # ask BINDIR SOCKETDIR PORT <sql
-  as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -f -
+ask() { # ask BINDIR SOCKETDIR PORT [SQL], or <sql
+  as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres "${4:+-c}${4:--f-}"
 }
 # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it. CHAIN: where CERT leads.
 # Prints what is wrong, or for a key that it has found good a note for note_key.
@@ -147,12 +158,16 @@ $of_key"
     fi
     if [ -n "$ca" ]; then
       readable "CA file" "$ca"
-      openssl crl2pkcs7 -nocrl -certfile "$ca" >/dev/null 2>&1 && grep -q "BEGIN .*CERTIFICATE" "$ca" || wrong "CA file $ca holds a block that is no certificate in PEM form, or none"
+      some=
+      while IFS= read -r line; do
+        case $line in *"BEGIN "*CERTIFICATE*) some=yes; break ;; esac
+      done <"$ca"
+      [ -n "$some" ] && openssl crl2pkcs7 -nocrl -certfile "$ca" >/dev/null 2>&1 || wrong "CA file $ca holds a block that is no certificate in PEM form, or none"
     fi
     if [ -n "$crl" ]; then
       readable "CRL file" "$crl"
       awk "/-----BEGIN X509 CRL-----/{p = 1; n++} p{print | c} /-----END X509 CRL-----/{p = 0; if (close(c) != 0) exit 1} END{if (!n || p) exit 1}" \
-        c="openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
+        c="exec openssl crl -noout 2>/dev/null" "$crl" || wrong "CRL file $crl holds a block that is no list of revoked certificates in PEM form, or none"
     fi
     [ -z "$note" ] || printf "%s\n" "$note"
   ' sh "$1" "$2" "$3" "$4" "$5" "$owner" "${6-}"

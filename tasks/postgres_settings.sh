@@ -3,12 +3,15 @@
 # $8 where the certificate has to lead, or "". $9 known: what follows are the files that the next start would use: certificate, key, CA file, CRL file ("" is not looked at), passphrase command (yes, no);
 # paths: besides, nothing is set but names of files, with which no configuration can be wrong; ask: the server's program tells.
 dir=$1 conf=$2 data=$3 bin=$4 line=$6 include=$7 chain=$8 files=$9
-keep_before "$5" "$dir/pgfleet.conf" "$conf"
-shift 9
 new=$dir/.pgfleet.conf.new check=$conf.pgfleet-check
 [ -d "$dir" ] || { mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"; }
 if [ -e "$new" ] || [ -L "$new" ]; then rm -f "$new" || fail "cannot write $new"; fi
-cat >"$new" && chmod 644 "$new" || fail "cannot write $new"
+umask 022
+cat >"$new" || fail "cannot write $new"
+umask 077
+fresh=$new
+if [ "$include" = yes ]; then keep_before "$5" "$dir/pgfleet.conf" "$conf"; else keep_before "$5" "$dir/pgfleet.conf"; fi
+shift 9
 who=
 [ "$files" = paths ] || actor "$conf" || exit 1
 swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
@@ -23,10 +26,11 @@ refuse() { rm -f "$new"; [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null; f
 # The whole configuration, with the new file in its place, is read by the server's own program before anything is changed.
 [ -z "$who" ] || as "$who" /bin/sh -c '
   umask 077
-  rm -f "$2" && { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 1
+  if [ -e "$2" ] || [ -L "$2" ]; then rm -f "$2" || exit 1; fi
+  { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 1
   [ "$6" = "$5" ] || { chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2"; }
 ' sh "$conf" "$check" "$line" "$new" "$owner" "$who" >/dev/null || refuse "cannot read $conf or write $check as $who"
-reads() { as "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; } # reads NAME: its value at the next start
+reads() { become "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; } # reads NAME, in a subshell: its value at the next start
 if [ -n "$who" ] && ! wrong=$(reads port); then
   wrong=$(swap "$wrong" "$check" "$conf")
   # Without what log_line_prefix puts before each line.
@@ -70,18 +74,17 @@ if [ "$files" = ask ]; then
   [ "$(reads ssl)" != on ] || set -- "$(place ssl_cert_file)" "$(place ssl_key_file)" "$(place ssl_ca_file)" "$(place ssl_crl_file)" $passphrase
 fi
 if [ -n "$1$3$4" ]; then
-  wrong=$(check_tls "$1" "$2" "$3" "$4" "$5" "$chain" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
+  wrong=$(as_exec=exec; check_tls "$1" "$2" "$3" "$4" "$5" "$chain" 2>&1) || refuse "PostgreSQL would not start with these settings and those that win over them (ALTER SYSTEM, the end of $conf); nothing was changed: $wrong"
   [ -z "$wrong" ] || note_key "$2" "$wrong"
 fi
 [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null
-{ sync "$new" 2>/dev/null || sync; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
+{ [ -z "$fresh" ] || durable "$fresh"; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :
 [ "$include" = yes ] || exit 0
 actor "$conf" || exit 1
 as "$who" /bin/sh -c "$placing"'
   real "$1"
-  meta=$(stat -L -c "%a %U %G" -- "$path") || exit 1
-  { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } >"$new" && printf "%s\n" "$2" >>"$new" || { rm -f "$new"; wrong "cannot write $new"; }
-  # shellcheck disable=SC2086 # three words
-  place "$path" $meta "$3"
-' sh "$conf" "$line" "$who" >/dev/null || fail "cannot write $conf as $who"
+  like
+  { { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } && printf "%s\n" "$2"; } >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
+  put "$path"
+' sh "$conf" "$line" >/dev/null || fail "cannot write $conf as $who"

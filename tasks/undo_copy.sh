@@ -1,4 +1,6 @@
-# keep_before RUN PATH…: copies files of the cluster whose folder is $dir before they change; a copy that there is already stays.
+# keep_before RUN PATH…: copies files of the cluster whose folder is $dir before they change; a copy that there is already stays. Sets copied to the last copy that it
+# has made. What is in fresh, a file, is made durable with them.
+copied='' fresh=''
 kept() { # kept PATH: there is a copy already. Sets count to the number of lines
   count=0
   [ -e "$folder/manifest" ] || return 1
@@ -13,6 +15,12 @@ empty() { # empty FILE: a settings file that sets nothing
     case $empty_line in '' | '#'*) ;; *) return 1 ;; esac
   done <"$1"
 }
+copy_out() { # copy_out PATH FILE: copies PATH as $who, sets meta to its mode, user and group; 3: it cannot be looked at, and meta says why
+  # Whose it is could have it lead to a file that never ends: at most 16 MiB of root's disk.
+  # shellcheck disable=SC2016 # that shell's
+  meta=$(ulimit -f 32768; exec 3>"$2" && become "$who" /bin/sh -c 'stat -L -c "%a %U %G" -- "$1" || exit 3; exec cat -- "$1" >&3' sh "$1" 2>&1)
+}
+durable() { sync "$@" 2>/dev/null || sync; }
 keep_before() {
   # What was proved is a good state to come back to: changes after it get a copy of their own.
   folder=$dir/.undo/$1 keep_n=1
@@ -34,20 +42,22 @@ keep_before() {
     # What a rollback has left of our settings file is the same as none.
     if [ "$who" = root ] && { ! [ -e "$keep" ] || { [ "$keep" = "$dir/pgfleet.conf" ] && empty "$keep"; }; }; then
       printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new"
-    elif meta=$(as "$who" stat -L -c '%a %U %G' -- "$keep" 2>&1); then
-      # Whose it is could have it lead to a file that never ends: at most 16 MiB of root's disk.
-      (ulimit -f 32768 && as "$who" cat -- "$keep") >"$folder/$keep_n" || { rm -f "$folder/$keep_n"; fail "cannot copy $keep as $who, or it has more than 16 MiB"; }
-      copies="$copies $keep_n"
+    elif copy_out "$keep" "$folder/$keep_n"; then
+      copies="$copies $keep_n" copied=$folder/$keep_n
       printf '%s %s %s\n' "$keep_n" "$meta" "$keep" >>"$folder/manifest.new"
     else
-      case $meta in
-      *'No such file'*) printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new" ;;
-      *) fail "cannot look at $keep as $who: $meta" ;;
+      keep_code=$?
+      rm -f "$folder/$keep_n"
+      case $keep_code:$meta in
+      3:*'No such file'*) printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new" ;;
+      3:*) fail "cannot look at $keep as $who: $meta" ;;
+      *) fail "cannot copy $keep as $who, or it has more than 16 MiB" ;;
       esac
     fi
   done
   cd "$folder" || fail "cannot enter $folder"
   # shellcheck disable=SC2086 # numbers
-  { sync $copies manifest.new 2>/dev/null || sync; } && mv manifest.new manifest || fail "cannot write $folder/manifest"
+  durable $copies manifest.new ${fresh:+"$fresh"} && mv manifest.new manifest || fail "cannot write $folder/manifest"
   cd /
+  fresh=
 }
