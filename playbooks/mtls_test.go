@@ -34,13 +34,7 @@ func TestMutualTLS(t *testing.T) {
 	for _, h := range inv.Hosts {
 		hosts[h.Name] = transporttest.NewSandbox(t)
 	}
-	server := hosts["one.example.net"]
-	server.Shell(`set -e
-		mkdir -p /run/postgresql && chown postgres:postgres /run/postgresql
-		rm -rf /etc/postgresql/15 /var/lib/postgresql/15 ~postgres/.postgresql ~postgres/.pg_service.conf
-		ip addr add 10.9.9.1/32 dev lo
-		pg_createcluster 15 main -p 5432 -o listen_addresses='*' >/dev/null
-		pg_ctlcluster 15 main start`)
+	serverWithCluster(hosts["one.example.net"])
 	pb, err := playbooks.Load("mtls")
 	if err != nil {
 		t.Fatal(err)
@@ -94,4 +88,14 @@ func TestMutualTLS(t *testing.T) {
 			t.Errorf("second run signed: %+v", e)
 		}
 	}
+}
+
+// serverWithCluster gives a private host a PostgreSQL cluster of its own, that runs.
+func serverWithCluster(server *transporttest.Sandbox) {
+	server.Shell(`set -e
+		mkdir -p /run/postgresql && chown postgres:postgres /run/postgresql
+		rm -rf /etc/postgresql/15 /var/lib/postgresql/15 ~postgres/.postgresql ~postgres/.pg_service.conf
+		ip addr add 10.9.9.1/32 dev lo
+		pg_createcluster 15 main -p 5432 -o listen_addresses='*' >/dev/null
+		pg_ctlcluster 15 main start`)
 }

@@ -54,7 +54,7 @@ func (t *taskRun) together(ctx context.Context, steps []transport.Step) ([]trans
 	if len(all) == 0 {
 		return nil, nil
 	}
-	results, err := t.h.doer.Do(ctx, all...)
+	results, err := t.send(ctx, all)
 	if err != nil {
 		if len(t.h.held) == 0 {
 			return nil, err
@@ -75,6 +75,38 @@ func (t *taskRun) together(ctx context.Context, steps []transport.Step) ([]trans
 		e.sent, results = true, results[n:]
 	}
 	return results, nil
+}
+
+// send sends steps of which some that follow each other are joined, and gives the results of each. Where joined ones fail, they and what follows are sent as they are.
+func (t *taskRun) send(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {
+	var sent []transport.Step
+	var does []int // how many of steps each of sent does
+	for _, s := range steps {
+		last := len(sent) - 1
+		if last >= 0 {
+			if both, ok := tasks.Joined(sent[last], s); ok {
+				sent[last] = both
+				does[last]++
+				continue
+			}
+		}
+		sent, does = append(sent, s), append(does, 1)
+	}
+	results, err := t.h.doer.Do(ctx, sent...)
+	if err != nil {
+		return nil, err
+	}
+	var out []transport.Result
+	for i, r := range results {
+		if does[i] > 1 && r.Err != nil {
+			again, err := t.h.doer.Do(ctx, steps[len(out):]...)
+			return append(out, again...), err
+		}
+		for range does[i] {
+			out = append(out, r)
+		}
+	}
+	return out, nil
 }
 
 // worked reads what came of a change's closing steps.

@@ -270,8 +270,8 @@ func (w *hbaWork) steps(stage string) []transport.Step {
 	if stage == "" {
 		return steps
 	}
-	last := &steps[len(steps)-1]
-	last.Argv = append(last.Argv, w.c.Dir+"/rules", stage+" "+survey.Digest(w.lines)+" "+w.h.Fleet.Run)
+	argv := steps[0].Argv
+	argv[len(argv)-2], argv[len(argv)-1] = w.c.Dir+"/rules", stage+" "+survey.Digest(w.lines)+" "+w.h.Fleet.Run
 	return steps
 }
 
@@ -283,7 +283,7 @@ func hbaSteps(h *Host, c *Cluster, kind, file, before, after string) []transport
 		state = "running"
 	}
 	step := clusterStep(c, "pg_"+kind+".conf of", undoCopyProgram+postgresHBAProgram, file, hex.EncodeToString(sum[:]), c.Dir, h.Fleet.Run, kind, state, c.BinDir, c.SocketDir,
-		strconv.Itoa(c.Port), strconv.Itoa(c.Major))
+		strconv.Itoa(c.Port), strconv.Itoa(c.Major), "", "")
 	step.Stdin = []byte(after)
 	return []transport.Step{step}
 }

@@ -1,9 +1,9 @@
 # Replaces pg_hba.conf or pg_ident.conf, keeping it as it was before. stdin: the new file. When the server runs, its own view of the file decides whether it stays.
 # $1 the file, $2 sha256 of the bytes that were looked at, $3 the cluster's folder, $4 run, $5 hba or ident, $6 running or stopped, $7 binaries, $8 socket folder, $9 port,
-# then major version; and, where given: a file of root's, and what is noted there once the new file stays.
+# then major version, a file of root's ("": none), and what is noted there once the new file stays.
 path=$1 seen=$2 dir=$3 run=$4 kind=$5 state=$6 bin=$7 socket=$8 port=$9
 shift 9
-major=$1 note=${2-} noted=${3-}
+major=$1 note=$2 noted=$3
 keep_before "$run" "$path"
 if [ -z "$copied" ]; then
   actor "$path" || exit 1

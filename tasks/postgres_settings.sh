@@ -80,11 +80,12 @@ fi
 [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null
 { [ -z "$fresh" ] || durable "$fresh"; } && mv -f "$new" "$dir/pgfleet.conf" || fail "cannot write $dir/pgfleet.conf"
 sync "$dir" 2>/dev/null || :
-[ "$include" = yes ] || exit 0
-actor "$conf" || exit 1
-as "$who" /bin/sh -c "$placing"'
-  real "$1"
-  like
-  { { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } && printf "%s\n" "$2"; } >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
-  put "$path"
-' sh "$conf" "$line" >/dev/null || fail "cannot write $conf as $who"
+if [ "$include" = yes ]; then
+  actor "$conf" || exit 1
+  as "$who" /bin/sh -c "$placing"'
+    real "$1"
+    like
+    { { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } && printf "%s\n" "$2"; } >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
+    put "$path"
+  ' sh "$conf" "$line" >/dev/null || fail "cannot write $conf as $who"
+fi

@@ -222,7 +222,11 @@ func (p *postgresServer) ours(r *records) {
 func (h *Host) settings(s *step) reply {
 	dir, conf, include := s.arg(2), s.arg(3), s.arg(8)
 	h.disk.dir(dir, root, 0o755)
-	h.keepBefore(dir, s.arg(6), dir+"/pgfleet.conf", conf)
+	changed := []string{dir + "/pgfleet.conf"}
+	if include == "yes" {
+		changed = append(changed, conf)
+	}
+	h.keepBefore(dir, s.arg(6), changed...)
 	h.disk.put(dir+"/pgfleet.conf", s.stdin, root, 0o644)
 	if include == "yes" {
 		f := h.disk[conf]
@@ -250,6 +254,17 @@ func (h *Host) reload(*step) reply {
 func (h *Host) reloadProving(s *step) reply {
 	h.postgres.read()
 	return h.proving(s.arg(4), s.arg(5))
+}
+
+// reloading is a program joined with the reload, and its note, that follow it: their words are the last four.
+func reloading(program func(*Host, *step) reply) func(*Host, *step) reply {
+	return func(h *Host, s *step) reply {
+		if r := program(h, s); r.code != 0 {
+			return r
+		}
+		h.postgres.read()
+		return h.proving(s.arg(len(s.argv())-1), s.arg(len(s.argv())))
+	}
 }
 
 var createRole = regexp.MustCompile(`(?m)^(create|alter) role "([^"]+)" login;$`)

@@ -62,6 +62,8 @@ var known = []struct {
 	{(*Host).hba, []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_hba.sh"}},
 	{(*Host).reload, []string{as, lib, "tasks/postgres_reload.sh"}},
 	{(*Host).reloadProving, []string{as, lib, "tasks/postgres_reload.sh", "=shift 2\n", "tasks/undo_proving.sh"}},
+	{reloading((*Host).settings), []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_settings.sh", "=shift 5\n", "tasks/postgres_reload.sh", "=shift 2\n", "tasks/undo_proving.sh"}},
+	{reloading((*Host).hba), []string{as, lib, "tasks/undo_copy.sh", "tasks/postgres_hba.sh", "=shift 3\n", "tasks/postgres_reload.sh", "=shift 2\n", "tasks/undo_proving.sh"}},
 	{(*Host).makeRoles, []string{as, lib, "tasks/postgres_role.sh"}},
 	{(*Host).undoProving, []string{as, lib, "tasks/undo_proving.sh"}},
 	{(*Host).undoProved, []string{as, lib, "tasks/undo_proved.sh"}},
