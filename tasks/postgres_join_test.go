@@ -1,6 +1,8 @@
 package tasks
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +102,63 @@ func TestNotJoined(t *testing.T) {
 	} {
 		if _, ok := Joined(pair[0], pair[1]); ok {
 			t.Errorf("%s were joined", name)
+		}
+	}
+}
+
+// inShell runs every program that changes something in another shell.
+type inShell struct {
+	transport.Conn
+	shell []string
+}
+
+func (c inShell) Do(ctx context.Context, steps ...transport.Step) ([]transport.Result, error) {
+	steps = slices.Clone(steps)
+	for i, s := range steps {
+		if s.Shell != "" && !s.Probe {
+			steps[i].Argv, steps[i].Shell = slices.Concat(c.shell, []string{"-c", s.Shell, "sh"}, s.Argv), ""
+		}
+	}
+	return c.Conn.Do(ctx, steps...)
+}
+
+// TestChangesInEveryShell: what changes a server does so in bash and in BusyBox's shell with BusyBox's tools, also to files that their owner may only read.
+func TestChangesInEveryShell(t *testing.T) {
+	p := newPGHost(t)
+	ca := newTestCA(t, "clients")
+	p.host.Fleet.CA = testCAs{"clients": ca}
+	files, trust := p.withTLSFiles("1", ca), p.withTrust("a", ca)
+	p.host.Fleet.Hosts["app1"] = &Host{Name: "app1", Address: "10.1.2.3", Roles: []string{"client"}, Servers: []string{"db1"}, View: &View{}, Fleet: p.host.Fleet,
+		Identities: []Identity{{OSUser: "app", DBUser: "dbuser1"}}}
+	p.host.Fleet.Proofs.Add("app1", "db1", "verify-full")
+	p.Shell(`mkdir /saved && cp -a /etc/postgresql/15/main /saved/ && mkdir /opt/bb && busybox --install -s /opt/bb && cd /opt/bb && rm -f sh su setpriv runuser`)
+	via := p.via
+	for _, shell := range [][]string{{"env", "PGFLEET_SWITCHER=runuser", "PATH=/opt/bb:/usr/bin:/bin", "busybox", "sh"}, {"bash", "--posix"}} {
+		p.reset()
+		p.Shell("cd " + etc15 + " && chmod 440 postgresql.conf pg_hba.conf")
+		was := p.configuration()
+		p.host.Fleet.Run = "run-" + shell[0]
+		p.via = inShell{via, shell}
+		settings, hba := settingsTask(files, trust, map[string]string{"work_mem": "5MB"}), hbaTask("cert")
+		for _, task := range []Task{settings, &postgresReload{WithProof: true}, &postgresRole{Password: "once"}, hba, &postgresReload{WithProof: true}} {
+			p.must(true, task)
+		}
+		p.must(false, settings)
+		p.must(false, hba)
+		if results, err := p.via.Do(t.Context(), hbaSteps(p.host, p.cluster("15/main"), "hba", etc15+"pg_hba.conf", string(p.cluster("15/main").HBA), "host all all no/address trust\n")...); err != nil ||
+			results[0].Err == nil || !strings.Contains(string(results[0].Stderr), "was put back") {
+			t.Errorf("%v: rules with an error: %v %+v", shell, err, results)
+		}
+		p.must(false, hba)
+		if got := p.Shell("cd " + etc15 + " && stat -c '%a %U %G' postgresql.conf pg_hba.conf && ls"); !strings.HasPrefix(got, "440 postgres postgres\n440 postgres postgres\n") || strings.Contains(got, "pgfleet") {
+			t.Errorf("%v: left in %s: %s", shell, etc15, got)
+		}
+		p.via = via
+		if _, wrong := p.back(p.host.Fleet.Run); wrong != "" {
+			t.Errorf("%v: %s", shell, wrong)
+		}
+		if now := p.configuration(); now != was {
+			t.Errorf("%v: after a rollback: %s", shell, now)
 		}
 	}
 }

@@ -22,20 +22,34 @@ swap() { # swap TEXT FROM TO: no pattern, whatever is in the paths
   done
   printf '%s' "$left"
 }
+# refuse WORD…: nothing is left behind; who made $check, unless it is "", has it taken away.
 refuse() { rm -f "$new"; [ -z "$who" ] || as "$who" rm -f "$check" >/dev/null; fail "$*"; }
-# The whole configuration, with the new file in its place, is read by the server's own program before anything is changed.
-[ -z "$who" ] || as "$who" /bin/sh -c '
-  umask 077
-  if [ -e "$2" ] || [ -L "$2" ]; then rm -f "$2" || exit 1; fi
-  { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 1
-  [ "$6" = "$5" ] || { chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2"; }
-' sh "$conf" "$check" "$line" "$new" "$owner" "$who" >/dev/null || refuse "cannot read $conf or write $check as $who"
 reads() { become "$owner" "$bin/postgres" -C "$1" -D "$data" -c config_file="$check" 2>&1 </dev/null; } # reads NAME, in a subshell: its value at the next start
-if [ -n "$who" ] && ! wrong=$(reads port); then
-  wrong=$(swap "$wrong" "$check" "$conf")
-  # Without what log_line_prefix puts before each line.
-  refuse "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" |
-    sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' -e 's/^.*HINT:  */HINT: /' | tr '\n' ' ')"
+# The whole configuration, with the new file in its place, is read by the server's own program before anything is changed.
+if [ -n "$who" ]; then
+  wrong=$(become "$who" /bin/sh -c '
+    umask 077
+    refused=0
+    if [ -e "$2" ] || [ -L "$2" ]; then rm -f "$2" || exit 3; fi
+    { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 3
+    if [ "$6" != "$5" ]; then chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2" && exit 0 || exit 3; fi
+    "$7/postgres" -C port -D "$8" -c config_file="$2" 2>&1 </dev/null || refused=4
+    [ "$9" = ask ] || rm -f "$2"
+    exit $refused
+  ' sh "$conf" "$check" "$line" "$new" "$owner" "$who" "$bin" "$data" "$files")
+  code=$?
+  if [ "$code" = 0 ] && [ "$who" != "$owner" ]; then wrong=$(reads port) || code=4; fi
+  case $code in
+  0) ;;
+  4)
+    wrong=$(swap "$wrong" "$check" "$conf")
+    # Without what log_line_prefix puts before each line.
+    refuse "PostgreSQL would not start with these settings; nothing was changed: $(swap "$wrong" "$new" "$dir/pgfleet.conf" |
+      sed -e 's/^.*LOG:  *//' -e 's/^.*FATAL:  *//' -e 's/^.*HINT:  */HINT: /' | tr '\n' ' ')"
+    ;;
+  *) refuse "cannot read $conf or write $check as $who" ;;
+  esac
+  if [ "$who" = "$owner" ] && [ "$files" != ask ]; then who=; fi # then it is gone already
 fi
 # What only OpenSSL can judge, PostgreSQL finds out when it starts, and at a reload says in its log alone.
 known() { # known NAME VALUE WORD…: WORD… takes the value
