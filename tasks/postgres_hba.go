@@ -3,7 +3,6 @@ package tasks
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -277,12 +276,13 @@ func (w *hbaWork) steps(stage string) []transport.Step {
 
 // hbaSteps replace pg_hba.conf or pg_ident.conf, if nobody has changed it since it was looked at.
 func hbaSteps(h *Host, c *Cluster, kind, file, before, after string) []transport.Step {
-	sum := sha256.Sum256([]byte(before))
+	// The new ones too: the step is sent again where the reload failed that was joined with it.
+	was, is := sha256.Sum256([]byte(before)), sha256.Sum256([]byte(after))
 	state := "stopped"
 	if c.Running {
 		state = "running"
 	}
-	step := clusterStep(c, "pg_"+kind+".conf of", undoCopyProgram+postgresHBAProgram, file, hex.EncodeToString(sum[:]), c.Dir, h.Fleet.Run, kind, state, c.BinDir, c.SocketDir,
+	step := clusterStep(c, "pg_"+kind+".conf of", undoCopyProgram+postgresHBAProgram, file, fmt.Sprintf("%x %x", was, is), c.Dir, h.Fleet.Run, kind, state, c.BinDir, c.SocketDir,
 		strconv.Itoa(c.Port), strconv.Itoa(c.Major), "", "")
 	step.Stdin = []byte(after)
 	return []transport.Step{step}

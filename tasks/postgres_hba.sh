@@ -1,5 +1,5 @@
 # Replaces pg_hba.conf or pg_ident.conf, keeping it as it was before. stdin: the new file. When the server runs, its own view of the file decides whether it stays.
-# $1 the file, $2 sha256 of the bytes that were looked at, $3 the cluster's folder, $4 run, $5 hba or ident, $6 running or stopped, $7 binaries, $8 socket folder, $9 port,
+# $1 the file, $2 sha256 of the bytes that were looked at, and of the new ones (words), $3 the cluster's folder, $4 run, $5 hba or ident, $6 running or stopped, $7 binaries, $8 socket folder, $9 port,
 # then major version, a file of root's ("": none), and what is noted there once the new file stays.
 path=$1 seen=$2 dir=$3 run=$4 kind=$5 state=$6 bin=$7 socket=$8 port=$9
 shift 9
@@ -11,7 +11,7 @@ if [ -z "$copied" ]; then
   copy_out "$path" "$copied" || fail "cannot read $path as $who"
 fi
 sum=$(sha256sum <"$copied")
-[ "${sum%% *}" = "$seen" ] || fail "$path was changed by somebody else since it was looked at; nothing was written, run again"
+case " $seen " in *" ${sum%% *} "*) ;; *) fail "$path was changed by somebody else since it was looked at; nothing was written, run again" ;; esac
 rewrite() { # rewrite <bytes: in one rename, with mode and owner as they are
   as "$who" /bin/sh -c "$placing"'
     real "$1"

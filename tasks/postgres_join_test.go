@@ -149,6 +149,16 @@ func TestChangesInEveryShell(t *testing.T) {
 			results[0].Err == nil || !strings.Contains(string(results[0].Stderr), "was put back") {
 			t.Errorf("%v: rules with an error: %v %+v", shell, err, results)
 		}
+		// Sent again where what was joined with it has failed, it is done already; what was looked at before that is somebody else's.
+		now := string(p.cluster("15/main").HBA)
+		again := hbaSteps(p.host, p.cluster("15/main"), "hba", etc15+"pg_hba.conf", now, now+"# more\n")
+		late := hbaSteps(p.host, p.cluster("15/main"), "hba", etc15+"pg_hba.conf", now, now+"# other\n")
+		p.do(again...)
+		p.do(again...)
+		if results, err := p.via.Do(t.Context(), late...); err != nil || results[0].Err == nil || !strings.Contains(string(results[0].Stderr), "changed by somebody else") {
+			t.Errorf("%v: rules that others have changed: %v %+v", shell, err, results)
+		}
+		p.do(hbaSteps(p.host, p.cluster("15/main"), "hba", etc15+"pg_hba.conf", now+"# more\n", now)...)
 		p.must(false, hba)
 		if got := p.Shell("cd " + etc15 + " && stat -c '%a %U %G' postgresql.conf pg_hba.conf && ls"); !strings.HasPrefix(got, "440 postgres postgres\n440 postgres postgres\n") || strings.Contains(got, "pgfleet") {
 			t.Errorf("%v: left in %s: %s", shell, etc15, got)
