@@ -203,12 +203,21 @@ lock() {
 		done
 		echo $$ >lock.d/pid
 	fi
-	[ -d pending ] || mkdir pending || die "cannot write to $dir"
-	if any pending; then
+	if [ ! -d pending ]; then
+		mkdir pending || die "cannot write to $dir"
+	elif left_over; then
 		set +f
 		rm -rf pending/* || die "cannot write to $dir"
 		set -f
 	fi
+}
+
+# left_over: there is more in pending than the file work, which is begun anew each time it is used.
+left_over() {
+	set +f
+	set -- pending/*
+	set -f
+	[ -e "$1" ] && [ "$*" != pending/work ]
 }
 
 wait_for_lock() {
@@ -419,7 +428,7 @@ public_half() {
 	[ -n "$token" ] || public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
 }
 
-# keyed WORD…: openssl with these words, among them $signer.
+# keyed WORD…: openssl with these words, among them $signer. It ends the shell that it is called in, which has to be a subshell.
 keyed() {
 	if [ -n "$token" ]; then
 		tool=$1
@@ -429,41 +438,13 @@ keyed() {
 	elif [ -n "$clear" ]; then
 		printf '%s\n' "$clear" | openssl "$@"
 	else
-		openssl "$@" </dev/null
+		exec openssl "$@" </dev/null
 	fi
 }
 
 # ---- signing
 
-# octal N: $o, one byte.
-octal() {
-	o="\\$(($1 / 64))$(($1 / 8 % 8))$(($1 % 8))"
-}
-
-# der_length N: $l, N as a DER length.
-der_length() {
-	if [ "$1" -lt 128 ]; then
-		octal "$1"
-		l=$o
-	elif [ "$1" -lt 256 ]; then
-		octal "$1"
-		l="\\201$o"
-	elif [ "$1" -lt 65536 ]; then
-		octal $(($1 / 256))
-		l="\\202$o"
-		octal $(($1 % 256))
-		l=$l$o
-	else
-		octal $(($1 / 65536))
-		l="\\203$o"
-		octal $(($1 / 256 % 256))
-		l=$l$o
-		octal $(($1 % 256))
-		l=$l$o
-	fi
-}
-
-# sign NAME: signs $tbs; $der is then the whole certificate or list. $problem says why not.
+# sign NAME: signs $tbs, which pending/NAME has then, and adds it to pending/work, from which assemble makes what is whole. $problem says why not.
 sign() {
 	case $algorithm in
 	ecdsa-with-SHA256) digest=-sha256 oid='\060\012\006\010\052\206\110\316\075\004\003\002' ;;
@@ -485,37 +466,93 @@ sign() {
 		hex=${hex##*= }
 	else
 		problem="$problem: signing with Ed25519 needs OpenSSL 3"
-		keyed pkeyutl -sign -rawin -inkey "$signer" -in "pending/$1" -out pending/signature 2>/dev/null || return 1
+		(keyed pkeyutl -sign -rawin -inkey "$signer" -in "pending/$1" -out pending/signature 2>/dev/null) || return 1
 		hex=''
 		for byte in $(od -An -v -tx1 pending/signature </dev/null); do hex=$hex$byte; done
 	fi
 	case $hex in '' | *[!0-9a-fA-F]*) return 1 ;; esac
-	signature='' length=$((${#hex} / 2))
-	while [ -n "$hex" ]; do
-		rest=${hex#??}
-		octal $((0x${hex%"$rest"}))
-		signature=$signature$o hex=$rest
-	done
-	der_length $((length + 1))
-	signature="\\003$l\\000$signature"
-	der_length $(((${#tbs} + ${#oid} + ${#signature}) / 4))
-	der="\\060$l$tbs$oid$signature"
+	problem="cannot write to $dir"
+	[ -n "$staged" ] || : >pending/work || return 1
+	printf '%s\n' "$1 $oid $tbs $hex" >>pending/work || return 1
 	problem=''
 }
 
-# write_pem FILE: a certificate in DER as PEM.
-write_pem() {
-	echo '-----BEGIN CERTIFICATE-----'
-	base64 -w 64 "$1" 2>/dev/null || openssl base64 -in "$1" </dev/null || return 1
-	echo '-----END CERTIFICATE-----'
+# assembled: $made has a line for each that was signed: NAME, serial number and end as index.txt writes them, as they stand in what was signed ("-" where
+# they cannot be read, and for a list), then the whole in base64, 64 characters a word.
+assembled() {
+	made=$(awk '
+	function out(v) {
+		bits = bits * 256 + v
+		if (++held < 3) return
+		word = word c[int(bits / 262144)] c[int(bits / 4096) % 64] c[int(bits / 64) % 64] c[bits % 64]
+		held = bits = 0
+		if (length(word) == 64) { printf " %s", word; word = "" }
+	}
+	function flush() {
+		if (held == 1) word = word c[int(bits / 4)] c[bits % 4 * 16] "=="
+		if (held == 2) word = word c[int(bits / 1024)] c[int(bits / 16) % 64] c[bits % 16 * 4] "="
+		print (word == "" ? "" : " " word)
+		word = ""; held = bits = 0
+	}
+	function size(n) { return n < 128 ? 2 : n < 256 ? 3 : n < 65536 ? 4 : 5 }
+	function head(tag, n) {
+		out(tag)
+		if (n > 65535) { out(131); out(int(n / 65536)) } else if (n > 255) out(130); else if (n > 127) out(129)
+		if (n > 255) out(int(n / 256) % 256)
+		out(n % 256)
+	}
+	# item reads tag and length of what begins with byte p: T tag, C begin of its content, E the byte behind it.
+	function item(p,   n) {
+		T = octet[t[p]]; n = octet[t[p + 1]]; C = p + 2
+		if (n > 127) {
+			E = n - 128; n = 0
+			while (E-- > 0 && C <= most) n = n * 256 + octet[t[C++]]
+		}
+		E = C + n
+		if (E > most + 1) { T = -1; E = C = most + 1 }
+	}
+	function facts(   i) {
+		serial = until = "-"
+		item(2); if (T != 48) return
+		item(C); if (T != 160) return
+		item(E); if (T != 2) return
+		serial = ""
+		for (i = C; i < E; i++) serial = serial sprintf("%02X", octet[t[i]])
+		if (length(serial) > 2) sub(/^00/, "", serial)
+		item(E); item(E); item(E); if (T != 48) return
+		item(C); item(E); if (T != 23 && T != 24) return
+		until = ""
+		for (i = C; i < E; i++) until = until sprintf("%c", octet[t[i]])
+		if (until !~ /^[0-9]+Z$/) until = "-"
+	}
+	BEGIN {
+		for (i = 0; i < 256; i++) { octet[sprintf("%03o", i)] = i; byte[sprintf("%02x", i)] = i }
+		for (i = 0; i < 64; i++) c[i] = substr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", i + 1, 1)
+	}
+	{
+		most = split($3, t, "\\"); oids = split($2, o, "\\"); hex = tolower($4); half = length(hex) / 2
+		for (i = 2; i <= most; i++) if (!(t[i] in octet)) exit 1
+		for (i = 0; i < half; i++) if (!(substr(hex, 2 * i + 1, 2) in byte)) exit 1
+		facts()
+		printf "%s %s %s", $1, serial, until
+		head(48, most - 1 + oids - 1 + size(half + 1) + half + 1)
+		for (i = 2; i <= most; i++) out(octet[t[i]])
+		for (i = 2; i <= oids; i++) out(octet[o[i]])
+		head(3, half + 1); out(0)
+		for (i = 0; i < half; i++) out(byte[substr(hex, 2 * i + 1, 2)])
+		flush()
+	}' pending/work </dev/null)
 }
 
-# read_back FILE… prints serial number and end, as index.txt writes them, of certificates in DER.
-read_back() {
-	cat "$@" </dev/null | openssl asn1parse -inform DER 2>/dev/null | awk '
-		/:d=0 / { numbers = times = 0 }
-		/:d=2 .* INTEGER / && !numbers++ { sub(/.*:/, ""); serial = $0 }
-		/:d=3 .*(UTCTIME|GENERALIZEDTIME) / && ++times == 2 { sub(/.*:/, ""); print serial, $0 }'
+# pem KIND LINE: $pem, what a line of $made has.
+pem() {
+	IFS=' '
+	set -- "$1" ${2#* * * }
+	kind=$1
+	shift
+	IFS=$nl
+	pem="-----BEGIN $kind-----$nl$*$nl-----END $kind-----"
+	IFS=$spaces
 }
 
 # clocks refuses to sign when this host's clock and the caller's differ by more than certificates are backdated.
@@ -592,7 +629,7 @@ do_init_key() {
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
 	if [ "$csr" = yes ]; then
 		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" -out pending/csr 2>/dev/null || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+		(keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" -out pending/csr 2>/dev/null) || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	fi
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
@@ -614,7 +651,7 @@ take_token() {
 	public=$token
 	[ ! -f certs/ca.crt ] || [ "$public" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { refuse "the key $uri does not belong to $dir/certs/ca.crt" && return 1; }
 	# Of several keys without ids of their own, or with the same, a private and a public half that do not belong together are found.
-	printf '%s\n' "$public" >pending/public && keyed dgst -sha256 -sign "$signer" -out pending/trial authority 2>/dev/null &&
+	printf '%s\n' "$public" >pending/public && (keyed dgst -sha256 -sign "$signer" -out pending/trial authority 2>/dev/null) &&
 		openssl dgst -sha256 -verify pending/public -signature pending/trial authority </dev/null >/dev/null 2>&1 ||
 		{ refuse "the key $uri does not sign what its public half verifies: give each key in the token an id of its own (pkcs11-tool --id)" && return 1; }
 	[ -f keys/ca.pkcs11 ] || put keys/ca.pkcs11 "$uri" || { refuse "cannot write to $dir/keys" && return 1; }
@@ -693,8 +730,8 @@ do_root() {
 		return
 	fi
 	is_hex "$serial" && is_bytes "$tbs" || { refuse "broken request" && return; }
-	sign "$serial" || { refuse "$problem" && return; }
-	printf "$der" >pending/ca.der && write_pem pending/ca.der >pending/ca.crt || { refuse "cannot write to $dir" && return; }
+	sign ca.crt || { refuse "$problem" && return; }
+	assembled && pem CERTIFICATE "$made" && printf '%s\n' "$pem" >pending/ca.crt || { refuse "cannot write to $dir" && return; }
 	case $(openssl verify -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate that was signed" && return ;;
@@ -702,7 +739,7 @@ do_root() {
 	durable pending/ca.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nknown no\n' "$verb"
-	files certificate certs/ca.crt
+	text certificate "$pem"
 	printf 'end\n'
 }
 
@@ -789,60 +826,88 @@ key_revoked() {
 	[ -n "$bad" ] && [ -z "$left" ]
 }
 
-# stage writes the record where the bytes to be signed were. Its end is added when it has been read back.
+# stage begins the record, where the bytes to be signed were.
 stage() {
 	problem="cannot write to $dir"
-	printf "$der" >"pending/$serial.der" || return 1
-	{
-		printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nsubject %s\n' "$serial" "$id" "$host" "$key" "$profile" "$subject"
-		write_pem "pending/$serial.der"
-	} >"pending/$serial" || return 1
+	printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nsubject %s\n' "$serial" "$id" "$host" "$key" "$profile" "$subject" >"pending/$serial" || return 1
 	printf '%s\n' "$serial" >"requests/$id" || return 1
 	if [ -n "$key" ]; then printf '%s\n' "$host" >"holders/$key" || return 1; fi
 	staged="$staged $serial" rows="$rows$serial $revoke|$subject$nl"
 }
 
-# finish ends the records of which openssl says that they verify: $good has their serial numbers, $lines their rows of index.txt.
-finish() {
-	good='' lines='' ders=''
-	for item in $staged; do
-		case "$nl$verified$nl" in *"$nl$item: OK$nl"*) ders="$ders pending/$item.der" ;; esac
+# end_records ends the records of what was staged: $written. $entries has a line for each: SERIAL|SERIAL REVOKED|END|SUBJECT.
+end_records() {
+	written='' entries='' unwritten=''
+	assembled || return 0
+	IFS=$nl
+	set -- $made
+	for row in $rows; do
+		item=${row%%" "*}
+		while [ $# -gt 0 ]; do
+			case $1 in "$item "*) break ;; esac
+			shift
+		done
+		[ $# -gt 0 ] || break
+		# What it says of itself has to be what was said of it.
+		case $1 in
+		"$item $item "[0-9]*)
+			until=${1#* * } until=${until%%" "*}
+			pem CERTIFICATE "$1"
+			if printf '%s\n' "$pem" "expires $until" >>"pending/$item"; then
+				written="$written pending/$item" entries="$entries$item|${row%%"|"*}|$until|${row#*"|"}$nl"
+			else
+				unwritten="$unwritten $item"
+			fi
+			IFS=$nl
+			;;
+		esac
+		shift
 	done
-	[ -n "$ders" ] || return 0
-	# Both are in the order of the requests. Only the front is cut off: a shell takes the square of the length to find something in the middle.
-	parsed=$(read_back $ders)
-	while IFS='|' read -r item subject; do
-		revoke=${item#* } item=${item%% *} until=${parsed%%"$nl"*}
-		case $until in "$item "*) ;; *) continue ;; esac
-		parsed=${parsed#*"$nl"} until=${until#"$item "}
-		printf 'expires %s\n' "$until" >>"pending/$item" || continue
-		if [ "$revoke" = yes ]; then
-			put "revoked/$item" "$item $stamp cessationOfOperation $until" || continue
+	IFS=$spaces
+}
+
+# accepted: of what was written, what openssl says that it verifies: $good has the serial numbers, $lines the rows of index.txt, $moved the files that are
+# to be on disk first. Those that are revoked from the start, $barred, are so before they are records.
+accepted() {
+	good='' moved='' lines='' barred=''
+	[ -n "$written" ] || return 0
+	verified=$nl$(exec openssl verify -partial_chain -CAfile certs/ca.crt $written </dev/null 2>/dev/null)$nl
+	IFS=$nl
+	for entry in $entries; do
+		item=${entry%%"|"*} entry=${entry#*"|"}
+		revoke=${entry%%"|"*} entry=${entry#*"|"}
+		until=${entry%%"|"*} subject=${entry#*"|"}
+		case $verified in *"${nl}pending/$item: OK$nl"*) ;; *) continue ;; esac
+		case $revoke in
+		*' yes')
+			printf '%s\n' "$item $stamp cessationOfOperation $until" >"pending/$item.revoked" || { unwritten="$unwritten $item" && continue; }
+			barred="$barred $item" moved="$moved pending/$item.revoked"
 			lines="${lines}R$tab$until$tab$stamp,cessationOfOperation$tab$item${tab}unknown$tab$subject$nl"
-		else
-			lines="${lines}V$tab$until$tab$tab$item${tab}unknown$tab$subject$nl"
-		fi
-		good="$good $item"
-	done <<END
-$rows
-END
+			;;
+		*) lines="${lines}V$tab$until$tab$tab$item${tab}unknown$tab$subject$nl" ;;
+		esac
+		good="$good pending/$item"
+	done
+	IFS=$spaces moved="$good$moved"
 }
 
 # commit verifies what was staged, makes it durable, moves it to the records, extends the index, and answers.
 commit() {
 	[ -n "$queue" ] || return 0
-	good='' moved='' verb=certificate
+	verb=certificate good='' unwritten=''
 	if [ -n "$staged" ]; then
-		set -- $staged
-		verified=$(cd pending && openssl verify -partial_chain -CAfile ../certs/ca.crt "$@" </dev/null 2>/dev/null)
-		finish
-		for item in $good; do moved="$moved pending/$item"; done
+		end_records
+		accepted
 	fi
 	if [ -n "$good" ]; then
-		durable $moved
-		mv $moved issued/ || die "cannot write to $dir/issued"
+		{ cat index.txt && printf '%s' "$lines"; } </dev/null >index.txt.new || die "cannot write $dir/index.txt"
+		durable $moved index.txt.new
+		for item in $barred; do
+			mv -f "pending/$item.revoked" "revoked/$item" || die "cannot write to $dir/revoked"
+		done
+		mv $good issued/ || die "cannot write to $dir/issued"
 		durable issued requests revoked
-		{ cat index.txt && printf '%s' "$lines"; } </dev/null >index.txt.new && durable index.txt.new && mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
+		mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
 	fi
 	records=''
 	while read -r what value; do
@@ -853,9 +918,12 @@ commit() {
 				[ $what = new ] && known=no || known=yes
 				printf 'answer certificate ok\nserial %s\nknown %s\nend\n' "$value" "$known"
 				records="$records issued/$value"
-			else
-				refuse "openssl verify does not accept the certificate that was signed: $(verify_problem "$value")"
+				continue
 			fi
+			case "$unwritten " in
+			*" $value "*) refuse "cannot write to $dir" ;;
+			*) refuse "openssl verify does not accept the certificate that was signed: $(verify_problem "$value")" ;;
+			esac
 			;;
 		esac
 	done <<END
@@ -897,8 +965,9 @@ do_crl() {
 	next=1
 	if [ -f crlnumber ] && read -r next <crlnumber && is_hex "$next" && [ ${#next} -le 14 ]; then next=$((0x$next)); else next=1; fi
 	[ $((0x$number)) -ge $next ] || { outdated "number $number of the list is below $dir/crlnumber" && return; }
-	sign crl || { refuse "$problem" && return; }
-	text=$(printf "$der" | openssl crl -inform DER -CAfile certs/ca.crt -text 2>&1) || { refuse "openssl cannot read the list that was signed" && return; }
+	sign ca.crl || { refuse "$problem" && return; }
+	assembled && pem 'X509 CRL' "$made" && printf '%s\n' "$pem" >pending/ca.crl || { refuse "cannot write to $dir" && return; }
+	text=$(exec openssl crl -in pending/ca.crl -CAfile certs/ca.crt -text -noout </dev/null 2>&1) || { refuse "openssl cannot read the list that was signed" && return; }
 	case $text in *"verify OK"*) ;; *) refuse "openssl does not accept the list that was signed" && return ;; esac
 	lacking=$({
 		printf '%s\n' "$text"
@@ -923,15 +992,13 @@ do_crl() {
 		esac
 		return
 	fi
-	text=-----BEGIN${text#*-----BEGIN}
-	text="${text%%-----END*}-----END X509 CRL-----"
 	next=$(printf '%X' $((0x$number + 1)))
 	[ $((${#next} % 2)) -eq 0 ] || next=0$next
-	printf '%s\n' "$text" >pending/ca.crl && printf '%s\n' "$next" >pending/crlnumber && durable pending/ca.crl pending/crlnumber &&
+	printf '%s\n' "$next" >pending/crlnumber && durable pending/ca.crl pending/crlnumber &&
 		mv -f pending/ca.crl crl/ca.crl && mv -f pending/crlnumber crlnumber || { refuse "cannot write to $dir/crl" && return; }
 	durable crl .
 	printf 'answer %s ok\n' "$verb"
-	text crl "$text"
+	text crl "$pem"
 	printf 'end\n'
 }
 
