@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,7 +216,8 @@ func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
 		return nil
 	}
 	shared := len(t.h.held) > 0
-	results, err := t.together(ctx, append(closing[:len(closing):len(closing)], t.probes(change.Touches)...))
+	probes := slices.DeleteFunc(t.probes(change.Touches), func(s transport.Step) bool { return slices.Contains(change.Shows, s.Key) })
+	results, err := t.together(ctx, append(closing[:len(closing):len(closing)], probes...))
 	if err != nil {
 		return err
 	}
@@ -227,6 +229,7 @@ func (t *taskRun) carryOut(ctx context.Context, change *tasks.Change) error {
 		}
 		return err
 	}
+	t.h.host.View.Put(slices.DeleteFunc(results[:n:n], func(r transport.Result) bool { return !slices.Contains(change.Shows, r.Key) })...)
 	t.h.host.View.Put(results[n:]...)
 	if !t.settle(ctx) {
 		return errBeside

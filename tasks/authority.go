@@ -150,7 +150,9 @@ func (t *authorityTask) change(h *Host, plans []*authorityPlan) *Change {
 	var last *authorityPlan
 	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
 		closing, p, err := applyAuthorities(ctx, h, plans, do)
-		last = p
+		if last = p; p != nil {
+			c.Shows = []string{KeyAuthority(p.a.Name)}
+		}
 		return closing, err
 	}
 	c.Then = func(results []transport.Result) error {

@@ -45,14 +45,14 @@ func applyAuthorities(ctx context.Context, h *Host, plans []*authorityPlan, do D
 		if i == len(plans)-1 {
 			return []transport.Step{*step}, p, nil
 		}
-		results, err := do.Do(ctx, *step, AuthorityProbe(p.a))
+		results, err := do.Do(ctx, *step)
 		if err != nil {
 			return nil, nil, err
 		}
 		if err := p.read(results[0]); err != nil {
 			return nil, nil, err
 		}
-		h.View.Put(results[1:]...)
+		h.View.Put(results[0])
 	}
 	return nil, nil, nil
 }
@@ -76,7 +76,7 @@ func lookAgain(ctx context.Context, h *Host, plans []*authorityPlan, do Doer) (m
 		}
 		requests := []caRequest{newCARequest("init-key", "name", p.a.Name, "token", octal([]byte(p.a.Key)), "type", p.a.KeyTypeOrDefault(), "csr", yes(p.certificate && !p.a.IsRoot() || p.ask), "subject", p.askedSubject())}
 		there := p.state.PublicKey != nil || p.state.Encrypted || p.a.Key != ""
-		step, err := h.Fleet.KeySecret.open(ctx, p.a, there, caStep(p.a, time.Time{}, append(requests, newCARequest("status"))...))
+		step, err := h.Fleet.KeySecret.open(ctx, p.a, there, caStep(p.a, time.Time{}, append(requests, shortStatus(p.a))...))
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +131,8 @@ func (p *authorityPlan) readKeys(r transport.Result) (*madeKeys, error) {
 	return made, err
 }
 
-// signing gives the step that makes certificate, canaries and list; nil when there is nothing to be signed.
+// signing gives the step that makes certificate, canaries and list, and shows what is there then, as the authority's probe does; nil when there is nothing to
+// be signed.
 func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*transport.Step, error) {
 	ca, requests, err := p.certificateRequests(ctx, h, made)
 	if err != nil || ca == nil { // without a certificate, there is nothing that it could sign
@@ -160,7 +161,8 @@ func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*
 	if len(requests) == 0 {
 		return nil, nil
 	}
-	step, err := h.Fleet.KeySecret.open(ctx, p.a, true, caStep(p.a, time.Time{}, requests...))
+	step, err := h.Fleet.KeySecret.open(ctx, p.a, true, caStep(p.a, time.Time{}, append(requests, shortStatus(p.a))...))
+	step.Key = KeyAuthority(p.a.Name)
 	return &step, err
 }
 

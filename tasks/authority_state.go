@@ -188,6 +188,9 @@ func (s *AuthorityState) parseFiles(answer caAnswer) error {
 		s.PublicKey, e = pki.ParsePublicKey(data)
 		keep("keys/ca.key", e)
 	}
+	if s.Certificate != nil && answer.field("keysigns") == "yes" {
+		s.PublicKey = s.Certificate.PublicKey
+	}
 	return err
 }
 

@@ -45,7 +45,7 @@ nl='
 '
 tab='	'
 dir=${1-} policy=${2-}
-locked='' reconciled='' staged='' queue='' rows='' skew=0
+locked='' reconciled='' staged='' queue='' rows='' skew=0 public='' proved='' laid=''
 secret='' named='' clear='' signer=keys/ca.key token='' room=''
 
 die() {
@@ -249,34 +249,53 @@ ready() {
 
 # ---- records and index
 
-# compare prints what differs between records and index.txt, one "WHAT|…" a line.
+# compare prints what differs between records and index.txt, one "WHAT|…" a line. With status as its first argument it prints fields: the files that
+# are its other arguments (name=NAME PATH), what differs, and what is revoked.
 compare() {
-	[ -s index.txt ] || any issued || any revoked || return 0
+	all=${1-}
+	[ $# -eq 0 ] || shift
 	[ -f index.txt ] && index=index.txt || index=/dev/null
 	set +f
-	printf '%s\n' issued/* revoked/* | awk -F'\t' '
-		names { if (split($0, f, "/") == 2 && f[2] ~ /^[0-9A-F]+$/) { if (f[1] == "issued") issued[f[2]] = 1; else revoked[f[2]] = 1 }; next }
+	printf '%s\n' issued/* revoked/* | awk -F'\t' -v status="$all" '
+		function differs(what, serial, more) { print status ? "differs " what " " serial : what "|" serial more }
+		name != "" { if (FNR == 1) { if (shown++) print ""; print name } print "|" $0; next }
+		names {
+			if (shown) { print ""; shown = 0 }
+			if (split($0, f, "/") != 2) next
+			if (f[1] == "revoked" && f[2] != "*" && f[2] !~ /\.new$/) record[++many] = $0
+			if (f[2] ~ /^[0-9A-F]+$/) { if (f[1] == "issued") issued[f[2]] = 1; else revoked[f[2]] = 1 }
+			next
+		}
 		{
 			s = toupper($4)
 			if (length(s) % 2) s = "0" s
 			if (NF != 6 || s !~ /^[0-9A-F]+$/ || length(s) > 40 || $1 !~ /^[VRE]$/ || $2 !~ /^[0-9]+Z$/ || s in row ||
-				($1 == "R") != ($3 ~ /^[0-9]+Z(,.*)?$/)) { print "unreadable|" NR; next }
+				($1 == "R") != ($3 ~ /^[0-9]+Z(,.*)?$/)) { differs("unreadable", FNR); next }
 			row[s] = $1
-			if ($4 != s) print "respell|" s
-			if (!(s in issued)) print "import|" s "|" $2 "|" $6
-			if ($1 == "R" && !(s in revoked)) { split($3, r, ","); print "revoked|" s "|" $2 "|" r[1] "|" r[2] }
-			if ($1 != "R" && s in revoked) print "mark|" s
+			if ($4 != s) differs("respell", s)
+			if (!(s in issued)) differs("import", s, "|" $2 "|" $6)
+			if ($1 == "R" && !(s in revoked)) { split($3, r, ","); differs("revoked", s, "|" $2 "|" r[1] "|" r[2]) }
+			if ($1 != "R" && s in revoked) differs("mark", s)
 		}
-		END { for (s in issued) if (!(s in row)) print "add|" s }' names=1 - names= $index
+		END {
+			for (s in issued) if (!(s in row)) differs("add", s)
+			for (i = 1; status && i <= many; i++) {
+				while ((getline line <record[i]) > 0) print "revoked", line
+				close(record[i])
+			}
+		}' "$@" name= names=1 - names= $index
+	code=$?
+	set -f
+	return $code
 }
 
 # reconcile takes over what only index.txt knows, then rebuilds it where it differs from the records.
 reconcile() {
 	[ -z "$reconciled" ] || return 0
 	reconciled=yes
-	differences=$(compare) || die "cannot compare $dir/index.txt with the records"
-	[ -n "$differences" ] || return 0
-	# A here-document needs a file in some shells.
+	[ -s index.txt ] || any issued || any revoked || return 0
+	compare >pending/work || die "cannot compare $dir/index.txt with the records"
+	[ -s pending/work ] || return 0
 	some=''
 	while IFS='|' read -r what item until facts; do
 		case $what in
@@ -295,9 +314,7 @@ reconcile() {
 			;;
 		esac
 		some=yes
-	done <<END
-$differences
-END
+	done <pending/work
 	[ -n "$some" ] || die "cannot take over what is in $dir/index.txt alone"
 	rebuild
 }
@@ -424,6 +441,7 @@ opened() {
 
 # public_half: $public, of the key that is opened.
 public_half() {
+	[ -z "$public" ] || return 0
 	public=$token
 	[ -n "$token" ] || public=$(keyed pkey -in "$signer" -pubout 2>/dev/null)
 }
@@ -548,10 +566,10 @@ assembled() {
 pem() {
 	IFS=' '
 	set -- "$1" ${2#* * * }
-	kind=$1
+	label=$1
 	shift
 	IFS=$nl
-	pem="-----BEGIN $kind-----$nl$*$nl-----END $kind-----"
+	pem="-----BEGIN $label-----$nl$*$nl-----END $label-----"
 	IFS=$spaces
 }
 
@@ -599,11 +617,11 @@ do_init_key() {
 	ours) [ "$name" = "$want" ] || { refuse "$dir belongs to authority $name" && return; } ;;
 	esac
 	lock
-	[ -f authority ] || put authority "pgfleet 1 $want" || { refuse "cannot write to $dir" && return; }
-	state=ours name=$want
+	name=$want
 	lay_out || { refuse "cannot set up $dir" && return; }
+	state=ours
 	reconcile
-	made=no
+	made=no request=''
 	if [ -n "$uri" ]; then
 		take_token || return
 	elif [ -f keys/ca.pkcs11 ]; then
@@ -616,7 +634,14 @@ do_init_key() {
 		fi
 		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
 		# A full disk cuts the file without an error of openssl's.
-		public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key.new -passin stdin -pubout 2>/dev/null) || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
+		if [ -n "$secret" ]; then
+			public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key.new -passin stdin -pubout 2>/dev/null)
+		else
+			signer=keys/ca.key.new
+			ask
+			signer=keys/ca.key
+		fi
+		[ -n "$public" ] || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
 		durable keys/ca.key.new keys
 		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
 		durable keys
@@ -624,17 +649,31 @@ do_init_key() {
 		[ -z "$secret" ] || unlock
 	else
 		opened || { refuse "$problem" && return; }
-		public_half
+		ask
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
-	if [ "$csr" = yes ]; then
-		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/csr.cnf
-		(keyed req -new -config pending/csr.cnf -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" -out pending/csr 2>/dev/null) || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
-	fi
+	[ "$csr" != yes ] || [ -n "$request" ] || ask || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
-	files csr pending/csr
+	[ -z "$request" ] || text csr "$request"
 	printf 'end\n'
+}
+
+# ask: $public, and with it, if one is asked for, the $request for the key that is opened.
+ask() {
+	if [ "$csr" = yes ]; then
+		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/work
+		request=$(keyed req -new -pubkey -config pending/work -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" 2>/dev/null) || request=''
+		case $request in
+		*'-----BEGIN PUBLIC KEY-----'*'-----END PUBLIC KEY-----'*'-----BEGIN '*' REQUEST-----'*) ;;
+		*) request='' ;;
+		esac
+		[ -n "$request" ] || { public_half && false; } || return
+		[ -n "$public" ] || public=${request%%"-----END PUBLIC KEY-----"*}'-----END PUBLIC KEY-----'
+		request=${request#*"-----END PUBLIC KEY-----$nl"}
+	else
+		public_half
+	fi
 }
 
 # take_token has the key in a token be the authority's from now on; nothing of it is on disk but its URI.
@@ -659,27 +698,21 @@ take_token() {
 }
 
 make_folder() {
-	(umask 022 && mkdir -p "${dir%/*}/") && mkdir "$dir" && cd "$dir"
+	[ -d "${dir%/*}/" ] || { umask 022 && mkdir -p "${dir%/*}/"; }
+	umask 077
+	mkdir "$dir" "$dir/pending" && cd "$dir" && laid=new
 }
 
-# lay_out makes what is missing in the folder and closes it to others.
+# lay_out makes what is missing in the folder, first the file that says whose it is, and closes it to others. What was made just now is closed.
 lay_out() {
 	pointers=there
 	[ -d requests ] && [ -d holders ] || pointers=missing
 	lacking=''
-	for folder in keys certs issued revoked pending crl requests holders; do
-		[ -d $folder ] || lacking="$lacking $folder"
-	done
-	[ -z "$lacking" ] || mkdir $lacking || return 1
-	chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
-	for part in keys/ca.key keys/ca.pkcs11; do
-		[ ! -f $part ] || chmod 0600 $part || return 1
-	done
-	lacking=''
-	for part in index.txt.attr crlnumber openssl.cnf; do
+	for part in authority index.txt.attr crlnumber openssl.cnf; do
 		if [ ! -f $part ]; then
 			lacking="$lacking pending/$part"
 			case $part in
+			authority) echo "pgfleet 1 $name" ;;
 			index.txt.attr) echo 'unique_subject = no' ;;
 			crlnumber) echo 01 ;;
 			openssl.cnf) openssl_config ;;
@@ -691,6 +724,17 @@ lay_out() {
 		lacking="$lacking pending/index.txt"
 	fi
 	[ -z "$lacking" ] || { durable $lacking && mv -f $lacking .; } || return 1
+	lacking=''
+	for folder in keys certs issued revoked pending crl requests holders; do
+		[ -d $folder ] || lacking="$lacking $folder"
+	done
+	[ -z "$lacking" ] || mkdir $lacking || return 1
+	if [ -z "$laid" ]; then
+		chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
+		for part in keys/ca.key keys/ca.pkcs11; do
+			[ ! -f $part ] || chmod 0600 $part || return 1
+		done
+	fi
 	[ $pointers = there ] || ! any issued || point || return 1
 	[ -f index.txt ] || rebuild
 }
@@ -732,11 +776,12 @@ do_root() {
 	is_hex "$serial" && is_bytes "$tbs" || { refuse "broken request" && return; }
 	sign ca.crt || { refuse "$problem" && return; }
 	assembled && pem CERTIFICATE "$made" && printf '%s\n' "$pem" >pending/ca.crt || { refuse "cannot write to $dir" && return; }
-	case $(openssl verify -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
+	# Of a certificate that is believed anyway, openssl checks the signature only when asked to.
+	case $(openssl verify -check_ss_sig -CAfile pending/ca.crt pending/ca.crt </dev/null 2>&1) in
 	"pending/ca.crt: OK") ;;
 	*) refuse "openssl does not accept the certificate that was signed" && return ;;
 	esac
-	durable pending/ca.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable pending/ca.crt && mv -f pending/ca.crt certs/ca.crt && proved=yes || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nknown no\n' "$verb"
 	text certificate "$pem"
@@ -756,7 +801,7 @@ do_install() {
 	*) refuse "openssl does not accept the certificate with the chain above it" && return ;;
 	esac
 	[ -z "$policy" ] || same_place || { refuse "$problem" && return; }
-	durable pending/chain.crt pending/ca.crt && mv -f pending/chain.crt certs/chain.crt && mv -f pending/ca.crt certs/ca.crt || { refuse "cannot write to $dir/certs" && return; }
+	durable pending/chain.crt pending/ca.crt && mv -f pending/chain.crt certs/chain.crt && mv -f pending/ca.crt certs/ca.crt && proved=yes || { refuse "cannot write to $dir/certs" && return; }
 	durable certs
 	printf 'answer %s ok\nend\n' "$verb"
 }
@@ -826,13 +871,13 @@ key_revoked() {
 	[ -n "$bad" ] && [ -z "$left" ]
 }
 
-# stage begins the record, where the bytes to be signed were.
+# stage begins the record, where the bytes to be signed were. Whether that works or not, no other certificate of this call gets the serial number.
 stage() {
-	problem="cannot write to $dir"
+	staged="$staged $serial" problem="cannot write to $dir"
 	printf 'pgfleet 1\nserial %s\nrequest %s\nhost %s\nkey %s\nprofile %s\nsubject %s\n' "$serial" "$id" "$host" "$key" "$profile" "$subject" >"pending/$serial" || return 1
 	printf '%s\n' "$serial" >"requests/$id" || return 1
 	if [ -n "$key" ]; then printf '%s\n' "$host" >"holders/$key" || return 1; fi
-	staged="$staged $serial" rows="$rows$serial $revoke|$subject$nl"
+	rows="$rows$serial $revoke|$subject$nl"
 }
 
 # end_records ends the records of what was staged: $written. $entries has a line for each: SERIAL|SERIAL REVOKED|END|SUBJECT.
@@ -889,6 +934,7 @@ accepted() {
 		good="$good pending/$item"
 	done
 	IFS=$spaces moved="$good$moved"
+	[ -z "$good" ] || proved=yes
 }
 
 # commit verifies what was staged, makes it durable, moves it to the records, extends the index, and answers.
@@ -900,7 +946,7 @@ commit() {
 		accepted
 	fi
 	if [ -n "$good" ]; then
-		{ cat index.txt && printf '%s' "$lines"; } </dev/null >index.txt.new || die "cannot write $dir/index.txt"
+		{ { [ ! -s index.txt ] || cat index.txt; } && printf '%s' "$lines"; } </dev/null >index.txt.new || die "cannot write $dir/index.txt"
 		durable $moved index.txt.new
 		for item in $barred; do
 			mv -f "pending/$item.revoked" "revoked/$item" || die "cannot write to $dir/revoked"
@@ -968,7 +1014,7 @@ do_crl() {
 	sign ca.crl || { refuse "$problem" && return; }
 	assembled && pem 'X509 CRL' "$made" && printf '%s\n' "$pem" >pending/ca.crl || { refuse "cannot write to $dir" && return; }
 	text=$(exec openssl crl -in pending/ca.crl -CAfile certs/ca.crt -text -noout </dev/null 2>&1) || { refuse "openssl cannot read the list that was signed" && return; }
-	case $text in *"verify OK"*) ;; *) refuse "openssl does not accept the list that was signed" && return ;; esac
+	case $text in *"verify OK"*) proved=yes ;; *) refuse "openssl does not accept the list that was signed" && return ;; esac
 	lacking=$({
 		printf '%s\n' "$text"
 		echo =
@@ -1028,7 +1074,8 @@ do_list() {
 	printf 'end\n'
 }
 
-# status: all that there is to see. Changes nothing.
+# status: all that there is to see. Changes nothing. With short, where this call has had something signed that verified against certs/ca.crt, the field
+# keysigns says so, in place of publickey.
 do_status() {
 	printf 'answer %s ok\ndirectory %s %s\nuid %s\n' "$verb" "$state" "$others" "$uid"
 	[ -z "$policy" ] || about
@@ -1036,7 +1083,6 @@ do_status() {
 		printf 'name %s\n' "$name"
 		[ -n "$locked" ] || hold_still
 		status_files
-		status_records
 	fi
 	printf 'end\n'
 }
@@ -1052,9 +1098,13 @@ hold_still() {
 }
 
 status_files() {
-	ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null | while read -r mode _ owner _ _ _ _ _ path; do
-		printf 'mode %s %s %s\n' "$mode" "$owner" "$path"
+	IFS=$nl
+	for line in $(exec ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null); do
+		IFS=$spaces
+		set -- $line
+		printf 'mode %s %s %s\n' "$1" "$3" "$9"
 	done
+	IFS=$spaces
 	if [ -f keys/ca.pkcs11 ]; then
 		IFS= read -r keyname <keys/ca.pkcs11
 		printf 'key token %s\n' "$keyname"
@@ -1063,7 +1113,9 @@ status_files() {
 	fi
 	if ! opened; then
 		# Without passphrase or PIN its certificate says whose it is.
-		[ ! -f certs/ca.crt ] || { public=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null) && text publickey "$public"; }
+		[ ! -f certs/ca.crt ] || { half=$(openssl x509 -in certs/ca.crt -noout -pubkey </dev/null 2>/dev/null) && text publickey "$half"; }
+	elif [ -n "$short" ] && [ -n "$proved" ]; then
+		printf 'keysigns yes\n'
 	elif [ -f keys/ca.key ] || [ -n "$token" ]; then
 		public_half && text publickey "$public" || printf 'keyproblem openssl cannot read %s/keys/ca.key\n' "$dir"
 	fi
@@ -1071,23 +1123,18 @@ status_files() {
 	for id in canary-good canary-revoked; do
 		if [ -f requests/$id ] && read -r found <requests/$id && is_hex "$found"; then set -- "$@" $id "issued/$found"; fi
 	done
-	files "$@"
+	list=''
+	while [ $# -gt 0 ]; do
+		[ ! -f "$2" ] || list="$list name=$1 $2"
+		shift 2
+	done
+	[ -z "$list" ] && [ ! -s index.txt ] && ! any issued && ! any revoked || compare status $list
 	if [ -f crlnumber ] && read -r next <crlnumber; then printf 'crlnumber %s\n' "$next"; fi
-}
-
-status_records() {
-	differences=$(compare)
-	while IFS='|' read -r what serial _; do
-		[ -z "$what" ] || printf 'differs %s %s\n' "$what" "$serial"
-	done <<END
-$differences
-END
-	[ ! -d revoked ] || find revoked -type f ! -name '*.new' -exec sed 's/^/revoked /' {} + </dev/null
 }
 
 # read_request reads one request; 1: there is none.
 read_request() {
-	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' opener='' uri=''
+	verb='' id='' serial='' algorithm='' profile='' host='' key='' subject='' fresh='' revoke='' tbs='' type='' want='' csr='' certificate='' chain='' number='' reason='' sealing='' recipient='' identity='' opener='' uri='' short=''
 	while IFS=' ' read -r field value; do
 		case $field in
 		request) verb=$value ;;
@@ -1113,6 +1160,7 @@ read_request() {
 		identity) identity=$value ;;
 		opener) opener=$value ;;
 		token) uri=$value ;;
+		short) short=$value ;;
 		passphrase)
 			is_bytes "$value" || die "broken request"
 			[ -z "$policy" ] || [ -z "$secret_file" ] || locked_out "$file names a file with the passphrase: none is taken from elsewhere"

@@ -105,7 +105,7 @@ do_restore() {
 	[ "$public" = "$(openssl x509 -in certs/ca.crt -pubkey -noout </dev/null 2>/dev/null)" ] || { give_up "the key in this backup does not belong to its certificate" && return; }
 	rm -f keys/ca.key.age keys/ca.key.cms
 	name=$want
-	put authority "pgfleet 1 $want" && lay_out && reconcile && sync || { give_up "cannot write to $room" && return; }
+	mkdir pending && lay_out && reconcile && sync || { give_up "cannot write to $room" && return; }
 	cd /
 	if [ -d "$dir" ]; then rm -rf "$dir/lock" "$dir/lock.d" "$dir/pending" "$dir/authority.new" && rmdir "$dir"; fi
 	[ ! -e "$dir" ] && mv "$room" "$dir" || { give_up "cannot move $room to $dir" && return; }
