@@ -118,7 +118,7 @@ type put struct {
 	Key   string `param:"key,required" doc:"name of the value"`
 	Value string `param:"value" doc:"what it shall be"`
 	// How says what happens besides.
-	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel unanswered ahead mistaken asks relies waits soft asked" doc:"what happens"`
+	How string `param:"how" default:"plain" allowed:"plain sign pending refuse panic stubborn then stop cancel unanswered ahead mistaken shows asks relies waits soft asked" doc:"what happens"`
 	// On: only on this host the how is meant.
 	On string `param:"on" doc:"host"`
 
@@ -172,6 +172,9 @@ func (t *put) Check(_ context.Context, h *tasks.Host) (*tasks.Change, error) {
 			}
 			return nil
 		}}
+	if t.how(h) == "shows" {
+		change.Shows = change.Touches
+	}
 	if how := t.how(h); how == "ahead" || how == "mistaken" {
 		change.Foresee = func(v *tasks.View) {
 			v.Foresee("v."+t.Key, func(seen any) {
@@ -206,7 +209,11 @@ func (t *put) apply(ctx context.Context, h *tasks.Host, do tasks.Doer) ([]transp
 	case "cancel":
 		t.w.cancel()
 	}
-	return []transport.Step{{Argv: []string{"set", t.Key, t.Value}}}, nil
+	steps := []transport.Step{{Argv: []string{"set", t.Key, t.Value}}}
+	if t.how(h) == "shows" {
+		steps = append(steps, transport.Step{Key: "v." + t.Key, Argv: []string{"get", t.Key}})
+	}
+	return steps, nil
 }
 
 // proved is a put that is proved: a value "bad" is never seen working from outside.

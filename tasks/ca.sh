@@ -582,23 +582,62 @@ clocks() {
 
 # ---- requests
 
-genkey() {
+# new_key makes keys/ca.key.new, and $public and what ask gives with it. $problem says why not.
+new_key() {
+	problem="openssl on this host cannot make a key of type $type"
 	case $type in
-	ecdsa-p256) set -- -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -pkeyopt ec_param_enc:named_curve ;;
-	ecdsa-p384) set -- -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -pkeyopt ec_param_enc:named_curve ;;
-	rsa-2048 | rsa-3072 | rsa-4096) set -- -algorithm RSA -pkeyopt "rsa_keygen_bits:${type#rsa-}" ;;
-	ed25519) set -- -algorithm ED25519 ;;
+	ecdsa-p256) set -- EC -pkeyopt ec_paramgen_curve:prime256v1 -pkeyopt ec_param_enc:named_curve ;;
+	ecdsa-p384) set -- EC -pkeyopt ec_paramgen_curve:secp384r1 -pkeyopt ec_param_enc:named_curve ;;
+	rsa-2048 | rsa-3072 | rsa-4096) set -- RSA -pkeyopt "rsa_keygen_bits:${type#rsa-}" ;;
+	ed25519) set -- ED25519 ;;
 	*) return 1 ;;
 	esac
 	if [ -z "$secret" ]; then
-		openssl genpkey "$@" </dev/null 2>/dev/null
-		return
+		ask -nodes -keyout keys/ca.key.new -newkey "$@" && whole keys/ca.key.new && return
+		# An older OpenSSL: in two steps.
+		openssl genpkey -algorithm "$@" </dev/null >keys/ca.key.new 2>/dev/null || return 1
+		signer=keys/ca.key.new public=''
+		ask -key "$signer"
+		signer=keys/ca.key
+	else
+		sealed_key "$@" >keys/ca.key.new || return 1
+		public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key.new -passin stdin -pubout 2>/dev/null)
 	fi
+	# A full disk cuts the file without an error of openssl's.
+	problem="the key in $dir/keys cannot be read back; is the disk full?"
+	[ -n "$public" ]
+}
+
+# sealed_key prints a new key of the type in its arguments, encrypted with $secret.
+sealed_key() {
 	# scrypt is not in OpenSSL 1.0.2, nor where only FIPS-approved algorithms are allowed.
 	for kdf in -scrypt '-v2prf hmacWithSHA256 -iter 600000' ''; do
-		printf '%s\n' "$secret" | { openssl genpkey "$@" </dev/null 2>/dev/null | openssl pkcs8 -topk8 -v2 aes-256-cbc $kdf -passout fd:3 2>/dev/null; } 3<&0 && return
+		printf '%s\n' "$secret" | { openssl genpkey -algorithm "$@" </dev/null 2>/dev/null | openssl pkcs8 -topk8 -v2 aes-256-cbc $kdf -passout fd:3 2>/dev/null; } 3<&0 && return
 	done
 	return 1
+}
+
+# whole FILE: a key is there from its first line to its last.
+whole() {
+	first='' last=''
+	while IFS= read -r line; do first=${first:-$line} last=$line; done <"$1"
+	line=''
+	[ "$first" = '-----BEGIN PRIVATE KEY-----' ] && [ "$last" = '-----END PRIVATE KEY-----' ]
+}
+
+# ask WORD…: $public, of the key that the words name or have made, and $request, for it.
+ask() {
+	printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/work
+	request=$(keyed req -new -pubkey -config pending/work -utf8 -subj "${subject:-/CN=pgfleet-request}" "$@" 2>/dev/null) || request=''
+	case $request in
+	'-----BEGIN PUBLIC KEY-----'*'-----END PUBLIC KEY-----'*'-----BEGIN '*' REQUEST-----'*) ;;
+	*)
+		request=''
+		return 1
+		;;
+	esac
+	[ -n "$public" ] || public=${request%%"-----END PUBLIC KEY-----"*}'-----END PUBLIC KEY-----'
+	request=${request#*"-----END PUBLIC KEY-----$nl"}
 }
 
 # init-key: the folder and the key, where they are missing. Answers with the public key and, if asked for, a request.
@@ -632,16 +671,7 @@ do_init_key() {
 			refuse "$dir/certs/ca.crt is there, but its key is missing: bring back $dir/keys/ca.key from its backup, or declare a new authority"
 			return
 		fi
-		genkey >keys/ca.key.new || { refuse "openssl on this host cannot make a key of type $type" && return; }
-		# A full disk cuts the file without an error of openssl's.
-		if [ -n "$secret" ]; then
-			public=$(printf '%s\n' "$secret" | openssl pkey -in keys/ca.key.new -passin stdin -pubout 2>/dev/null)
-		else
-			signer=keys/ca.key.new
-			ask
-			signer=keys/ca.key
-		fi
-		[ -n "$public" ] || { refuse "the key in $dir/keys cannot be read back; is the disk full?" && return; }
+		new_key || { refuse "$problem" && return; }
 		durable keys/ca.key.new keys
 		mv -f keys/ca.key.new keys/ca.key || { refuse "cannot write to $dir/keys" && return; }
 		durable keys
@@ -649,31 +679,14 @@ do_init_key() {
 		[ -z "$secret" ] || unlock
 	else
 		opened || { refuse "$problem" && return; }
-		ask
+		[ "$csr" = yes ] && ask -key "$signer" || public_half
 	fi
 	[ -n "$public" ] || { refuse "openssl cannot read $dir/keys/ca.key" && return; }
-	[ "$csr" != yes ] || [ -n "$request" ] || ask || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
+	[ "$csr" != yes ] || [ -n "$request" ] || ask -key "$signer" || { refuse "openssl cannot make a request from $dir/keys/ca.key" && return; }
 	printf 'answer %s ok\nmade %s\n' "$verb" "$made"
 	text publickey "$public"
-	[ -z "$request" ] || text csr "$request"
+	[ "$csr" != yes ] || text csr "$request"
 	printf 'end\n'
-}
-
-# ask: $public, and with it, if one is asked for, the $request for the key that is opened.
-ask() {
-	if [ "$csr" = yes ]; then
-		printf '[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=pgfleet-request\n' >pending/work
-		request=$(keyed req -new -pubkey -config pending/work -utf8 -subj "${subject:-/CN=pgfleet-request}" -key "$signer" 2>/dev/null) || request=''
-		case $request in
-		*'-----BEGIN PUBLIC KEY-----'*'-----END PUBLIC KEY-----'*'-----BEGIN '*' REQUEST-----'*) ;;
-		*) request='' ;;
-		esac
-		[ -n "$request" ] || { public_half && false; } || return
-		[ -n "$public" ] || public=${request%%"-----END PUBLIC KEY-----"*}'-----END PUBLIC KEY-----'
-		request=${request#*"-----END PUBLIC KEY-----$nl"}
-	else
-		public_half
-	fi
 }
 
 # take_token has the key in a token be the authority's from now on; nothing of it is on disk but its URI.

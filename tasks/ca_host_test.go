@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -148,7 +149,8 @@ func (w *caWorld) runTask(host string, task Task) (changed bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	results, err := w.Do(ctx, append(closing, task.Needs(h)...)...)
+	needs := slices.DeleteFunc(task.Needs(h), func(s transport.Step) bool { return slices.Contains(change.Shows, s.Key) })
+	results, err := w.Do(ctx, append(closing[:len(closing):len(closing)], needs...)...)
 	if err != nil {
 		return true, err
 	}
@@ -157,7 +159,7 @@ func (w *caWorld) runTask(host string, task Task) (changed bool, err error) {
 			return true, err
 		}
 	}
-	h.View.Put(results[len(closing):]...)
+	h.View.Put(results...)
 	again, err := task.Check(ctx, h)
 	if err == nil && again != nil {
 		err = errors.New("still wants: " + again.Summary)

@@ -149,7 +149,7 @@ func (t *revokeTask) apply(ctx context.Context, h *Host, w *revocation, do Doer)
 		if err != nil {
 			return err
 		}
-		step, err := h.Fleet.KeySecret.open(ctx, w.a, true, caStep(w.a, h.Fleet.Now, append(requests, newCARequest("status"))...))
+		step, err := h.Fleet.KeySecret.open(ctx, w.a, true, caStep(w.a, h.Fleet.Now, append(requests, shortStatus(w.a))...))
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,8 @@ type Change struct {
 	Notes []string
 	// Touches lists view keys that this makes stale; the runner reads them anew together with the closing steps.
 	Touches []string
-	// Shows are those among them that closing steps themselves show, each by a step with that key: no probe is sent for it. Apply may set it.
+	// Shows are those among them that closing steps themselves show, each by a step with that key: no probe is sent for it, unless the change foresees
+	// its effect. Apply may set it.
 	Shows []string
 	// Apply does it and returns its closing steps, which the runner sends in one round trip with the probes of
 	// Touches; most changes need nothing but closing steps and never call do. Stopped anywhere, Check and Apply
