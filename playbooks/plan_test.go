@@ -45,7 +45,7 @@ func TestPlanMistakes(t *testing.T) {
 		{"an undefined variable, once for all hosts", "plays:\n- hosts: db_server\n  tasks:\n  - put:\n      key: a\n      value: '{{ greting }}'\n", PlanOptions{},
 			[]string{"test.yaml:6: put: value: variable \"greting\" is not defined; did you mean greeting? (or give a default: {{ greting | default('…') }}) (host db1 and 3 more)"}},
 		{"a value that a variable brings", "plays:\n- hosts: db1\n  tasks:\n  - put: {key: a, how: '{{ how | default(odd) }}'}\n", PlanOptions{},
-			[]string{`test.yaml:4: put: how: "odd" is not one of plain, sign, pending, refuse, panic, stubborn, then, stop, cancel, unanswered, ahead, mistaken, asks, relies, waits, soft, asked (host db1)`}},
+			[]string{`test.yaml:4: put: how: "odd" is not one of plain, sign, pending, refuse, panic, stubborn, then, stop, cancel, unanswered, ahead, mistaken, shows, asks, relies, waits, soft, asked (host db1)`}},
 		{"a role that the hosts lack", "plays:\n- {hosts: client, tasks: [db: {key: a}]}\n", PlanOptions{}, []string{"test.yaml:2: db is for hosts of role db_server (host app1 and 1 more)"}},
 		{"a pattern that means nothing", "plays:\n- {name: p, hosts: bd1, tasks: [tried: ]}\n", PlanOptions{}, []string{`test.yaml:2: play "p": hosts: pattern "bd1": no host, group or role is called bd1`}},
 		{"a tag that nothing has", "plays: [{hosts: db1, tags: cert, tasks: [tried: ]}]", PlanOptions{Tags: []string{"certs"}},

@@ -959,14 +959,14 @@ commit() {
 		accepted
 	fi
 	if [ -n "$good" ]; then
-		{ { [ ! -s index.txt ] || cat index.txt; } && printf '%s' "$lines"; } </dev/null >index.txt.new || die "cannot write $dir/index.txt"
-		durable $moved index.txt.new
+		durable $moved
 		for item in $barred; do
 			mv -f "pending/$item.revoked" "revoked/$item" || die "cannot write to $dir/revoked"
 		done
 		mv $good issued/ || die "cannot write to $dir/issued"
-		durable issued requests revoked
-		mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
+		# Between reading index.txt and replacing it, what users of openssl ca write there would be lost.
+		{ { [ ! -s index.txt ] || cat index.txt; } && printf '%s' "$lines"; } </dev/null >index.txt.new && durable issued requests revoked index.txt.new &&
+			mv -f index.txt.new index.txt || die "cannot write $dir/index.txt"
 	fi
 	records=''
 	while read -r what value; do

@@ -216,7 +216,7 @@ digest() {
 same_authority() {
 	! key_revoked || return 1
 	profile=ca problem="authority $subject has another key: a new one gets a new name (where the records were lost: pgfleet authority restore --records $name)"
-	strangers=$(find issued pending -type f ! -name '*.new' ! -name '*.der' -exec awk -v key="$key" '
+	strangers=$(find issued pending -type f ! -name '*.new' ! -name work -exec awk -v key="$key" '
 		FNR == 1 { ca = own = 0 }
 		$0 == "profile ca" || $0 == "profile imported" { ca = 1 }
 		$0 == "key " key { own = 1 }
