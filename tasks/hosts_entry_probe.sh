@@ -10,27 +10,32 @@ if [ -f "$f" ]; then
 fi
 shift 2
 command -v getent >/dev/null 2>&1 || { echo "this host has no getent, so what its names resolve to is not known" >&2 && exit 1; }
-# together NAME…: one question for all. Where one of them is not known there is no telling which; a group of lines begins with one that has a name.
+# together NAME…: one question for all, each name with an address after it, which is always found: so what is said before it is said of the name, also where others
+# are not known. Fails where the answer is not of that kind.
+mark=127.0.0.1
 together() {
-	found=$(getent ahosts "$@") || return 1
-	set -- "$@" .
-	names=
+	asked=
+	for name; do asked="$asked $name $mark"; done
+	# shellcheck disable=SC2086 # words
+	found=$(getent ahosts $asked)
+	case $? in 0 | 2) ;; *) return 1 ;; esac
+	answers= said= of=name
 	IFS=$nl
 	for line in $found; do
 		case $line in
-		*'STREAM '?*)
-			[ "$1" != . ] || return 1
-			names="$names${nl}resolved $1"
+		*"STREAM $mark")
+			[ $# -gt 0 ] || return 1
+			answers="$answers${nl}resolved $1$said"
+			said= of=mark
 			shift
 			;;
+		*'STREAM '?*) said="$said ${line%% *}" of=name ;;
+		*) [ "$of" = mark ] || said="$said ${line%% *}" ;;
 		esac
-		names="$names ${line%% *}"
 	done
-	unset IFS
-	[ "$1" = . ] || return 1
-	printf '%s\n' "${names#"$nl"}"
+	[ $# = 0 ] && [ -z "$said" ] && printf '%s\n' "${answers#"$nl"}"
 }
-if ! { [ $# -gt 1 ] && together "$@"; }; then
+if ! together "$@"; then
 	unset IFS
 	for name; do
 		# 0: found, 2: the name is not known; anything else is an answer that cannot be believed.
@@ -46,5 +51,6 @@ if ! { [ $# -gt 1 ] && together "$@"; }; then
 		echo
 	done
 fi
+unset IFS
 facts
 echo done

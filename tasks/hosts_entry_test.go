@@ -32,3 +32,39 @@ func TestHostsEntry(t *testing.T) {
 	w.sb.WriteFile("/etc/hosts", before+"# END pgfleet\n# BEGIN pgfleet\n", 0o644)
 	w.refused(w.client, task, "/etc/hosts", "repair")
 }
+
+// One question tells of all names, known or not; a getent that does not answer it as glibc's does is asked for each by itself, and one that fails is not believed.
+func TestHostsEntryAsks(t *testing.T) {
+	const known = `case $n in db1.example.net) a="10.9.8.7 fd00::7" ;; db3.example.net) a=10.9.8.9 ;; 127.0.0.1) a=$n ;; *) a= ;; esac`
+	const glibc = `rc=0; for n; do ` + known + `; [ "$a" ] || rc=2; c=$n; for x in $a; do printf '%-15s STREAM %s\n%-15s DGRAM  \n%-15s RAW    \n' $x "$c" $x $x; c=; done; done; exit $rc`
+	for _, c := range []struct {
+		name, getent, calls string
+		fails               bool
+	}{
+		{"glibc", glibc, "1", false},
+		{"an alias", strings.Replace(glibc, "c=$n", "c=$n; [ $n != db1.example.net ] || c=alias.example.net", 1), "1", false},
+		{"ends at the first that is not known", strings.Replace(glibc, "rc=2", "exit 2", 1), "5", false},
+		{"no such answer", `for n; do ` + known + `; [ "$a" ] || exit 2; for x in $a; do echo "$x $n"; done; done`, "5", false},
+		{"broken", "exit 1", "2", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.sb.WriteFile("/usr/local/bin/getent", "#!/bin/sh\n[ \"$1\" = ahosts ] || exec /usr/bin/getent \"$@\"\nshift\necho >>/tmp/asked\n"+c.getent+"\n", 0o755)
+			w.server.Address, w.server.Names = "10.9.8.7", []string{"db2.example.net", "db3.example.net", "db4.example.net"}
+			hosts := task(t, "hosts_entry", nil)
+			change, err := w.check(w.client, hosts)
+			if got := w.sb.Shell("wc -l </tmp/asked"); got != c.calls {
+				t.Errorf("getent was called %s times, want %s", got, c.calls)
+			}
+			if c.fails {
+				if err == nil || !strings.Contains(err.Error(), "getent ahosts db1.example.net failed") {
+					t.Error(err)
+				}
+				return
+			}
+			if err != nil || change == nil || !strings.Contains(change.Diff, "+10.9.8.7 db2.example.net db3.example.net db4.example.net\n") {
+				t.Errorf("%v %+v", err, change)
+			}
+		})
+	}
+}
