@@ -36,20 +36,22 @@ folders() {
 	done
 	if [ -n "$missing" ]; then
 		missing=${missing%"$nl"}
-		case $missing in
-		*"$nl"*)
+		if [ "$mode" != "$last" ] && [ "$missing" != "$d" ]; then
 			# shellcheck disable=SC2086 # one word a folder
 			mkdir -m "$mode" -- ${missing%"$nl"*} || exit 1
-			missing=${missing##*"$nl"}
-			;;
-		esac
-		[ "$missing" != "$d" ] || mode=$last
-		mkdir -m "$mode" -- "$missing" || exit 1
+			missing=$d
+		fi
+		# shellcheck disable=SC2086 # one word a folder
+		mkdir -m "$last" -- $missing || exit 1
 	fi
 	unset IFS
 }
-# durable FILE: its bytes are on the disk.
-durable() { sync -- "$1" 2>/dev/null || sync; }
+# fresh FILE: nothing of that name is there any more.
+fresh() {
+	if [ -e "$1" ] || [ -L "$1" ]; then rm -f -- "$1" || exit 1; fi
+}
+# durable FILE…: their bytes are on the disk.
+durable() { sync -- "$@" 2>/dev/null || sync; }
 # public KEY: its public key, in PEM.
 public() { openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null </dev/null; }
 # belong KEY CERTIFICATE: the certificate is for this key. Where openssl can, it also checks the key's two halves against each other.
@@ -90,4 +92,13 @@ leads() {
 	*": OK") ;;
 	*) fail "certificate $2 is not accepted: $out" ;;
 	esac
+}
+# fits PURPOSE KEY CERTIFICATE ISSUERS: belong, proven and leads in one: what the key signs is accepted as signed by who has the certificate. Where it is not, or this
+# openssl cannot do it (Ed25519 before 3.2), each is looked at by itself, and says what is wrong.
+fits() {
+	openssl cms -sign -md sha256 -binary -nodetach -outform DER -signer "$3" -inkey "$2" -passin pass: -in "$3" 2>/dev/null </dev/null |
+		openssl cms -verify -inform DER -purpose "$1" -CAfile "$4" -out /dev/null 2>/dev/null && return
+	belong "$2" "$3"
+	proven "$2" "$3"
+	leads "$1" "$3" "$4"
 }

@@ -109,20 +109,16 @@ func TestServerRepairs(t *testing.T) {
 	w.refused(w.server, cert, "/etc/pgfleet/15-main/v", "symbolic link")
 }
 
-// A key whose public half was forged to fit a certificate does not get in force.
+// A key whose public half was forged to fit a certificate does not get in force, nor what does not lead to its root: each looked at by itself, and all at once.
 func TestTamperedKey(t *testing.T) {
 	w := newWorld(t)
 	w.sb.Shell(selfSigned, "/tmp/a")
-	program := certificateCheckProgram + `belong "$1.key" "$1.crt" && proven "$1.key" "$1.crt" && leads any "$1.crt" "$2"`
-	run := func(args ...string) transport.Result {
-		results, err := w.conn.Do(t.Context(), transport.Step{Shell: program, Argv: args})
+	run := func(program string, args ...string) transport.Result {
+		results, err := w.conn.Do(t.Context(), transport.Step{Shell: certificateCheckProgram + program, Argv: args})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return results[0]
-	}
-	if r := run("/tmp/a", "/tmp/a.crt"); r.Err != nil {
-		t.Fatal(r.Err)
 	}
 	w.sb.Shell(`openssl ecparam -name prime256v1 -genkey -noout -out /tmp/b.key; openssl req -x509 -new -key /tmp/b.key -subj /CN=b -out /tmp/b.crt; openssl ecparam -name prime256v1 -genkey -noout -out /tmp/c.key
 # private half of c, public half of b
@@ -134,11 +130,20 @@ bash -c 'printf "$(sed "s/../\\\\x&/g")"' <<X >/tmp/f.der
 $hex
 X
 openssl pkey -inform DER -in /tmp/f.der -out /tmp/f.key && cp /tmp/b.crt /tmp/f.crt`)
-	if r := run("/tmp/f", "/tmp/f.crt"); r.Err == nil || !strings.Contains(string(r.Stderr), "tampered") {
-		t.Errorf("%v %s", r.Err, r.Stderr)
-	}
-	if r := run("/tmp/b", "/tmp/a.crt"); r.Err == nil || !strings.Contains(string(r.Stderr), "not accepted") {
-		t.Errorf("%v %s", r.Err, r.Stderr)
+	w.sb.Shell(`openssl req -x509 -newkey rsa:2048 -nodes -keyout /tmp/s.key -subj /CN=s -addext extendedKeyUsage=serverAuth -out /tmp/s.crt 2>/dev/null`)
+	const each, short = `belong "$1.key" "$1.crt"; proven "$1.key" "$1.crt"; leads sslclient "$1.crt" "$2"`, `fits sslclient "$1.key" "$1.crt" "$2"`
+	for _, c := range []struct{ pair, issuers, wrong string }{
+		{"/tmp/a", "/tmp/a.crt", ""},
+		{"/tmp/f", "/tmp/f.crt", "tampered"},
+		{"/tmp/b", "/tmp/a.crt", "not accepted"},
+		{"/tmp/s", "/tmp/s.crt", "not accepted"},
+		{"/tmp/none", "/tmp/a.crt", "cannot be read as a key"},
+	} {
+		for _, program := range []string{each, short, "belong() { exit 1; }; " + short} {
+			if r := run(program, c.pair, c.issuers); (r.Err == nil) != (c.wrong == "") || !strings.HasPrefix(program, "belong()") && !strings.Contains(string(r.Stderr), c.wrong) {
+				t.Errorf("%s: %s: %v %s", program, c.pair, r.Err, r.Stderr)
+			}
+		}
 	}
 }
 

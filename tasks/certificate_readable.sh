@@ -1,4 +1,2 @@
 # Checks, as the server's OS user, that it can read a key and certificate that belong together and lead to their root. $1 key, $2 certificate, $3 the chain
-belong "$1" "$2"
-proven "$1" "$2"
-leads sslserver "$2" "$3"
+fits sslserver "$1" "$2" "$3"
