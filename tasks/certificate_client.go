@@ -260,22 +260,34 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 			writes = append(writes, w.plan.writeSteps(certs[i], 0o600)...)
 		}
 		writes = append(writes, w.markStep()...)
-		writes = append(writes, writeStep(w.st.ID.OSUser, w.st.Base+"/pgfleet.env.new", 0o600, []byte(environment(t.files(w)))))
-		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), block, w.copies, t.Existing))
+		switches = append(switches, w.privateSteps()...)
+		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), t.files(w), block, w.copies, t.Existing))
 		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
 }
 
+// privateSteps make a key that is there already its owner's alone. A new one is made so.
+func (w *clientWork) privateSteps() []transport.Step {
+	v := w.plan.version(w.plan.Gen)
+	if v == nil || v.Key.Kind != "file" || v.Key.Mode == 0o600 {
+		return nil
+	}
+	return []transport.Step{{Key: "mode of the key of " + w.plan.Title, User: w.st.ID.OSUser, Argv: []string{"chmod", "600", "--", v.Key.Path}}}
+}
+
 // switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
-func switchStep(st *identityState, gen, kept, block string, copies []string, existing string) transport.Step {
+func switchStep(st *identityState, gen, kept string, files ServiceFiles, block string, copies []string, existing string) transport.Step {
 	first, last := blockMarks(st.ID)
-	keep := ""
+	keep, services := "", ""
 	if existing == "replace" || existing == "overlap" {
 		keep = "copy"
 	}
+	if block != st.Block {
+		services = "services"
+	}
 	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
-		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), keep, ""}, Stdin: []byte(block)}
+		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), keep, strings.TrimSuffix(environment(files), "\n"), services, ""}, Stdin: []byte(block)}
 }
 
 func writeStep(user, path string, mode uint32, data []byte) transport.Step {

@@ -8,8 +8,8 @@ first=$3 last=$4
 shift 4
 if [ -f "$services" ]; then
 	[ ! -L "$services" ] || fail "$services is a symbolic link: nothing is written through it"
-	rm -f -- "$new"
-	cp -p -- "$services" "$new" && with_block "$services" "$first" "$last" /dev/null "$new" || exit 1
+	fresh "$new"
+	with_block "$services" "$first" "$last" "" "$new" || exit 1
 	durable "$new"
 	mv -f -- "$new" "$services" || exit 1
 fi

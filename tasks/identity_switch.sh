@@ -1,7 +1,8 @@
 # Puts one version of an identity in force: checks it as the user who will read it, then replaces the block in ~/.pg_service.conf by one rename.
 # $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 versions that stay besides it (words); $5, $6 first and
 # last line of the block; $7 copies in ~/.postgresql (words: postgresql and client for the pair, root.crt:NAME, root.crl:NAME); $8 copy: foreign files
-# that are replaced are kept as NAME.before-pgfleet; $9 roots: new root.crt and root.crl are put in force, and their copies, a list never later than its authority.
+# that are replaced are kept as NAME.before-pgfleet; $9 text of pgfleet.env; $10 services: the block is put into the file of services, which stays as it is otherwise;
+# $11 roots: new root.crt and root.crl are put in force, and their copies, a list never later than its authority.
 # Standard input: the block, empty to remove it.
 home=$1
 below=$2
@@ -13,17 +14,30 @@ IFS=/
 if [ -n "$gen" ]; then folders 700 700 "$home" $below v "$gen"; else folders 700 700 "$home" $below; fi
 services=$home/.pg_service.conf
 new=$services.pgfleet-new
-for f in "$services" "$new" "$base/pgfleet.env"; do
+env=$base/pgfleet.env
+for f in "$services" "$new" "$env" "$env.new"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it, or put a file in its place"
 done
-cat >"$base/block.new" || exit 1
 if [ -n "$gen" ]; then
 	v=$base/v/$gen
-	chmod 600 -- "$v/client.key" || exit 1
 	belong "$v/client.key" "$v/client.crt"
 	proven "$v/client.key" "$v/client.crt"
 	leads sslclient "$v/client.crt" "$v/issuer.crt"
 	note "$v/client.key"
+fi
+# What the names of files are in is ready, and on the disk, before anything is put in force.
+printf '%s\n' "$9" >"$env.new" || exit 1
+if [ "${10}" = services ]; then
+	fresh "$new"
+	block=$(cat) || exit 1
+	if [ -f "$services" ]; then
+		with_block "$services" "$5" "$6" "$block" "$new" || exit 1
+	else
+		printf '%s\n' "$block" >"$new" || exit 1
+	fi
+	durable "$env.new" "$new"
+else
+	durable "$env.new"
 fi
 copies=$7
 # publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for put.
@@ -34,13 +48,13 @@ publish() {
 	if [ "$copy" = copy ] && [ -f "$to" ] && [ ! -e "$to.before-pgfleet" ]; then
 		cp -p -- "$to" "$to.before-pgfleet" || exit 1
 	fi
-	rm -f -- "$to.pgfleet-new"
+	fresh "$to.pgfleet-new"
 	cp -- "$1" "$to.pgfleet-new" && chmod 600 "$to.pgfleet-new" || exit 1
 	durable "$to.pgfleet-new"
 }
 # put NAME: what was published is in force.
 put() { mv -f -- "$home/.postgresql/$1.pgfleet-new" "$home/.postgresql/$1" || exit 1; }
-if [ "$9" = roots ]; then
+if [ "${11}" = roots ]; then
 	# Our own files after their copies: a copy that is stopped at is then what is wanted or what is ours, and nobody else's.
 	for f in root.crl.union root.crt.new root.crl.new; do
 		[ -f "$base/$f" ] || continue
@@ -65,23 +79,8 @@ for name in $copies; do
 done
 # The pair last and side by side: everything slow has been done.
 for name in $pairs; do put "$name"; done
-rm -f -- "$new"
-if [ -f "$services" ]; then
-	cp -p -- "$services" "$new" || exit 1
-	with_block "$services" "$5" "$6" "$base/block.new" "$new" || exit 1
-else
-	cat "$base/block.new" >"$new" || exit 1
-fi
-if [ -f "$services" ] && cmp -s "$services" "$new" 2>/dev/null; then
-	rm -f -- "$new"
-else
-	durable "$new"
-	mv -f -- "$new" "$services" || exit 1
-fi
-rm -f -- "$base/block.new"
-if [ -f "$base/pgfleet.env.new" ]; then
-	mv -f -- "$base/pgfleet.env.new" "$base/pgfleet.env" || exit 1
-fi
+[ "${10}" != services ] || mv -f -- "$new" "$services" || exit 1
+mv -f -- "$env.new" "$env" || exit 1
 [ -n "$gen" ] || exit 0
 set +f
 for old in "$base"/v/*; do

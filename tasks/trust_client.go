@@ -275,8 +275,7 @@ func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 			folders = append(folders, transport.Step{Key: "folders of " + st.ID.DBUser, User: user, Shell: certificateCheckProgram + identityFoldersProgram,
 				Argv: []string{st.Home, st.Below}})
 		}
-		writes = append(writes, writeStep(user, st.Base+"/root.crt.new", 0o600, w.roots),
-			writeStep(user, st.Base+"/pgfleet.env.new", 0o600, []byte(environment(w.files))))
+		writes = append(writes, writeStep(user, st.Base+"/root.crt.new", 0o600, w.roots))
 		if w.lists != nil {
 			writes = append(writes, writeStep(user, st.Base+"/root.crl.new", 0o600, w.lists))
 			union := w.union
@@ -285,7 +284,7 @@ func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 			}
 			writes = append(writes, writeStep(user, st.Base+"/root.crl.union", 0o600, union))
 		}
-		step := switchStep(st, "", "", w.block, w.copies, t.Existing)
+		step := switchStep(st, "", "", w.files, w.block, w.copies, t.Existing)
 		step.Argv[len(step.Argv)-1] = "roots"
 		switches = append(switches, step)
 		if len(w.stale) > 0 {

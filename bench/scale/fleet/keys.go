@@ -121,13 +121,14 @@ func (h *Host) identitySwitch(s *step) reply {
 			return failed(wrong)
 		}
 	}
-	if s.arg(9) == "roots" {
+	if s.arg(11) == "roots" {
 		h.disk.move(base+"/root.crt.new", base+"/root.crt")
 		h.disk.move(base+"/root.crl.new", base+"/root.crl")
 	}
-	services := home + "/.pg_service.conf"
-	h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.stdin), who, 0o600)
-	h.disk.move(base+"/pgfleet.env.new", base+"/pgfleet.env")
+	if services := home + "/.pg_service.conf"; s.arg(10) == "services" {
+		h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.stdin), who, 0o600)
+	}
+	h.disk.put(base+"/pgfleet.env", []byte(s.arg(9)+"\n"), who, 0o600)
 	if gen != "" {
 		for _, v := range h.disk.below(base + "/v") {
 			if v != gen && v != stays {
