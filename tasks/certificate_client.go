@@ -261,7 +261,7 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 		}
 		writes = append(writes, w.markStep()...)
 		switches = append(switches, w.privateSteps()...)
-		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), t.files(w), block, w.copies, t.Existing))
+		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), t.files(w), block, w.copies, t.Existing, false))
 		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
@@ -277,17 +277,29 @@ func (w *clientWork) privateSteps() []transport.Step {
 }
 
 // switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
-func switchStep(st *identityState, gen, kept string, files ServiceFiles, block string, copies []string, existing string) transport.Step {
+func switchStep(st *identityState, gen, kept string, files ServiceFiles, block string, copies []string, existing string, roots bool) transport.Step {
 	first, last := blockMarks(st.ID)
-	keep, services := "", ""
-	if existing == "replace" || existing == "overlap" {
-		keep = "copy"
+	say := func(word string, when bool) string {
+		if !when {
+			return ""
+		}
+		return word
 	}
-	if block != st.Block {
-		services = "services"
+	step := transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
+		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), say("copy", existing == "replace" || existing == "overlap"),
+			strings.TrimSuffix(environment(files), "\n"), say("roots", roots), say("services", block != st.Block)}}
+	return withLines(step, block)
+}
+
+// withLines gives a step a block: its lines as further arguments, which takes two processes less than standard input; that is for what may be too long for arguments.
+func withLines(step transport.Step, block string) transport.Step {
+	switch {
+	case len(block) > 64<<10:
+		step.Stdin = []byte(block)
+	case block != "":
+		step.Argv = append(step.Argv, strings.Split(strings.TrimSuffix(block, "\n"), "\n")...)
 	}
-	return transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
-		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), keep, strings.TrimSuffix(environment(files), "\n"), services, ""}, Stdin: []byte(block)}
+	return step
 }
 
 func writeStep(user, path string, mode uint32, data []byte) transport.Step {

@@ -155,8 +155,8 @@ func (t *hostsEntryTask) Check(_ context.Context, h *Host) (*Change, error) {
 	return &Change{Summary: "change pgfleet's block in " + hostsFile, Diff: diffText(hostsFile+" (pgfleet's block)", l.Block, want), Touches: []string{t.key(h)},
 		Foresee: func(v *View) { v.Foresee(t.key(h), nil) },
 		Apply: func(context.Context, Doer) ([]transport.Step, error) {
-			return []transport.Step{{Key: "write " + hostsFile, Shell: certificateCheckProgram + identityBlockProgram + hostsEntryProgram,
-				Argv: []string{hostsFile, hostsFirst, hostsLast}, Stdin: []byte(want)}}, nil
+			return []transport.Step{withLines(transport.Step{Key: "write " + hostsFile, Shell: certificateCheckProgram + identityBlockProgram + hostsEntryProgram,
+				Argv: []string{hostsFile, hostsFirst, hostsLast}}, want)}, nil
 		}}, nil
 }
 

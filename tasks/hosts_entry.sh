@@ -1,9 +1,13 @@
-# Puts a block into a file of root's. $1 file, $2, $3 first and last line of the block. Standard input: the block, empty to remove it
-f=$1
-new=$f.pgfleet-new
+# Puts a block into a file of root's. $1 file, $2, $3 first and last line of the block; the rest: its lines. Without any, standard input has them, or none to
+# remove it.
+f=$1 first=$2 last=$3
+shift 3
 [ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it"
-fresh "$new"
-block=$(cat) || exit 1
-with_block "$f" "$2" "$3" "$block" "$new" || exit 1
-durable "$new"
-mv -f -- "$new" "$f"
+fresh "$f.pgfleet-new"
+IFS=$nl
+# shellcheck disable=SC2046 # one word a line
+[ $# -gt 0 ] || set -- $(cat)
+unset IFS
+with_block "$f" "$first" "$last" "$f.pgfleet-new" "$@" || exit 1
+durable "$f.pgfleet-new"
+mv -f -- "$f.pgfleet-new" "$f"

@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -66,5 +67,38 @@ func TestHostsEntryAsks(t *testing.T) {
 				t.Errorf("%v %+v", err, change)
 			}
 		})
+	}
+}
+
+// What is too long to be arguments of a program goes another way, and ends as the same text.
+func TestLongBlocks(t *testing.T) {
+	w := newWorld(t)
+	w.serverSeen(5432)
+	before := w.sb.ReadFile("/etc/hosts")
+	for n := range 400 {
+		name := fmt.Sprintf("db%03d-%s.example.net", n, strings.Repeat("x", 30))
+		w.fleet.Hosts[name] = &Host{Name: name, Address: fmt.Sprintf("10.9.%d.%d", n/200, n%200+1), Names: []string{"long-" + strings.Repeat("y", 50) + "." + name, "also-" + strings.Repeat("z", 50) + "." + name},
+			Roles: []string{"db_server"}, View: w.server.View, Fleet: w.fleet}
+		w.client.Servers = append(w.client.Servers, name)
+	}
+	trust, hosts := task(t, "trust", clientTrust), task(t, "hosts_entry", nil)
+	all := w.client.Servers
+	for _, servers := range [][]string{all, all[:2], all, nil} {
+		w.client.Servers = servers
+		if servers != nil {
+			w.must(w.client, hosts, true)
+			w.must(w.client, hosts, false)
+		}
+		w.must(w.client, trust, true)
+		w.must(w.client, trust, false)
+		if got := strings.Count(w.sb.ReadFile("/home/app/.pg_service.conf"), "[dbuser1@"); got != len(servers) {
+			t.Errorf("%d services, want %d", got, len(servers))
+		}
+	}
+	if got := w.sb.ReadFile("/home/app/.pg_service.conf"); got != "" {
+		t.Errorf("left are %d bytes", len(got))
+	}
+	if got := w.sb.ReadFile("/etc/hosts"); !strings.HasPrefix(got, before+hostsFirst+"\n127.0.0.1 db1.example.net\n10.9.0.1 db000-") || !strings.HasSuffix(got, hostsLast+"\n") || len(got) < 64<<10 {
+		t.Errorf("/etc/hosts has %d bytes", len(got))
 	}
 }

@@ -9,7 +9,7 @@ shift 4
 if [ -f "$services" ]; then
 	[ ! -L "$services" ] || fail "$services is a symbolic link: nothing is written through it"
 	fresh "$new"
-	with_block "$services" "$first" "$last" "" "$new" || exit 1
+	with_block "$services" "$first" "$last" "$new" || exit 1
 	durable "$new"
 	mv -f -- "$new" "$services" || exit 1
 fi

@@ -1,14 +1,12 @@
 # Puts one version of an identity in force: checks it as the user who will read it, then replaces the block in ~/.pg_service.conf by one rename.
 # $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 versions that stay besides it (words); $5, $6 first and
 # last line of the block; $7 copies in ~/.postgresql (words: postgresql and client for the pair, root.crt:NAME, root.crl:NAME); $8 copy: foreign files
-# that are replaced are kept as NAME.before-pgfleet; $9 text of pgfleet.env; $10 services: the block is put into the file of services, which stays as it is otherwise;
-# $11 roots: new root.crt and root.crl are put in force, and their copies, a list never later than its authority.
-# Standard input: the block, empty to remove it.
-home=$1
-below=$2
+# that are replaced are kept as NAME.before-pgfleet; $9 text of pgfleet.env; $10 roots: new root.crt and root.crl are put in force, and their copies, a list never
+# later than its authority; $11 services: the block is put into the file of services, which stays as it is otherwise. The rest: the lines of the block. Without any,
+# standard input has them, or none to remove it.
+home=$1 below=$2 gen=$3 kept=$4 begin=$5 end=$6 copies=$7 copy=$8 text=$9 roots=${10} switch=${11}
+shift 11
 base=$home/$below
-gen=$3
-copy=$8
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
 if [ -n "$gen" ]; then folders 700 700 "$home" $below v "$gen"; else folders 700 700 "$home" $below; fi
@@ -26,20 +24,22 @@ if [ -n "$gen" ]; then
 	note "$v/client.key"
 fi
 # What the names of files are in is ready, and on the disk, before anything is put in force.
-printf '%s\n' "$9" >"$env.new" || exit 1
-if [ "${10}" = services ]; then
+printf '%s\n' "$text" >"$env.new" || exit 1
+if [ "$switch" = services ]; then
 	fresh "$new"
-	block=$(cat) || exit 1
+	IFS=$nl
+	# shellcheck disable=SC2046 # one word a line
+	[ $# -gt 0 ] || set -- $(cat)
+	unset IFS
 	if [ -f "$services" ]; then
-		with_block "$services" "$5" "$6" "$block" "$new" || exit 1
+		with_block "$services" "$begin" "$end" "$new" "$@" || exit 1
 	else
-		printf '%s\n' "$block" >"$new" || exit 1
+		{ [ $# = 0 ] || printf '%s\n' "$@"; } >"$new" || exit 1
 	fi
 	durable "$env.new" "$new"
 else
 	durable "$env.new"
 fi
-copies=$7
 # publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for put.
 publish() {
 	to=$home/.postgresql/$2
@@ -54,7 +54,7 @@ publish() {
 }
 # put NAME: what was published is in force.
 put() { mv -f -- "$home/.postgresql/$1.pgfleet-new" "$home/.postgresql/$1" || exit 1; }
-if [ "${11}" = roots ]; then
+if [ "$roots" = roots ]; then
 	# Our own files after their copies: a copy that is stopped at is then what is wanted or what is ours, and nobody else's.
 	for f in root.crl.union root.crt.new root.crl.new; do
 		[ -f "$base/$f" ] || continue
@@ -79,12 +79,12 @@ for name in $copies; do
 done
 # The pair last and side by side: everything slow has been done.
 for name in $pairs; do put "$name"; done
-[ "${10}" != services ] || mv -f -- "$new" "$services" || exit 1
+[ "$switch" != services ] || mv -f -- "$new" "$services" || exit 1
 mv -f -- "$env.new" "$env" || exit 1
 [ -n "$gen" ] || exit 0
 set +f
 for old in "$base"/v/*; do
-	case " $gen $4 " in
+	case " $gen $kept " in
 	*" ${old##*/} "*) ;;
 	*) rm -rf -- "$old" || exit 1 ;;
 	esac

@@ -49,6 +49,14 @@ func (s *step) arg(n int) string {
 	return ""
 }
 
+// lines gives a block: the words after $n, a line each, or else standard input.
+func (s *step) lines(n int) []byte {
+	if len(s.argv()) <= n {
+		return s.stdin
+	}
+	return []byte(strings.Join(s.argv()[n:], "\n") + "\n")
+}
+
 func (s *step) acts() account {
 	if s.user == "-" {
 		return root

@@ -121,12 +121,12 @@ func (h *Host) identitySwitch(s *step) reply {
 			return failed(wrong)
 		}
 	}
-	if s.arg(11) == "roots" {
+	if s.arg(10) == "roots" {
 		h.disk.move(base+"/root.crt.new", base+"/root.crt")
 		h.disk.move(base+"/root.crl.new", base+"/root.crl")
 	}
-	if services := home + "/.pg_service.conf"; s.arg(10) == "services" {
-		h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.stdin), who, 0o600)
+	if services := home + "/.pg_service.conf"; s.arg(11) == "services" {
+		h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.lines(11)), who, 0o600)
 	}
 	h.disk.put(base+"/pgfleet.env", []byte(s.arg(9)+"\n"), who, 0o600)
 	if gen != "" {

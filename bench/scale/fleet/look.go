@@ -183,6 +183,6 @@ func withBlock(text []byte, first, last string, block []byte) []byte {
 
 func (h *Host) hostsWrite(s *step) reply {
 	f := h.disk["/etc/hosts"]
-	h.disk.put("/etc/hosts", withBlock(f.data, s.arg(2), s.arg(3), s.stdin), root, f.mode)
+	h.disk.put("/etc/hosts", withBlock(f.data, s.arg(2), s.arg(3), s.lines(3)), root, f.mode)
 	return reply{}
 }
