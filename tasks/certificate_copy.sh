@@ -9,13 +9,12 @@ if [ "$4" = refuse ]; then
 fi
 for f in server.key server.crt; do
 	[ ! -L "$3/$f" ] && [ ! -L "$3/$f.pgfleet-new" ] || fail "$3/$f is a symbolic link: nothing is written through it; remove it"
-	rm -f -- "$3/$f.pgfleet-new"
+	fresh "$3/$f.pgfleet-new"
 done
 cp -- "$1" "$3/server.key.pgfleet-new" && cp -- "$2" "$3/server.crt.pgfleet-new" || exit 1
 chmod 600 "$3/server.key.pgfleet-new" "$3/server.crt.pgfleet-new" || exit 1
 belong "$3/server.key.pgfleet-new" "$3/server.crt.pgfleet-new"
-durable "$3/server.key.pgfleet-new"
-durable "$3/server.crt.pgfleet-new"
+durable "$3/server.key.pgfleet-new" "$3/server.crt.pgfleet-new"
 if [ "$4" = copy ]; then
 	for f in server.key server.crt; do
 		[ ! -f "$3/$f" ] || [ -e "$3/$f.before-pgfleet" ] || cp -p -- "$3/$f" "$3/$f.before-pgfleet" || exit 1

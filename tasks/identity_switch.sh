@@ -40,7 +40,7 @@ if [ "$switch" = services ]; then
 else
 	durable "$env.new"
 fi
-# publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for put.
+# publish FILE NAME: a copy of FILE beside ~/.postgresql/NAME, for durable and put.
 publish() {
 	to=$home/.postgresql/$2
 	[ ! -L "$to" ] || fail "$to is a symbolic link: nothing is written through it; remove it"
@@ -50,7 +50,6 @@ publish() {
 	fi
 	fresh "$to.pgfleet-new"
 	cp -- "$1" "$to.pgfleet-new" && chmod 600 "$to.pgfleet-new" || exit 1
-	durable "$to.pgfleet-new"
 }
 # put NAME: what was published is in force.
 put() { mv -f -- "$home/.postgresql/$1.pgfleet-new" "$home/.postgresql/$1" || exit 1; }
@@ -61,6 +60,7 @@ if [ "$roots" = roots ]; then
 		for word in $copies; do
 			[ "${word%%:*}" = "${f%.*}" ] || continue
 			publish "$base/$f" "${word#*:}"
+			durable "$to.pgfleet-new"
 			put "${word#*:}"
 		done
 		mv -f -- "$base/$f" "$base/${f%.*}" || exit 1
@@ -73,6 +73,7 @@ for name in $copies; do
 	*)
 		publish "$v/client.key" "$name.key"
 		publish "$v/client.crt" "$name.crt"
+		durable "$home/.postgresql/$name.key.pgfleet-new" "$home/.postgresql/$name.crt.pgfleet-new"
 		pairs="$pairs $name.key $name.crt"
 		;;
 	esac

@@ -4,8 +4,8 @@ for f in "$2" "$2.pgfleet-new" "$2.before-pgfleet"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it"
 done
 [ -f "$2" ] || [ ! -e "$2" ] || fail "$2 is not a file; remove it"
-rm -f -- "$2.pgfleet-new"
-if cmp -s -- "$1" "$2" && [ "$(stat -c '%u %a' -- "$2")" = "$(id -u) 600" ]; then exit 0; fi
+fresh "$2.pgfleet-new"
+if cmp -s -- "$1" "$2" && [ "$(stat -c '%u %a' -- "$2")" = "${PGFLEET_UID:-$(id -u)} 600" ]; then exit 0; fi
 cp -- "$1" "$2.pgfleet-new" && chmod 600 "$2.pgfleet-new" || exit 1
 durable "$2.pgfleet-new"
 if [ "$3" = copy ] && [ -f "$2" ] && [ ! -e "$2.before-pgfleet" ]; then
