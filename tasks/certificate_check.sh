@@ -12,7 +12,9 @@ fail() {
 	exit 1
 }
 # folders MODE LAST ANCHOR NAME…: each NAME below the one before, made when it is missing, with MODE, the last with LAST; never through a link, never below a
-# stranger's folder: what is there is looked at before anything is made.
+# stranger's folder: what is there is looked at before anything is made. rights has owner, rights and path of it, and of the file also, which
+# is not judged, if one is named.
+also=
 folders() {
 	mode=$1
 	last=$2
@@ -26,9 +28,10 @@ folders() {
 	done
 	IFS=$nl
 	# shellcheck disable=SC2086 # one word a folder
-	[ -z "$there" ] || rights=$(stat -c '%u %A %n' -- $there) || exit 1
+	[ -z "$there" ] || rights=$(stat -c '%u %A %n' -- $there $also) || exit 1
 	for right in $rights; do
 		name=${right#* } myself=${PGFLEET_UID:-$(id -u)}
+		[ "${name#* }" != "$also" ] || continue
 		[ "${right%% *}" = "$myself" ] || fail "${name#* } belongs to $(stat -c %U -- "${name#* }"), not to $(id -un): hand it over (chown) or remove it"
 		case $name in
 		?????w* | ????????w*) fail "others may write in ${name#* }: chmod go-w it" ;;

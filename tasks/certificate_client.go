@@ -260,20 +260,10 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 			writes = append(writes, w.plan.writeSteps(certs[i], 0o600)...)
 		}
 		writes = append(writes, w.markStep()...)
-		switches = append(switches, w.privateSteps()...)
 		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), t.files(w), block, w.copies, t.Existing, false))
 		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
-}
-
-// privateSteps make a key that is there already its owner's alone. A new one is made so.
-func (w *clientWork) privateSteps() []transport.Step {
-	v := w.plan.version(w.plan.Gen)
-	if v == nil || v.Key.Kind != "file" || v.Key.Mode == 0o600 {
-		return nil
-	}
-	return []transport.Step{{Key: "mode of the key of " + w.plan.Title, User: w.st.ID.OSUser, Argv: []string{"chmod", "600", "--", v.Key.Path}}}
 }
 
 // switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.

@@ -40,4 +40,14 @@ func TestClientFromNothing(t *testing.T) {
 	if out := w.sb.Shell("openssl verify -CAfile "+list[0].Files.Root+" "+list[0].Files.Root+"; head -1 $1; openssl x509 -in $2 -noout -subject", list[0].Files.Key, list[0].Files.Cert); !strings.Contains(out, "-----BEGIN PRIVATE KEY-----\nsubject=CN = dbuser1") {
 		t.Error(out)
 	}
+	// What others may do with the key, or have done to pgfleet.env, is put right; the services, which are right, are not touched.
+	before := w.sb.Shell("stat -c '%i %Y' /home/app/.pg_service.conf")
+	for _, harm := range []string{"chmod 666 " + list[0].Files.Key, "chmod 640 " + list[0].Files.Key, "echo >>/home/app/.postgresql/pgfleet/dbuser1/pgfleet.env"} {
+		w.sb.Shell(harm)
+		w.must(w.client, cert, true)
+		w.must(w.client, cert, false)
+		if got := w.sb.Shell("stat -c %a $1 /home/app/.postgresql/pgfleet/dbuser1/pgfleet.env; stat -c '%i %Y' /home/app/.pg_service.conf", list[0].Files.Key); got != "600\n600\n"+before {
+			t.Errorf("%s: %s", harm, got)
+		}
+	}
 }

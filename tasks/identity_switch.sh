@@ -7,6 +7,8 @@
 home=$1 below=$2 gen=$3 kept=$4 begin=$5 end=$6 copies=$7 copy=$8 text=$9 roots=${10} switch=${11}
 shift 11
 base=$home/$below
+v=$base/v/$gen
+[ -z "$gen" ] || also=$v/client.key
 IFS=/
 # shellcheck disable=SC2086 # one word a folder
 if [ -n "$gen" ]; then folders 700 700 "$home" $below v "$gen"; else folders 700 700 "$home" $below; fi
@@ -17,7 +19,7 @@ for f in "$services" "$new" "$env" "$env.new"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it, or put a file in its place"
 done
 if [ -n "$gen" ]; then
-	v=$base/v/$gen
+	case $rights in *" -rw------- $also") ;; *) chmod 600 -- "$also" || exit 1 ;; esac
 	belong "$v/client.key" "$v/client.crt"
 	proven "$v/client.key" "$v/client.crt"
 	leads sslclient "$v/client.crt" "$v/issuer.crt"
