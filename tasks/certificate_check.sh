@@ -68,7 +68,7 @@ belong() {
 	want=$(openssl x509 -in "$2" -noout -pubkey) || fail "$2 cannot be read as a certificate by $(id -un)"
 	[ -n "$have" ] && [ "$have" = "$want" ] || fail "key and certificate do not belong together: $1, $2"
 }
-# note KEY, after belong: its public half, with what changes whenever the key's file does: looks open the key only when that differs. Cut off or missing it is no loss.
+# note KEY, after belong or fits: its public half, have, with what changes whenever the key's file does: looks open the key only when that differs. Cut off or missing it is no loss.
 note() {
 	printf 'key %s\n%s\n' "$(stat -c '%i:%.9Z' -- "$1")" "$have" >"${1%.key}.pub" || :
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	_ "embed"
+	"encoding/pem"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -260,15 +261,23 @@ func (t *certificateTask) clientClosing(h *Host, work []*clientWork, certs []*x5
 			writes = append(writes, w.plan.writeSteps(certs[i], 0o600)...)
 		}
 		writes = append(writes, w.markStep()...)
-		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), t.files(w), block, w.copies, t.Existing, false))
+		leaf := certs[i]
+		if leaf == nil {
+			leaf = w.plan.version(w.plan.Gen).leaf()
+		}
+		switches = append(switches, switchStep(w.st, w.plan.Gen, w.plan.kept(), leaf, t.files(w), block, w.copies, t.Existing))
 		switches = append(switches, w.furtherSteps()...)
 	}
 	return slices.Concat(writes, switches, afterSteps(work)), nil
 }
 
-// switchStep puts a version and the services that name it in force, as the OS user. gen "": no version, the services alone.
-func switchStep(st *identityState, gen, kept string, files ServiceFiles, block string, copies []string, existing string, roots bool) transport.Step {
+// switchStep puts a version, whose certificate is leaf, and the services that name it in force, as the OS user. gen "": new authorities and the services alone.
+func switchStep(st *identityState, gen, kept string, leaf *x509.Certificate, files ServiceFiles, block string, copies []string, existing string) transport.Step {
 	first, last := blockMarks(st.ID)
+	public := ""
+	if leaf != nil {
+		public = strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: leaf.RawSubjectPublicKeyInfo})))
+	}
 	say := func(word string, when bool) string {
 		if !when {
 			return ""
@@ -277,7 +286,7 @@ func switchStep(st *identityState, gen, kept string, files ServiceFiles, block s
 	}
 	step := transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
 		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), say("copy", existing == "replace" || existing == "overlap"),
-			strings.TrimSuffix(environment(files), "\n"), say("roots", roots), say("services", block != st.Block)}}
+			strings.TrimSuffix(environment(files), "\n"), say("roots", gen == ""), say("services", block != st.Block), public}}
 	return withLines(step, block)
 }
 

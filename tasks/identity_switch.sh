@@ -2,10 +2,10 @@
 # $1 home; $2 pgfleet's folder below it; $3 version to check and put in force ("": none changes); $4 versions that stay besides it (words); $5, $6 first and
 # last line of the block; $7 copies in ~/.postgresql (words: postgresql and client for the pair, root.crt:NAME, root.crl:NAME); $8 copy: foreign files
 # that are replaced are kept as NAME.before-pgfleet; $9 text of pgfleet.env; $10 roots: new root.crt and root.crl are put in force, and their copies, a list never
-# later than its authority; $11 services: the block is put into the file of services, which stays as it is otherwise. The rest: the lines of the block. Without any,
-# standard input has them, or none to remove it.
-home=$1 below=$2 gen=$3 kept=$4 begin=$5 end=$6 copies=$7 copy=$8 text=$9 roots=${10} switch=${11}
-shift 11
+# later than its authority; $11 services: the block is put into the file of services, which stays as it is otherwise; $12 public half of the certificate, in PEM. The rest:
+# the lines of the block. Without any, standard input has them, or none to remove it.
+home=$1 below=$2 gen=$3 kept=$4 begin=$5 end=$6 copies=$7 copy=$8 text=$9 roots=${10} switch=${11} public=${12}
+shift 12
 base=$home/$below
 v=$base/v/$gen
 [ -z "$gen" ] || also=$v/client.key
@@ -20,9 +20,8 @@ for f in "$services" "$new" "$env" "$env.new"; do
 done
 if [ -n "$gen" ]; then
 	case $rights in *" -rw------- $also") ;; *) chmod 600 -- "$also" || exit 1 ;; esac
-	belong "$v/client.key" "$v/client.crt"
-	proven "$v/client.key" "$v/client.crt"
-	leads sslclient "$v/client.crt" "$v/issuer.crt"
+	have=$public
+	fits sslclient "$v/client.key" "$v/client.crt" "$v/issuer.crt"
 	note "$v/client.key"
 fi
 # What the names of files are in is ready, and on the disk, before anything is put in force.

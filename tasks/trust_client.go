@@ -284,7 +284,7 @@ func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 			}
 			writes = append(writes, writeStep(user, st.Base+"/root.crl.union", 0o600, union))
 		}
-		switches = append(switches, switchStep(st, "", "", w.files, w.block, w.copies, t.Existing, true))
+		switches = append(switches, switchStep(st, "", "", nil, w.files, w.block, w.copies, t.Existing))
 		if len(w.stale) > 0 {
 			removals = append(removals, transport.Step{Key: "remove lists", User: user, Argv: append([]string{"rm", "-f", "--"}, w.stale...)})
 		}

@@ -126,7 +126,7 @@ func (h *Host) identitySwitch(s *step) reply {
 		h.disk.move(base+"/root.crl.new", base+"/root.crl")
 	}
 	if services := home + "/.pg_service.conf"; s.arg(11) == "services" {
-		h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.lines(11)), who, 0o600)
+		h.disk.put(services, withBlock(h.disk.text(services), s.arg(5), s.arg(6), s.lines(12)), who, 0o600)
 	}
 	h.disk.put(base+"/pgfleet.env", []byte(s.arg(9)+"\n"), who, 0o600)
 	if gen != "" {
