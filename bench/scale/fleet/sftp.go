@@ -16,7 +16,6 @@ const (
 	sftpSetstat, sftpFsetstat      = 9, 10
 	sftpRemove                     = 13
 	sftpStatus, sftpHandle         = 101, 102
-	sftpExtended                   = 200
 	sftpOK, sftpNoFile, sftpFailed = 0, 2, 4
 )
 
@@ -105,7 +104,7 @@ func (s *sftpServer) one(in io.Reader) error {
 	p := &packet{b: body[1:]}
 	id := p.uint32() // of init: the version
 	if body[0] == sftpInit {
-		return s.send(sftpVersion, pair(binary.BigEndian.AppendUint32(nil, 3), "posix-rename@openssh.com", "1", "fsync@openssh.com", "1"))
+		return s.send(sftpVersion, pair(binary.BigEndian.AppendUint32(nil, 3)))
 	}
 	return s.answer(body[0], id, p)
 }
@@ -149,13 +148,12 @@ func (s *sftpServer) answer(kind byte, id uint32, p *packet) error {
 	case sftpClose:
 		delete(s.open, p.text())
 		return s.status(id, sftpOK)
-	case sftpExtended:
-		if what := p.text(); what != "fsync@openssh.com" {
-			return fmt.Errorf("the SFTP extension %s is not in the model", what)
+	case sftpWrite, sftpFsetstat, sftpSetstat:
+		path := p.text()
+		if kind != sftpSetstat {
+			path = s.open[path]
 		}
-		return s.status(id, sftpOK)
-	case sftpWrite, sftpFsetstat:
-		f := h.disk[s.open[p.text()]]
+		f := h.disk[path]
 		if f == nil {
 			return s.status(id, sftpFailed)
 		}
