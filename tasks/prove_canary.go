@@ -75,18 +75,21 @@ func (p *tlsProbe) canary(c *Cluster, cert *x509.Certificate, chain []*x509.Cert
 				return err
 			}
 		}
-		if err != nil {
+		switch {
+		case err != nil && seen == nil:
+			return fmt.Errorf("a new TLS connection to %s: %w", p.addr, err)
+		case err != nil:
 			return fmt.Errorf("%s: %w", should, err)
 		}
 		return nil
 	}
 }
 
-// show shows a certificate and those above it, the root left out, and wants one alert.
+// show shows a certificate and those above it, the root left out, and wants one alert. What it saw is nil where no connection was made.
 func (p *tlsProbe) show(ctx context.Context, cert *x509.Certificate, chain []*x509.Certificate, want int) (*tlsSeen, error) {
 	key, err := throwAwayKey(cert.PublicKey)
 	if err != nil {
-		return nil, err
+		return &tlsSeen{}, err
 	}
 	shown := [][]byte{cert.Raw}
 	for _, above := range chain[:len(chain)-1] {
