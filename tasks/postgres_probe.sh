@@ -22,8 +22,10 @@ put host "now=$(date +%s)"
 
 # process PID: it is a server's. Sets parent, and start, which no other process of this number has.
 process() {
+  # A host has hundreds of them, and shells read one byte at a time: the name alone first.
+  { read -r line <"/proc/$1/comm"; } 2>/dev/null || return 1
+  case $line in postgres | postmaster | edb-postgres) ;; *) return 1 ;; esac
   { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
-  case $line in *' (postgres) '* | *' (postmaster) '* | *' (edb-postgres) '*) ;; *) return 1 ;; esac
   # shellcheck disable=SC2086 # numbers
   set -- ${line##*) }
   parent=$2 start=${20}
