@@ -50,7 +50,8 @@ type Cluster struct {
 	Files map[string]HostFile
 	// Beside: certificates and lists (*.crt, *.crl) in the data directory itself, by name, whoever uses them.
 	Beside map[string]HostFile
-	// Served: DER certificates that the running server presents on Port to a new TLS connection, leaf first; nil: no TLS.
+	// Served: DER certificates that the running server presents on Port to a new TLS connection, leaf first; nil: no TLS. Where a note of what it was seen to serve
+	// suffices (PostgresProbe), without what it added to those of its file.
 	Served [][]byte
 	// ServedCAs: names of the authorities from which it asks for certificates, as pkix.RDNSequence.String gives them.
 	ServedCAs []string
@@ -60,6 +61,8 @@ type Cluster struct {
 	Resolved map[string][]string
 	// LoadTime is pg_conf_load_time(). Now is the host's clock at the probe.
 	LoadTime, Now time.Time
+	// since is when it read its files last and when it was started, as the server writes both; "" when stopped.
+	since string
 	// Managed names the tool that owns the configuration files ("patroni"), "" when none was found.
 	Managed string
 	// Replication is whom a running cluster belongs to and streams from.

@@ -13,6 +13,7 @@ type serverFacts struct {
 	Version   int    `json:"version"`
 	Standby   bool   `json:"standby"`
 	Load      string `json:"load"`
+	Start     string `json:"start"`
 	Superuser string `json:"superuser"`
 	User      string `json:"user"`
 }
@@ -127,6 +128,9 @@ func (c *Cluster) readServer(value []byte) error {
 		return err
 	}
 	c.VersionNum, c.Standby, c.LoadTime = facts.Version, facts.Standby, unixTime(facts.Load)
+	if facts.Load != "" && facts.Start != "" {
+		c.since = facts.Load + " " + facts.Start
+	}
 	if facts.Superuser != "on" {
 		c.problem(fmt.Sprintf("the role %s, as which its OS user logs in, is not a superuser", facts.User))
 	}

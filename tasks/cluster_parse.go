@@ -152,6 +152,8 @@ func (c *Cluster) read(r record) error {
 		c.Beside[path.Base(f.Path)] = f
 	case "served":
 		c.readServed(r.body)
+	case "noted":
+		return c.readNoted(r.body)
 	case "unseen":
 		c.ServedProblem = notLookedAt
 	case "running":

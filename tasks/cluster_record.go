@@ -55,7 +55,7 @@ func withBodies(list []record) ([]record, error) {
 	for i, r := range list {
 		kind, told, _ := strings.Cut(string(r.body), " ")
 		meta, follows := strings.CutPrefix(told, "follows ")
-		if !follows || r.name != "config" && r.name != "file" && r.name != "beside" {
+		if !follows || !slices.Contains([]string{"config", "file", "beside", "noted"}, r.name) {
 			continue
 		}
 		size, _, _ := strings.Cut(meta, " ")

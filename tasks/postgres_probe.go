@@ -20,10 +20,11 @@ var postgresProbeProgram string
 var postgresReaderProgram string
 
 // PostgresProbe finds every PostgreSQL cluster of the host, running or not, with its files, settings and what it serves: one round
-// trip, keyed KeyPostgres. Names of clients whose address the inventory does not tell are resolved there too.
-func PostgresProbe(h *Host) transport.Step { return postgresProbe(h, "served") }
+// trip, keyed KeyPostgres. What a server has shown since it read its files last, it is not asked for again. Names of clients whose address the inventory does not tell are
+// resolved there too.
+func PostgresProbe(h *Host) transport.Step { return postgresProbe(h, "noted") }
 
-// postgresProbe is PostgresProbe; with "unseen" it makes no TLS connection, for who makes one himself.
+// postgresProbe is PostgresProbe; with "served" a new TLS connection tells what is served, with "unseen" there is none, for who makes one himself.
 func postgresProbe(h *Host, served string) transport.Step {
 	whose := "known"
 	if len(h.Clusters) > 0 {

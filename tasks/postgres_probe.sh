@@ -1,6 +1,6 @@
 # Finds every PostgreSQL cluster of this host, running or not, and tells what it is. Changes nothing.
 # $1 the program of postgres_reader.sh. $2 "known": only clusters of the OS users that packages make for PostgreSQL are asked, others are only named; "any": all are.
-# $3 "served": what they serve is seen by a TLS connection; "unseen". $4: how many servers this has told of before, when they were all that there was; then, of each, process, its
+# $3 "served": what they serve is seen by a TLS connection; "noted": or by a note of it; "unseen". $4: how many servers this has told of before, when they were all that there was; then, of each, process, its
 # start, user and group ids, user, group, programs, data directory: they alone are looked at if they still run. Then names of clients to resolve. Prints records "name length\nbytes\n"; a record "cluster" opens a cluster, "end" closes the whole. What a cluster's OS
 # user could forge is one record "inside", whose bytes are records again: nothing in it can pass for what root saw.
 # What belongs to a cluster's OS user is read as that user: root would follow a link planted there. Anybody can run a process named postgres, so a

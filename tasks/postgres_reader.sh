@@ -1,4 +1,4 @@
-# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped", $5 "served" or "unseen", $6 process of a
+# What is done as the cluster's OS user. $1 data directory, $2 binaries, $3 configuration file or "", $4 "running" or "stopped", $5 "served", "noted" or "unseen", $6 process of a
 # running one. The bytes of files come last, in a record "bodies", in the order of the records that say "follows": one process for all of them.
 put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 nl='
@@ -6,7 +6,7 @@ nl='
 tab='	'
 data=$1 state=$4 look=$5
 cd "$data" 2>/dev/null || { put problem "cannot enter the data directory $data as $(id -un)"; exit 0; }
-config=$3 port= socket= listen= files=
+config=$3 port= socket= listen= files= shown=
 if [ "$state" = running ]; then
   { read -r pid; read -r dir; read -r start; read -r port; read -r socket; read -r listen; read -r shm; read -r status; } <postmaster.pid
   [ "$pid" = "$6" ] || { put other ''; exit 0; }
@@ -61,6 +61,18 @@ SQL
   code=$?
   put sql "$code
 $answer"
+  # A note of what it was seen to serve holds until it reads its files again, or is started anew.
+  if [ "$look" = noted ]; then
+    for f in /etc/pgfleet/*/served; do
+      [ -r "$f" ] && IFS= read -r line <"$f" || continue
+      size=${line%% *} since=${line#* }
+      load=${since%% *} since=${since#* }
+      start=${since%% *}
+      case $size$load$start in *[!0-9.]*) continue ;; esac
+      [ "$line" = "$size $load $start $data" ] || continue
+      case $answer in *"\"load\": \"$load\""*"\"start\": \"$start\""*) shown=$f shown_size=$((size + ${#line} + 1)) ;; esac
+    done
+  fi
   set -f
   IFS=$nl
   for line in $answer; do
@@ -110,6 +122,7 @@ for line in $files; do
   esac
 done
 for f in $beside; do set -- "$@" "$data/$f"; done
+[ -z "$shown" ] || set -- "$@" "$shown"
 metas= secret=
 if [ $# != 0 ]; then
   metas=$(stat -L -c '%i:%.9Z %s %a %U %G %.9Y %n' -- "$@" 2>/dev/null)
@@ -204,6 +217,9 @@ $(readlink -- "$f")"
 "
   fi
 done
+# One that was cut off has another size.
+[ -z "$shown" ] || meta "$shown" && [ "${meta%% *}" = "$shown_size" ] || shown=
+[ -z "$shown" ] || give noted note "$shown"
 if [ -n "$bodies" ]; then
   printf 'bodies %s\n' "$total"
   cat -- $bodies
@@ -211,8 +227,8 @@ if [ -n "$bodies" ]; then
 fi
 unset IFS
 set +f
-[ "$state" = running ] || exit 0
-if [ "$look" != served ]; then
+[ "$state$shown" = running ] || exit 0
+if [ "$look" = unseen ]; then
   put unseen ''
   exit 0
 fi

@@ -25,7 +25,8 @@ var _ = register(Kind{
 	Name:    "postgres_reload",
 	Summary: "Have PostgreSQL read its files again where needed, and prove the outcome",
 	Doc: `Whether a reload is needed is seen on the live server: the certificate that it serves, the authorities that it asks for, settings in force, files newer than its ` +
-		`last reload. So a run that died between writing and reloading is repaired by the next.
+		`last reload. So a run that died between writing and reloading is repaired by the next. What a server was proved to serve is noted in /etc/pgfleet/<cluster>/served, and ` +
+		`believed until it reads its files again or is started anew, whoever has it do that; pgfleet certs always asks the server.
 
 Before the signal every file is checked as the server's OS user sees it (a reload with a broken file changes nothing and says nothing, the next restart fails). ` +
 		`Refused: a configuration or pg_hba.conf that the server rejects, with file and line; an authority without a current list of revoked certificates while ` +

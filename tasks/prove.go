@@ -33,7 +33,7 @@ func (t *postgresReload) Prove(ctx context.Context, h *Host, via Prober) error {
 			return fmt.Errorf("cluster %s: %w", c.ID, err)
 		}
 		if runs := c.unprovedRuns(); len(runs) > 0 {
-			steps = append(steps, clusterStep(c, "note proof of", undoProvedProgram, append([]string{c.Dir}, runs...)...))
+			steps = append(steps, clusterStep(c, "note proof of", undoProvedProgram, append([]string{c.Dir, t.servedNote(h, c)}, runs...)...))
 		}
 	}
 	if len(steps) == 0 {
@@ -48,6 +48,14 @@ func (t *postgresReload) Prove(ctx context.Context, h *Host, via Prober) error {
 		return err
 	}
 	return transport.Failed(steps, results)
+}
+
+// servedNote is a note of what the cluster has been seen to serve, "" where that has not been seen.
+func (t *postgresReload) servedNote(h *Host, c *Cluster) string {
+	if h.Fleet.Proofs == nil || h.Fleet.Proofs.Serves(h.Name, c.ID) != c.tlsState() {
+		return ""
+	}
+	return servedNote(c)
 }
 
 // unprovedRuns are all runs with an unproved copy.
@@ -171,7 +179,7 @@ func (c *Cluster) curves() []tls.CurveID {
 // proveFromHost is what is left where the host lets no connection through it: what its own openssl sees.
 func (t *postgresReload) proveFromHost(ctx context.Context, h *Host, c *Cluster, via Prober) error {
 	if c.ServedProblem == notLookedAt {
-		results, err := via.Do(ctx, PostgresProbe(h))
+		results, err := via.Do(ctx, postgresProbe(h, "served"))
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func SurveyProbes(h *Host) []transport.Step {
 		out = append(out, recordsProbe(a))
 	}
 	if h.HasRole("db_server") {
-		out = append(out, PostgresProbe(h), serverProbe())
+		out = append(out, postgresProbe(h, "served"), serverProbe())
 	}
 	if h.HasRole("client") {
 		out = append(out, identityProbes(h)...)

@@ -1,7 +1,13 @@
 # Notes that the state which a run left is seen to work, and forgets copies of before runs: not of the five newest, nor of the first, so that what was there before
-# pgfleet can always come back. A forgotten run that was the first to change some file hands its copy on to the first. $1 the cluster's folder; then runs.
+# pgfleet can always come back. A forgotten run that was the first to change some file hands its copy on to the first. $1 the cluster's folder, $2 a note of what is
+# served, for postgres_reader.sh ("": none); then runs.
 dir=$1
-shift
+if [ -n "$2" ]; then
+  umask 022
+  printf '%s' "$2" >"$dir/served.new" && mv -f "$dir/served.new" "$dir/served"
+  umask 077
+fi
+shift 2
 for run; do
   for f in "$dir/.undo/$run" "$dir/.undo/$run"~*; do
     [ ! -e "$f/manifest" ] || [ -e "$f/undone" ] || : >"$f/proved"

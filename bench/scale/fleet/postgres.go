@@ -195,7 +195,7 @@ func (p *postgresServer) inside(served string) string {
 		}
 		r.record(record, fmt.Sprintf("%s found %d %o %s %s %d.%09d %s\n%s", kind, size, d.mode, d.owner.name, d.group, d.mtime.Unix(), d.mtime.Nanosecond(), f[1], d.data))
 	}
-	if served == "served" {
+	if served != "unseen" {
 		r.record("served", p.served())
 	} else {
 		r.record("unseen", "")
@@ -309,7 +309,7 @@ func (h *Host) proving(dir, by string) reply {
 func (h *Host) undoProved(s *step) reply {
 	for _, run := range h.disk.below(s.arg(2) + "/.undo") {
 		name, _, _ := strings.Cut(run, "~")
-		if has(s.argv()[2:], name) {
+		if has(s.argv()[3:], name) {
 			h.disk.put(s.arg(2)+"/.undo/"+run+"/proved", nil, root, 0o600)
 		}
 	}
