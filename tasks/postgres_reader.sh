@@ -43,11 +43,13 @@ union all select 'roles' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('nam
   'groups', (select coalesce(jsonb_agg(g.rolname order by g.rolname), '[]') from pg_auth_members m join pg_authid g on g.oid = m.roleid where m.member = a.oid))
   order by rolname), '[]')::text from pg_authid a where rolname !~ '^pg_'
 union all select 'databases' || chr(9) || coalesce(jsonb_agg(datname order by datname), '[]')::text from pg_database where datallowconn
-union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from (select distinct usename as user,
-  case when backend_type = 'walsender' and datname is null then 'replication' else datname end as database,
-  host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(client_dn, '') as dn, coalesce(client_serial::text, '') as serial, coalesce(issuer_dn, '') as issuer
-  from pg_stat_activity left join pg_stat_ssl using (pid) where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
-  and usename is not null order by 1, 2, 3, 4, 5, 6, 7) s
+union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from (select distinct u.rolname as user,
+  case when backend_type = 'walsender' and d.datname is null then 'replication' else d.datname end as database,
+  host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(ssl_client_dn, '') as dn, coalesce(ssl_client_serial::text, '') as serial,
+  coalesce(ssl_issuer_dn, '') as issuer
+  from pg_stat_get_activity(null) join pg_authid u on u.oid = usesysid left join pg_database d on d.oid = datid
+  where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
+  order by 1, 2, 3, 4, 5, 6, 7) s
 union all select 'replication' || chr(9) || jsonb_build_object('system', (select system_identifier::text from pg_control_system()),
   'conninfo', s.setting, 'context', context, 'source', source, 'pending', pending_restart, 'written', w.setting, 'file', w.sourcefile, 'line', w.sourceline)::text
   from s left join (select name, setting, sourcefile, sourceline from f where name = 'primary_conninfo' order by seqno desc limit 1) w using (name) where name = 'primary_conninfo'
