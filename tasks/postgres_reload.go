@@ -34,7 +34,7 @@ Before the signal every file is checked as the server's OS user sees it (a reloa
 
 The proof is a new TLS connection through the host: certificate chain and authorities equal the files, TLS below the minimum is refused, and each authority's ` +
 		`test certificates are shown to the server: the good one has to be accepted, the revoked one refused as revoked. Nobody has their keys: the server judges ` +
-		`a certificate before it looks at the signature. What the server has shown with the same files, last in this run, it is not asked for again.`,
+		`a certificate before it looks at the signature. What the server has shown last in this run with the same files, or with the same lowest version, it is not asked for again.`,
 	Example: "postgres_reload: {}",
 	New:     func() Task { return &postgresReload{} },
 	Roles:   []string{"db_server"},

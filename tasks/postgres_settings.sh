@@ -33,7 +33,8 @@ if [ -n "$who" ]; then
     if [ -e "$2" ] || [ -L "$2" ]; then rm -f "$2" || exit 3; fi
     { grep -Fxv -- "$3" "$1"; printf "\ninclude '"'%s'"'\n" "$4"; } >"$2" || exit 3
     if [ "$6" != "$5" ]; then chgrp "$(id -gn "$5")" "$2" && chmod 640 "$2" && exit 0 || exit 3; fi
-    "$7/postgres" -C port -D "$8" -c config_file="$2" 2>&1 </dev/null || refused=4
+    # With a time zone of its own it does not look for that of the host, which it is not asked about.
+    TZ=UTC "$7/postgres" -C port -D "$8" -c config_file="$2" 2>&1 </dev/null || refused=4
     [ "$9" = ask ] || rm -f "$2"
     exit $refused
   ' sh "$conf" "$check" "$line" "$new" "$owner" "$who" "$bin" "$data" "$files")

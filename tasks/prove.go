@@ -98,11 +98,14 @@ func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, 
 	}
 	// What it has shown last in this run, it need not show again: where files cannot be read anew, a server goes on with what it has.
 	state, proofs := c.tlsState(), h.Fleet.Proofs
+	versions, lowest, refused := c.ID+" versions", c.upcoming("ssl_min_protocol_version"), false
 	if proofs != nil {
 		if proofs.Serves(h.Name, c.ID) == state {
 			return nil
 		}
+		refused = proofs.Serves(h.Name, versions) == lowest
 		proofs.NoteServes(h.Name, c.ID, "")
+		proofs.NoteServes(h.Name, versions, "")
 	}
 	p := &tlsProbe{via: via, addr: fmt.Sprintf("%s:%d", at, c.Port), curves: c.curves()}
 	notes := len(t.notes)
@@ -113,13 +116,19 @@ func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, 
 	if len(shows) == 0 {
 		shows = append(shows, p.servesFiles(c))
 	}
-	err = sideBySide(ctx, append(shows, p.refusesOldTLS(c)))
+	if !refused {
+		shows = append(shows, p.refusesOldTLS(c))
+	}
+	err = sideBySide(ctx, shows)
 	if errors.Is(err, transport.ErrForwarding) {
 		t.notes = t.notes[:notes]
 		return t.proveFromHost(ctx, h, c, via)
 	}
-	if err == nil && proofs != nil && len(t.notes) == notes {
-		proofs.NoteServes(h.Name, c.ID, state)
+	if err == nil && proofs != nil {
+		proofs.NoteServes(h.Name, versions, lowest)
+		if len(t.notes) == notes {
+			proofs.NoteServes(h.Name, c.ID, state)
+		}
 	}
 	return err
 }

@@ -83,8 +83,10 @@ func TestProofOfAServer(t *testing.T) {
 		want   string
 	}{
 		{"as the files say", on("TLSv1.2", first), serves(tls.VersionTLS12, clients.cert, first, sub), ""},
+		{"another certificate, with what was refused just before not tried again", on("TLSv1.2", second), serves(tls.VersionTLS11, clients.cert, second, sub), ""},
 		{"with TLS 1.1, which the settings allow", on("TLSv1.1", first), serves(tls.VersionTLS11, clients.cert, first, sub), ""},
 		{"with TLS 1.1", on("TLSv1.2", second), serves(tls.VersionTLS11, clients.cert, second, sub), "TLS 1.1 was accepted, although the lowest version is TLSv1.2"},
+		{"with TLS 1.1, once more", on("TLSv1.2", first), serves(tls.VersionTLS11, clients.cert, first, sub), "TLS 1.1 was accepted"},
 		{"without the authority above", on("TLSv1.2", first), serves(tls.VersionTLS12, clients.cert, first), "the server did not take the files"},
 		{"another certificate", on("TLSv1.2", second), serves(tls.VersionTLS12, clients.cert, first, sub), "the server did not take the files"},
 		{"asking for others", on("TLSv1.2", second), serves(tls.VersionTLS12, root.cert, second, sub), "it asks for certificates of"},
