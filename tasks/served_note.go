@@ -9,7 +9,8 @@ import (
 )
 
 // A server takes certificates, authorities and lists when it is started and when it reads its files again, and at no other time. What it was seen to serve is noted on its host
-// with the times of both, so that a look of a run needs no TLS connection while neither has changed.
+// with the times of both, so that a look of a run needs no TLS connection while neither has changed. (Told to read them while postgresql.conf is broken, it takes the files of TLS
+// and keeps its time: they are newer than that, which is a reason to reload.)
 
 // servedNote is what postgres_reader.sh believes: size, both times and the data directory in a line, then certificates as they are served, leaf first, and the names of the
 // authorities asked for. It is told of what the files hold, which the server has just been seen to serve. "" where the times are not known.
