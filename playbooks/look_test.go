@@ -25,6 +25,7 @@ func TestClockOfAHost(t *testing.T) {
 		{"an authority", transport.Result{Key: tasks.KeyAuthority("clients"), Stdout: status}, 1700000000},
 		{"an authority, refused", transport.Result{Key: tasks.KeyAuthority("clients"), Err: errors.New("exit code 2")}, 0},
 		{"clusters", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("host 14\nnow=1700000002\nend 0\n\n")}, 1700000002},
+		{"clusters, told last", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("cluster 3\nx=1\nhost 14\nnow=1700000002\nend 0\n\n")}, 1700000002},
 		{"clusters without a date", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("host 4\nnow=\nend 0\n\n")}, 0},
 		{"something else", transport.Result{Key: "file:/etc/hosts", Stdout: []byte("1700000001\n")}, 0},
 	} {

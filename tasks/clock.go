@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,11 +19,12 @@ func HostTime(r transport.Result) (time.Time, bool) {
 	case r.Err != nil || !TellsTime(r.Key):
 		return time.Time{}, false
 	case r.Key == KeyPostgres:
-		records, _ := readRecords(r.Stdout) // its first record is enough
-		if len(records) == 0 || records[0].name != "host" {
+		records, _ := readRecords(r.Stdout)
+		i := slices.IndexFunc(records, func(r record) bool { return r.name == "host" })
+		if i < 0 {
 			return time.Time{}, false
 		}
-		at := unixTime(keyValues(records[0].body)["now"])
+		at := unixTime(keyValues(records[i].body)["now"])
 		return at, !at.IsZero()
 	}
 	state, err := ParseAuthority(r)

@@ -15,10 +15,8 @@ put() { printf '%s %s\n%s\n' "$1" "${#2}" "$2"; }
 asked() {
   asked_seconds=$1 asked_bytes=$2
   shift 2
-  { as "$owner" "$@" </dev/null & } | timeout "$asked_seconds" head -c "$asked_bytes"
+  { become "$owner" "$@" </dev/null & } | timeout "$asked_seconds" head -c "$asked_bytes"
 }
-
-put host "now=$(date +%s)"
 
 # process PID: it is a server's. Sets parent, and start, which no other process of this number has.
 process() {
@@ -50,22 +48,62 @@ version() {
   major=${major%"$nl"}
   case $major in *[!0-9.]*) major= ;; esac
 }
-# owned DIR: sets uid, owner and group. Never root's: PostgreSQL does not run as root.
+# told PATH: sets about to what one stat said of it together with others, in $abouts: neither users nor groups can have a ":" in their names.
+abouts=
+told() {
+  set -f
+  IFS=$nl
+  for about in $abouts; do
+    [ "${about#*:*:*:*:}" != "$1" ] || { unset IFS; set +f; return 0; }
+  done
+  unset IFS
+  set +f
+  return 1
+}
+# owned DIR: sets uid, owner, gid and group. Never root's: PostgreSQL does not run as root.
 owned() {
   case $1 in *"$nl"*) return 1 ;; esac
-  about=$(stat -L -c '%u %U %G' -- "$1" 2>/dev/null) || return 1
-  uid=${about%% *} owner=${about#* }
-  group=${owner#* } owner=${owner%% *}
-  [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ] || return 1
+  told "$1/." || about=$(stat -L -c '%u:%U:%g:%G:' -- "$1" 2>/dev/null) || return 1
+  uid=${about%%:*} about=${about#*:}
+  owner=${about%%:*} about=${about#*:}
+  gid=${about%%:*} about=${about#*:}
+  group=${about%%:*}
+  [ "$uid" != 0 ] && [ "$owner" != UNKNOWN ]
+}
+# identified: sets ids to those of $owner.
+identified() {
   ids=
   if [ "${PGFLEET_SWITCHER:-}" = setpriv ] && ids "$owner"; then ids=$as_uid:$as_gid; fi # here, so that it is asked for once; small hosts have no getent
 }
-# runs PID: sets ran to its real and effective user id.
+# runs PID: sets ran to its real and effective user id, and ran_group to those of its group.
 runs() {
-  ran=
-  while read -r key real effective key_rest; do
-    [ "$key" != Uid: ] || { ran="$real $effective"; break; }
-  done 2>/dev/null <"/proc/$1/status"
+  ran= ran_group=
+  {
+    while read -r key real effective key_rest; do
+      [ "$key" != Uid: ] || { ran="$real $effective"; break; }
+    done
+    read -r key real effective key_rest
+    [ "$key" != Gid: ] || ran_group="$real $effective"
+  } 2>/dev/null <"/proc/$1/status"
+}
+# at PID: sets dir to its working directory, as readlink prints it.
+at() {
+  dir=
+  # Where a shell cannot tell (the folder is deleted), or tells what is another folder here (the process is in a container), the system's word is taken.
+  if cd -P "/proc/$1/cwd" 2>/dev/null; then dir=$PWD; cd /; fi
+  case $dir in
+  /proc/* | '') ;;
+  *) if [ "$dir" -ef "/proc/$1/cwd" ]; then return 0; fi ;;
+  esac
+  dir=$(readlink "/proc/$1/cwd")
+}
+# program PID: sets bin to the folder of the program that it runs.
+program() {
+  for bin in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/local/pgsql/bin /usr/bin; do
+    if [ "$bin/postgres" -ef "/proc/$1/exe" ] && ! [ -L "$bin/postgres" ]; then return 0; fi
+  done
+  bin=$(readlink "/proc/$1/exe") || return 1 # also of one that was replaced since it was started, "… (deleted)"
+  bin=${bin%/*}
 }
 tell() { # tell DIR BINDIR CONFIG STATE PID: of a cluster of user $owner; false: that process is not its server
   stranger= inside= major=
@@ -146,25 +184,56 @@ if [ -n "$full" ]; then
     all="$all${d#/proc/} "
   done
 fi
+dirs= # PID:START:DIR of those that are nobody's child
 for p in $servers; do
-  pid=${p%%:*} start=${p##*:} parent=${p%:*}
+  pid=${p%%:*} parent=${p%:*}
   case $all in *" ${parent#*:} "*) continue ;; esac
-  links=$(readlink "/proc/$pid/cwd" "/proc/$pid/exe") || links=$(readlink "/proc/$pid/cwd" && readlink "/proc/$pid/exe") || continue
-  dir=${links%%"$nl"*} exe=${links#*"$nl"}
+  at "$pid" || continue
+  case $dir in *"$nl"*) continue ;; esac
+  dirs=$dirs$pid:${p##*:}:$dir$nl
+done
+# gather sets abouts: one stat for the folders of servers and those with configuration. What that leaves out is asked for by itself.
+gather() {
+  set --
+  for d in /etc/postgresql/*/*/postgresql.conf; do
+    case $d in *"$nl"*) continue ;; esac
+    [ ! -f "$d" ] || set -- "$@" "${d%/*}"
+  done
+  set -f
+  IFS=$nl
+  for d in $dirs; do set -- "$@" "${d#*:*:}/."; done
+  unset IFS
+  set +f
+  # Where a folder with configuration is a link, who made the link counts.
+  [ $# = 0 ] || abouts=$(stat -c '%u:%U:%g:%G:%n' -- "$@" 2>/dev/null)
+}
+[ -z "$full" ] || gather
+rest=$dirs
+while [ -n "$rest" ]; do
+  p=${rest%%"$nl"*} rest=${rest#*"$nl"}
+  pid=${p%%:*} p=${p#*:}
+  start=${p%%:*} dir=${p#*:}
   known "$dir" && continue
   owned "$dir" || continue
   # As PostgreSQL itself does: the data directory belongs to who runs it.
   runs "$pid"
   [ "$ran" = "$uid $uid" ] || continue
   [ "/proc/$pid/cwd/postmaster.pid" -ef "$dir/postmaster.pid" ] || continue
-  exe=${exe% (deleted)}
-  tell "$dir" "${exe%/*}" '' running "$pid" || :
+  program "$pid" || continue
+  # What is asked of it is asked with its own group, if that is its folder's as well; else with its user's.
+  if [ "$gid" != 0 ] && [ "$ran_group" = "$gid $gid" ]; then as_for=$owner as_uid=$uid as_gid=$gid; fi
+  identified
+  tell "$dir" "$bin" '' running "$pid" || :
 done
 
 # Stopped ones: Debian's configuration folders, then data directories of the usual layouts and of service files.
 start= places=
 for conf in /etc/postgresql/*/*/postgresql.conf; do
-  [ -n "$full" ] && [ -f "$conf" ] && keeper=$(stat -c %U -- "${conf%/*}") && [ "$keeper" != UNKNOWN ] || continue
+  [ -n "$full" ] && [ -f "$conf" ] || continue
+  told "${conf%/*}" || about=$(stat -c '%u:%U:' -- "${conf%/*}") || continue
+  keeper=${about#*:}
+  keeper=${keeper%%:*}
+  [ "$keeper" != UNKNOWN ] || continue
   if [ "$keeper" != "$me" ] && [ "$me" != root ]; then continue; fi
   case $nl$claimed in *"$nl$keeper $conf$nl"*) continue ;; esac
   dir=$(as "$keeper" timeout 5 sed -n "s/^[[:space:]]*[dD][aA][tT][aA]_[dD][iI][rR][eE][cC][tT][oO][rR][yY][[:space:]]*=*[[:space:]]*'\([^']*\)'.*/\1/p" "$conf" </dev/null | tail -n 1)
@@ -181,18 +250,35 @@ user=$keeper"
     continue
   fi
   if [ "$keeper" != root ] && [ "$keeper" != "$owner" ]; then continue; fi
+  identified
   tell "$dir" '' "$conf" stopped ''
 done
-[ -z "$full" ] || places=$(sed -n 's/^[[:space:]]*\(Environment=\)\{0,1\}"\{0,1\}PGDATA=\([^"]*\)"\{0,1\}[[:space:]]*$/\2/p' /etc/systemd/system/postgresql*.service \
-  /etc/systemd/system/postgresql*.service.d/*.conf /usr/lib/systemd/system/postgresql*.service /etc/sysconfig/pgsql/* 2>/dev/null)
+for f in /etc/systemd/system/postgresql*.service /etc/systemd/system/postgresql*.service.d/*.conf /usr/lib/systemd/system/postgresql*.service /etc/sysconfig/pgsql/*; do
+  [ -n "$full" ] && [ -f "$f" ] && [ -r "$f" ] || continue
+  while read -r line || [ -n "$line" ]; do # takes blanks from both ends
+    line=${line#Environment=}
+    line=${line#'"'}
+    case $line in PGDATA=*) line=${line#PGDATA=} line=${line%'"'} ;; *) continue ;; esac
+    case $line in '' | *'"'*) ;; *) places=$places$line$nl ;; esac
+  done <"$f"
+done
 IFS='
 '
 for dir in $places /var/lib/pgsql/data /var/lib/pgsql/*/data /var/lib/postgresql/data /var/lib/postgresql/*/data /var/lib/postgresql/*/docker; do
   unset IFS
   [ -n "$full" ] && [ -e "$dir/PG_VERSION" ] && [ -e "$dir/postgresql.conf" ] || continue
-  known "$dir" || ! owned "$dir" || tell "$dir" '' "$dir/postgresql.conf" stopped ''
+  if ! known "$dir" && owned "$dir"; then
+    identified
+    tell "$dir" '' "$dir/postgresql.conf" stopped ''
+  fi
 done
 unset IFS
+
+for name; do
+  put address "$name
+$(timeout 5 getent ahosts "$name" 2>/dev/null)"
+done
+set --
 
 # What pgfleet keeps for each cluster: its settings file, what it noted of the rules, and the manifests of runs that were not proved.
 for dir in /etc/pgfleet/*/; do
@@ -201,8 +287,7 @@ for dir in /etc/pgfleet/*/; do
   if [ -e "$dir/pgfleet.conf" ]; then
     ours=
     while IFS= read -r line; do ours=$ours$line$nl; done <"$dir/pgfleet.conf" || continue
-    put ours "$dir $(stat -c '%.9Y' "$dir/pgfleet.conf")
-$ours$line"
+    set -- "$@" "$dir" "$ours$line"
   fi
   if [ -e "$dir/rules" ] && read -r rules <"$dir/rules"; then put rules "$dir $rules"; fi
   for undo in "$dir"/.undo/*/; do
@@ -214,8 +299,25 @@ $ours$line"
     put undo "$dir ${undo##*/} $state $proving"
   done
 done
-for name; do
-  put address "$name
-$(timeout 5 getent ahosts "$name" 2>/dev/null)"
+# When those files were changed, after they were read: a change in between is seen as one that is not in force yet. The folder of stat's own process is as old
+# as that: it tells the time.
+times=$(stat -c '%Y %.9Y %n' -- /proc/self/. /etc/pgfleet/*/pgfleet.conf 2>/dev/null)
+set -f
+IFS=$nl
+while [ $# -gt 0 ]; do
+  time=
+  for t in $times; do
+    [ "${t#* * }" != "$1/pgfleet.conf" ] || { time=${t#* }; time=${time%% *}; break; }
+  done
+  put ours "$1 $time
+$2"
+  shift 2
 done
+unset IFS
+set +f
+case $times in
+[1-9]*' /proc/self/.' | [1-9]*" /proc/self/.$nl"*) now=${times%% *} ;;
+*) now=$(date +%s) ;;
+esac
+put host "now=$now"
 put end ''

@@ -21,41 +21,41 @@ $status"
     exit 0
   fi
   PGOPTIONS='-c search_path=pg_catalog -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error'
+  # Up to 4096 bytes, some shells need no process to hand it over.
   answer=$("$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -f - 2>&1 <<'SQL'
-\set QUIET on
 with f as materialized (select seqno, sourcefile, sourceline, lower(name) as name, setting, applied, error from pg_file_settings),
   ours as materialized (select name from f where sourcefile ~ '^/etc/pgfleet/'),
   s as materialized (select * from pg_settings)
-select 'server' || chr(9) || jsonb_build_object('version', current_setting('server_version_num')::int, 'standby', pg_is_in_recovery(),
+select E'server\t' || jsonb_build_object('version', current_setting('server_version_num')::int, 'standby', pg_is_in_recovery(),
   'load', extract(epoch from pg_conf_load_time())::text, 'start', extract(epoch from pg_postmaster_start_time())::text,
   'superuser', current_setting('is_superuser'), 'user', current_user)::text
-union all select 'settings' || chr(9) || jsonb_object_agg(name, jsonb_build_object('value', setting, 'unit', unit, 'type', vartype, 'source', source,
+union all select E'settings\t' || jsonb_object_agg(name, jsonb_build_object('value', setting, 'unit', unit, 'type', vartype, 'source', source,
   'file', coalesce(sourcefile, ''), 'line', coalesce(sourceline, 0), 'pending', pending_restart, 'context', context))::text
   from s where name ~ '^ssl' or sourcefile ~ '^/etc/pgfleet/' or name in ('config_file', 'hba_file', 'ident_file', 'data_directory',
   'listen_addresses', 'port', 'unix_socket_directories', 'password_encryption', 'hosts_file', 'cluster_name') or name in (select name from ours)
-union all select 'lines' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('file', f.sourcefile, 'line', f.sourceline, 'name', f.name, 'value', f.setting,
+union all select E'lines\t' || coalesce(jsonb_agg(jsonb_build_object('file', f.sourcefile, 'line', f.sourceline, 'name', f.name, 'value', f.setting,
   'applied', f.applied, 'error', coalesce(f.error, ''), 'restart', coalesce(s.context = 'postmaster', false)) order by f.seqno), '[]')::text
   from f left join s on s.name = f.name where f.error is not null or f.name ~ '^ssl' or f.name in (select name from ours)
-union all select 'hba' || chr(9) || coalesce(jsonb_agg(to_jsonb(r) order by line_number), '[]')::text from pg_hba_file_rules r
+union all select E'hba\t' || coalesce(jsonb_agg(to_jsonb(r) order by line_number), '[]')::text from pg_hba_file_rules r
   where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'
-union all select 'roles' || chr(9) || coalesce(jsonb_agg(jsonb_build_object('name', rolname, 'login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
+union all select E'roles\t' || coalesce(jsonb_agg(jsonb_build_object('name', rolname, 'login', rolcanlogin, 'super', rolsuper, 'replication', rolreplication,
   'password', rolpassword is not null, 'scram', coalesce(rolpassword like 'SCRAM-SHA-256$%', false), 'expired', coalesce(rolvaliduntil < now(), false),
   'groups', (select coalesce(jsonb_agg(g.rolname order by g.rolname), '[]') from pg_auth_members m join pg_authid g on g.oid = m.roleid where m.member = a.oid))
   order by rolname), '[]')::text from pg_authid a where rolname !~ '^pg_'
-union all select 'databases' || chr(9) || coalesce(jsonb_agg(datname order by datname), '[]')::text from pg_database where datallowconn
-union all select 'sessions' || chr(9) || coalesce(jsonb_agg(s), '[]')::text from (select distinct u.rolname as user,
+union all select E'databases\t' || coalesce(jsonb_agg(datname order by datname), '[]')::text from pg_database where datallowconn
+union all select E'sessions\t' || coalesce(jsonb_agg(s), '[]')::text from (select distinct u.rolname as user,
   case when backend_type = 'walsender' and d.datname is null then 'replication' else d.datname end as database,
   host(client_addr) as address, coalesce(ssl, false) as tls, coalesce(ssl_client_dn, '') as dn, coalesce(ssl_client_serial::text, '') as serial,
   coalesce(ssl_issuer_dn, '') as issuer
   from pg_stat_get_activity(null) join pg_authid u on u.oid = usesysid left join pg_database d on d.oid = datid
   where pid <> pg_backend_pid() and backend_type in ('client backend', 'walsender')
   order by 1, 2, 3, 4, 5, 6, 7) s
-union all select 'replication' || chr(9) || jsonb_build_object('system', (select system_identifier::text from pg_control_system()),
+union all select E'replication\t' || jsonb_build_object('system', (select system_identifier::text from pg_control_system()),
   'conninfo', s.setting, 'context', context, 'source', source, 'pending', pending_restart, 'written', w.setting, 'file', w.sourcefile, 'line', w.sourceline)::text
   from s left join (select name, setting, sourcefile, sourceline from f where name = 'primary_conninfo' order by seqno desc limit 1) w using (name) where name = 'primary_conninfo'
-union all select 'file' || chr(9) || kind || chr(9) || path from (
-  select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
-  union select substring(name from 'ssl_(.*)_file'), setting from f where (applied or name = 'ssl_crl_file') and name in ('ssl_cert_file', 'ssl_key_file', 'ssl_ca_file', 'ssl_crl_file')
+union all select E'file\t' || kind || E'\t' || path from (
+  select substring(name from 'ssl_(.*)_file') as kind, setting as path from s where name ~ '^ssl_(cert|key|ca|crl)_file$'
+  union select substring(name from 'ssl_(.*)_file'), setting from f where (applied or name = 'ssl_crl_file') and name ~ '^ssl_(cert|key|ca|crl)_file$'
   union select 'dir', setting from s where name = 'ssl_crl_dir'
   union select 'text', setting from s where name in ('config_file', 'hba_file', 'ident_file')) f where coalesce(path, '') <> '';
 SQL

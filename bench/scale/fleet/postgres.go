@@ -161,7 +161,6 @@ func (h *Host) postgresProbe(s *step) reply {
 		return failed("simulated host: another program than tasks/postgres_reader.sh was given")
 	}
 	r := &records{}
-	r.record("host", fmt.Sprintf("now=%d", time.Now().Unix()))
 	if p := h.postgres; p != nil {
 		r.record("cluster", "data="+dataDir+"\nconfig=\nstate=running\npid=4711\nmajor=15\nbin=/usr/lib/postgresql/15/bin\nuser=postgres\ngroup=postgres\nmanaged=")
 		r.record("inside", p.inside(s.arg(3)))
@@ -170,6 +169,7 @@ func (h *Host) postgresProbe(s *step) reply {
 	for _, name := range s.argv()[3:] {
 		r.record("address", name)
 	}
+	r.record("host", fmt.Sprintf("now=%d", time.Now().Unix()))
 	r.record("end", "")
 	return reply{out: r.Bytes()}
 }
