@@ -46,7 +46,7 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	if h.inv.HasRole("db_server") {
 		_, _ = tasks.Clusters(h.host) // read here, side by side with other hosts: standbys asks for all of them
 	}
-	r.clock(h, results, began)
+	r.clock(ctx, h, results, began)
 }
 
 // lookAgain sees anew what some tasks want to know of a host: what the run did not change may have changed meanwhile.
@@ -108,30 +108,54 @@ func (r *runner) needs(h *hostRun) []transport.Step {
 		add(tasks.BelieversProbes(h.host)...)
 	}
 	if h.inv.Target.Program == "" && !slices.ContainsFunc(steps, func(s transport.Step) bool { return tasks.TellsTime(s.Key) }) {
-		steps = slices.Insert(steps, 0, transport.Step{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true})
+		steps = slices.Insert(steps, 0, clockStep())
 	}
 	return steps
 }
 
-// clock compares the host's clock with ours, as far as a round trip that began then can tell.
-func (r *runner) clock(h *hostRun, results []transport.Result, began time.Time) {
+// clock compares the host's clock with ours, as far as a round trip that began then can tell. Where none of its results tells the time, or one tells of a clock that
+// is off, date has the word: what probes take the time from is right on every Linux that is known, but written down nowhere.
+func (r *runner) clock(ctx context.Context, h *hostRun, results []transport.Result, began time.Time) {
+	off, told := r.skew(results, began)
+	asked := slices.ContainsFunc(results, func(res transport.Result) bool { return res.Key == clockKey })
+	if (!told || off.Abs() > clockWarn) && !asked && h.inv.Target.Program == "" {
+		began = r.opt.Now()
+		results, err := h.doer.Do(ctx, clockStep())
+		if err != nil {
+			r.fail(ctx, h, "look", err)
+			return
+		}
+		off, _ = r.skew(results, began)
+	}
+	h.skew = off
+	if h.skew.Abs() > clockWarn {
+		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s this machine's", h.inv.Name, offBy(h.skew)),
+			Hint: fmt.Sprintf("set it right (chrony, systemd-timesyncd); beyond %s nothing is signed for it", pki.Backdate)})
+	}
+}
+
+// skew gives how far the host's clock is ahead of ours, by results of a round trip that began then; false when none of them tells the time.
+func (r *runner) skew(results []transport.Result, began time.Time) (off time.Duration, told bool) {
 	for _, res := range results {
 		theirs, ok := clockIn(res)
 		if !ok {
 			continue
 		}
+		told = true
 		now := r.opt.Now()
 		switch {
 		case theirs.After(now):
-			h.skew = theirs.Sub(now)
+			off = theirs.Sub(now)
 		case theirs.Before(began.Truncate(time.Second)):
-			h.skew = theirs.Sub(began.Truncate(time.Second))
+			off = theirs.Sub(began.Truncate(time.Second))
 		}
 	}
-	if h.skew.Abs() > clockWarn {
-		r.tell.tell(events.Event{Type: events.Notice, Host: h.inv.Name, Summary: fmt.Sprintf("the clock of %s is %s this machine's", h.inv.Name, offBy(h.skew)),
-			Hint: fmt.Sprintf("set it right (chrony, systemd-timesyncd); beyond %s nothing is signed for it", pki.Backdate)})
-	}
+	return off, told
+}
+
+// clockStep asks for the host's time alone.
+func clockStep() transport.Step {
+	return transport.Step{Key: clockKey, Argv: []string{"date", "+%s"}, Probe: true}
 }
 
 // clockIn gives the host's time if a result tells it.

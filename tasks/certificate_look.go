@@ -31,6 +31,8 @@ type look struct {
 	// Paths in the order seen.
 	Paths   []string
 	Entries map[string]*entry
+	// Time is the host's, in whole seconds; zero where it does not tell.
+	Time time.Time
 	// Resolved: names and the addresses that they resolve to.
 	Resolved map[string][]string
 	// Listed are folders of which every name is among the entries; FOLDER/*.crt: every name that ends so.
@@ -229,10 +231,11 @@ func (l *look) setFile(word, path string) (textSink, error) {
 	return nil, fmt.Errorf("unknown word %q", word)
 }
 
-// setMeta reads "owner group mode mtime uid size inode:ctime path".
+// setMeta reads "owner group mode mtime uid size inode:ctime path". The folder of the process that tells this is as old as what it tells.
 func (l *look) setMeta(rest string) error {
 	f := strings.SplitN(rest, " ", 8)
-	if len(f) != 8 || l.Entries[f[7]] == nil {
+	itself := len(f) == 8 && f[7] == "/proc/self/."
+	if len(f) != 8 || l.Entries[f[7]] == nil && !itself {
 		return fmt.Errorf("%q is of nothing that was named before", rest)
 	}
 	mode, err1 := strconv.ParseUint(f[2], 8, 32)
@@ -241,6 +244,10 @@ func (l *look) setMeta(rest string) error {
 	size, err4 := strconv.Atoi(f[5])
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("%q does not say what a file is: %w", rest, err)
+	}
+	if itself {
+		l.Time = time.Unix(mtime, 0)
+		return nil
 	}
 	e := l.Entries[f[7]]
 	e.Owner, e.Group, e.Mode, e.ModTime, e.UID, e.Size = f[0], f[1], uint32(mode), time.Unix(mtime, 0), uid, size

@@ -8,9 +8,10 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// TellsTime says whether the probe with that key tells the host's time too: that of an authority, and that of PostgreSQL's clusters.
+// TellsTime says whether the probe with that key tells the host's time too: that of an authority, that of PostgreSQL's clusters, and that of /etc/hosts. None of
+// these is an OS user's word.
 func TellsTime(key string) bool {
-	return key == KeyPostgres || strings.HasPrefix(key, KeyAuthority(""))
+	return key == KeyPostgres || strings.HasPrefix(key, KeyAuthority("")) || strings.HasPrefix(key, keyHostsFile)
 }
 
 // HostTime gives the host's time, in whole seconds, from the result of a probe that tells it; false when this one does not.
@@ -26,6 +27,12 @@ func HostTime(r transport.Result) (time.Time, bool) {
 		}
 		at := unixTime(keyValues(records[i].body)["now"])
 		return at, !at.IsZero()
+	case strings.HasPrefix(r.Key, keyHostsFile):
+		l, err := parseLook(r.Stdout)
+		if err != nil || l.Time.IsZero() {
+			return time.Time{}, false
+		}
+		return l.Time, true
 	}
 	state, err := ParseAuthority(r)
 	if err != nil {

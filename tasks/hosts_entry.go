@@ -21,6 +21,9 @@ var hostsEntryProgram string
 // hostsFile is where hosts_entry writes.
 const hostsFile = "/etc/hosts"
 
+// keyHostsFile begins the keys of looks at it.
+const keyHostsFile = "hosts:"
+
 // The first and last line of the block in /etc/hosts.
 const hostsFirst, hostsLast = "# BEGIN pgfleet", "# END pgfleet"
 
@@ -113,7 +116,7 @@ func (t *hostsEntryTask) names(h *Host) []string {
 }
 
 func (t *hostsEntryTask) key(h *Host) string {
-	return "hosts:" + contentName([]byte(strings.Join(t.names(h), " ")))
+	return keyHostsFile + contentName([]byte(strings.Join(t.names(h), " ")))
 }
 
 // Needs reads the block and resolves every name.

@@ -1,13 +1,7 @@
 # pgfleet's block in /etc/hosts and what names resolve to. $1, $2 first and last line of the block; the rest: names
 f=/etc/hosts
 entry "$f"
-if [ -f "$f" ]; then
-	BEGIN=$1 END=$2 awk '
-		$0 == ENVIRON["BEGIN"] { on = 1; markers = markers "b" }
-		on { block = block "|" $0 "\n" }
-		$0 == ENVIRON["END"] { on = 0; markers = markers "e" }
-		END { printf "block\n%smarkers %s\n", block, markers }' "$f"
-fi
+block "$f" "$1" "$2"
 shift 2
 command -v getent >/dev/null 2>&1 || { echo "this host has no getent, so what its names resolve to is not known" >&2 && exit 1; }
 # together NAME…: one question for all, each name with an address after it, which is always found: so what is said before it is said of the name, also where others

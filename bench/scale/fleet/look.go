@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // looker prints what tasks/certificate_look.sh does.
@@ -59,7 +60,7 @@ func (h *Host) looker(uid int) *looker {
 }
 
 func (l *looker) done() reply {
-	l.WriteString("done\n")
+	fmt.Fprintf(l, "meta root root 555 %d 0 0 1:1 /proc/self/.\ndone\n", time.Now().Unix())
 	return reply{out: l.Bytes()}
 }
 
