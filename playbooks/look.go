@@ -113,19 +113,19 @@ func (r *runner) needs(h *hostRun) []transport.Step {
 	return steps
 }
 
-// clock compares the host's clock with ours, as far as a round trip that began then can tell. Where none of its results tells the time, or one tells of a clock that
-// is off, date has the word: what probes take the time from is right on every Linux that is known, but written down nowhere.
+// clock compares the host's clock with ours, as far as a round trip that began then can tell. Where one of its results tells of a clock that is off, date
+// has the word: what probes take the time from is right on every Linux that is known, but written down nowhere.
 func (r *runner) clock(ctx context.Context, h *hostRun, results []transport.Result, began time.Time) {
-	off, told := r.skew(results, began)
+	off := r.skew(results, began)
 	asked := slices.ContainsFunc(results, func(res transport.Result) bool { return res.Key == clockKey })
-	if (!told || off.Abs() > clockWarn) && !asked && h.inv.Target.Program == "" {
+	if off.Abs() > clockWarn && !asked && h.inv.Target.Program == "" {
 		began = r.opt.Now()
 		results, err := h.doer.Do(ctx, clockStep())
 		if err != nil {
 			r.fail(ctx, h, "look", err)
 			return
 		}
-		off, _ = r.skew(results, began)
+		off = r.skew(results, began)
 	}
 	h.skew = off
 	if h.skew.Abs() > clockWarn {
@@ -134,14 +134,13 @@ func (r *runner) clock(ctx context.Context, h *hostRun, results []transport.Resu
 	}
 }
 
-// skew gives how far the host's clock is ahead of ours, by results of a round trip that began then; false when none of them tells the time.
-func (r *runner) skew(results []transport.Result, began time.Time) (off time.Duration, told bool) {
+// skew gives how far the host's clock is ahead of ours, by results of a round trip that began then; 0 when none of them tells the time.
+func (r *runner) skew(results []transport.Result, began time.Time) (off time.Duration) {
 	for _, res := range results {
 		theirs, ok := clockIn(res)
 		if !ok {
 			continue
 		}
-		told = true
 		now := r.opt.Now()
 		switch {
 		case theirs.After(now):
@@ -150,7 +149,7 @@ func (r *runner) skew(results []transport.Result, began time.Time) (off time.Dur
 			off = theirs.Sub(began.Truncate(time.Second))
 		}
 	}
-	return off, told
+	return off
 }
 
 // clockStep asks for the host's time alone.

@@ -30,6 +30,8 @@ func TestClockOfAHost(t *testing.T) {
 		{"clusters, told last", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("cluster 3\nx=1\nhost 14\nnow=1700000002\nend 0\n\n")}, 1700000002},
 		{"clusters without a date", transport.Result{Key: tasks.KeyPostgres, Stdout: []byte("host 4\nnow=\nend 0\n\n")}, 0},
 		{"/etc/hosts", transport.Result{Key: "hosts:0123", Stdout: []byte("uid 0\nmeta root root 555 1700000003 0 0 1:1 /proc/self/.\ndone\n")}, 1700000003},
+		{"/etc/hosts without getent", transport.Result{Key: "hosts:0123", Err: errors.New("exit code 1"), Stdout: []byte("uid 0\nmeta root root 555 1700000003 0 0 1:1 /proc/self/.\ndone\n")}, 1700000003},
+		{"/etc/hosts, not looked at", transport.Result{Key: "hosts:0123", Err: errors.New("exit code 126")}, 0},
 		{"/etc/hosts without a time", transport.Result{Key: "hosts:0123", Stdout: []byte("uid 0\ndone\n")}, 0},
 		{"/etc/hosts, cut off", transport.Result{Key: "hosts:0123", Stdout: []byte("uid 0\nmeta root root 555 1700000003 0 0 1:1 /proc/self/.\n")}, 0},
 		{"something else", transport.Result{Key: "file:/etc/hosts", Stdout: []byte("1700000001\n")}, 0},
@@ -41,7 +43,7 @@ func TestClockOfAHost(t *testing.T) {
 	}
 }
 
-// Where a probe tells of a clock that is off, or no probe tells the time, date is asked, once, and has the word; what is right needs no further round trip.
+// Where a probe tells of a clock that is off, date is asked, once, and has the word; what is right needs no further round trip.
 func TestClockIsAskedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -56,7 +58,7 @@ func TestClockIsAskedAgain(t *testing.T) {
 		{name: "off", told: time.Hour, date: time.Hour, asked: true, want: time.Hour},
 		{name: "behind", told: -time.Hour, date: -time.Hour, asked: true, want: -time.Hour},
 		{name: "told wrongly", told: -time.Hour, asked: true, want: 0},
-		{name: "not told", silent: true, date: 2 * time.Hour, asked: true, want: 2 * time.Hour},
+		{name: "not told", silent: true, date: 2 * time.Hour, want: 0},
 		{name: "date alone", told: time.Hour, silent: true, dated: true, want: time.Hour},
 	} {
 		w := newWorld(t)

@@ -17,6 +17,12 @@ func TellsTime(key string) bool {
 // HostTime gives the host's time, in whole seconds, from the result of a probe that tells it; false when this one does not.
 func HostTime(r transport.Result) (time.Time, bool) {
 	switch {
+	case strings.HasPrefix(r.Key, keyHostsFile): // also where it failed because it does not know what names resolve to
+		l, err := parseLook(r.Stdout)
+		if err != nil || l.Time.IsZero() {
+			return time.Time{}, false
+		}
+		return l.Time, true
 	case r.Err != nil || !TellsTime(r.Key):
 		return time.Time{}, false
 	case r.Key == KeyPostgres:
@@ -27,12 +33,6 @@ func HostTime(r transport.Result) (time.Time, bool) {
 		}
 		at := unixTime(keyValues(records[i].body)["now"])
 		return at, !at.IsZero()
-	case strings.HasPrefix(r.Key, keyHostsFile):
-		l, err := parseLook(r.Stdout)
-		if err != nil || l.Time.IsZero() {
-			return time.Time{}, false
-		}
-		return l.Time, true
 	}
 	state, err := ParseAuthority(r)
 	if err != nil {

@@ -3,7 +3,14 @@ f=/etc/hosts
 entry "$f"
 block "$f" "$1" "$2"
 shift 2
-command -v getent >/dev/null 2>&1 || { echo "this host has no getent, so what its names resolve to is not known" >&2 && exit 1; }
+facts
+# without WORD…: what the names resolve to is not known. The time is, and where this fails nothing else is read.
+without() {
+	echo done
+	echo "$*" >&2
+	exit 1
+}
+command -v getent >/dev/null 2>&1 || without "this host has no getent, so what its names resolve to is not known"
 # together NAME…: one question for all, each name with an address after it, which is always found: so what is said before it is said of the name, also where others
 # are not known. Fails where the answer is not of that kind.
 mark=127.0.0.1
@@ -36,7 +43,7 @@ if ! together "$@"; then
 		found=$(getent ahosts "$name")
 		case $? in
 		0 | 2) ;;
-		*) echo "getent ahosts $name failed" >&2 && exit 1 ;;
+		*) without "getent ahosts $name failed" ;;
 		esac
 		printf 'resolved %s' "$name"
 		IFS=$nl
@@ -45,6 +52,4 @@ if ! together "$@"; then
 		echo
 	done
 fi
-unset IFS
-facts
 echo done

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestHostsEntry(t *testing.T) {
@@ -60,6 +61,10 @@ func TestHostsEntryAsks(t *testing.T) {
 			if c.fails {
 				if err == nil || !strings.Contains(err.Error(), "getent ahosts db1.example.net failed") {
 					t.Error(err)
+				}
+				r, err := w.client.View.Get(hosts.(*hostsEntryTask).key(w.client))
+				if at, ok := HostTime(r); err != nil || !ok || time.Since(at).Abs() > 20*time.Second {
+					t.Errorf("%v: the time there is %s, told %v", err, at, ok)
 				}
 				return
 			}
