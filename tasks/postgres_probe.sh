@@ -18,15 +18,25 @@ asked() {
   { become "$owner" "$@" </dev/null & } | timeout "$asked_seconds" head -c "$asked_bytes"
 }
 
-# process PID: it is a server's. Sets parent, and start, which no other process of this number has.
+# process PID: it is a server's. A host has hundreds of them, a server hundreds of its own, and shells read one byte at a time: so no more is read than is asked.
 process() {
-  # A host has hundreds of them, and shells read one byte at a time: the name alone first.
   { read -r line <"/proc/$1/comm"; } 2>/dev/null || return 1
   case $line in postgres | postmaster | edb-postgres) ;; *) return 1 ;; esac
+}
+# child PID: sets parent.
+child() {
+  parent=
+  while read -r key parent key_rest; do
+    [ "$key" != PPid: ] || return 0
+  done 2>/dev/null <"/proc/$1/status"
+  return 1
+}
+# began PID: sets start, which no other process of this number has.
+began() {
   { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
   # shellcheck disable=SC2086 # numbers
   set -- ${line##*) }
-  parent=$2 start=${20}
+  start=${20}
 }
 seen= claimed= late=' ' # late: users of whom something did not answer in time; they are asked no more
 known() { # known DIR: was told already
@@ -159,7 +169,7 @@ managed=$managed"
 }
 # What it has seen of this very process and of its folder before, no process has to find out again.
 same() { # same PID START UID DIR
-  process "$1" && [ "$start" = "$2" ] && runs "$1" && [ "$ran" = "$3 $3" ] && [ "/proc/$1/cwd" -ef "$4" ] && [ "/proc/$1/cwd/postmaster.pid" -ef "$4/postmaster.pid" ]
+  process "$1" && began "$1" && [ "$start" = "$2" ] && runs "$1" && [ "$ran" = "$3 $3" ] && [ "/proc/$1/cwd" -ef "$4" ] && [ "/proc/$1/cwd/postmaster.pid" -ef "$4/postmaster.pid" ]
 }
 full=
 [ "$again" != 0 ] || full=yes
@@ -179,18 +189,18 @@ done
 servers= all=' '
 if [ -n "$full" ]; then
   for d in /proc/[0-9]*; do
-    process "${d#/proc/}" || continue
-    servers="$servers ${d#/proc/}:$parent:$start"
+    process "${d#/proc/}" && child "${d#/proc/}" || continue
+    servers="$servers ${d#/proc/}:$parent"
     all="$all${d#/proc/} "
   done
 fi
 dirs= # PID:START:DIR of those that are nobody's child
 for p in $servers; do
-  pid=${p%%:*} parent=${p%:*}
-  case $all in *" ${parent#*:} "*) continue ;; esac
-  at "$pid" || continue
+  pid=${p%%:*}
+  case $all in *" ${p#*:} "*) continue ;; esac
+  began "$pid" && at "$pid" || continue
   case $dir in *"$nl"*) continue ;; esac
-  dirs=$dirs$pid:${p##*:}:$dir$nl
+  dirs=$dirs$pid:$start:$dir$nl
 done
 # gather sets abouts: one stat for the folders of servers and those with configuration. What that leaves out is asked for by itself.
 gather() {
@@ -255,6 +265,7 @@ user=$keeper"
 done
 for f in /etc/systemd/system/postgresql*.service /etc/systemd/system/postgresql*.service.d/*.conf /usr/lib/systemd/system/postgresql*.service /etc/sysconfig/pgsql/*; do
   [ -n "$full" ] && [ -f "$f" ] && [ -r "$f" ] || continue
+  case $f in /usr/*@.service) continue ;; esac # of any cluster, so no place of one
   while read -r line || [ -n "$line" ]; do # takes blanks from both ends
     line=${line#Environment=}
     line=${line#'"'}
