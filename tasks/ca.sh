@@ -129,7 +129,7 @@ durable() {
 
 # ---- the folder
 
-# check_path refuses a DIR below a folder that somebody else could change.
+# check_path refuses a DIR below a folder that somebody else could change. It sets $modes to what status tells of what is in DIR: it is asked for together.
 check_path() {
 	case $dir in
 	/*[!A-Za-z0-9./_-]* | */../* | */.. | */./* | */. | *//* | */) die "folder of the authority: $dir: write a plain absolute path of letters, digits, '.', '_', '-'" ;;
@@ -146,9 +146,21 @@ check_path() {
 		list="$list $path"
 		case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
 	done
-	listing=$(ls -ldn $list </dev/null) || die "cannot look at $dir"
+	inside='' modes=''
+	if [ -z "$rest" ]; then
+		for path in keys certs issued revoked crl keys/ca.key keys/ca.pkcs11; do
+			if [ -e "$dir/$path" ] || [ -L "$dir/$path" ]; then inside="$inside $dir/$path"; fi
+		done
+	fi
+	# Names come sorted, so these last.
+	listing=$(ls -ldn $list $inside </dev/null) || listing=$(ls -ldn $list </dev/null) || die "cannot look at $dir"
 	set -- $list
-	while read -r mode _ owner _; do
+	while read -r mode _ owner facts; do
+		if [ $# -eq 0 ]; then
+			facts=${facts%% -> *}
+			modes="$modes$mode $owner ${facts##* "$dir/"}$nl"
+			continue
+		fi
 		case $mode in
 		l*) die "folder of the authority: $1 is a symbolic link: name the real path" ;;
 		d*) ;;
@@ -159,6 +171,7 @@ check_path() {
 		d????????[tT]*) ;;
 		d????w* | d???????w*) die "folder of the authority: others may write to $1" ;;
 		esac
+		[ $# -gt 1 ] || [ -n "$rest" ] || modes="$mode $owner .$nl"
 		shift
 	done <<END
 $listing
@@ -1106,17 +1119,22 @@ hold_still() {
 	exec 9<lock && tries=0
 	until flock -s -n 9; do
 		wait_for_lock
+		modes=''
 	done
 	locked=shared
 }
 
 status_files() {
 	IFS=$nl
-	for line in $(exec ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null); do
-		IFS=$spaces
-		set -- $line
-		printf 'mode %s %s %s\n' "$1" "$3" "$9"
-	done
+	if [ -n "$modes" ]; then
+		printf 'mode %s\n' $modes
+	else
+		for line in $(exec ls -ldn . keys certs issued revoked crl keys/ca.key keys/ca.pkcs11 </dev/null 2>/dev/null); do
+			IFS=$spaces
+			set -- $line
+			printf 'mode %s %s %s\n' "$1" "$3" "$9"
+		done
+	fi
 	IFS=$spaces
 	if [ -f keys/ca.pkcs11 ]; then
 		IFS= read -r keyname <keys/ca.pkcs11
@@ -1211,6 +1229,7 @@ stamp=${clock#* } clock=${clock%% *}
 case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - theirs)) ;; esac
 printf 'pgfleet-ca 1 %s %s\n' "$clock" "$skew"
 while read_request; do
+	[ "$verb" = status ] || modes=''
 	case $verb in
 	certificate)
 		if [ -n "$staged$queue" ] || { ready && clocks; }; then do_certificate; fi

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -165,6 +166,48 @@ func TestClocks(t *testing.T) {
 		}
 		if err != nil && !strings.Contains(err.Error(), "clock") {
 			t.Errorf("clock off by %s: the refusal does not say so: %v", c.off, err)
+		}
+	}
+}
+
+// What status tells of the folders is seen with those above them where nothing was done before it, and the same as what is seen anew; in every shell.
+func TestStatusTellsModes(t *testing.T) {
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	dir := w.path(walkthrough()[0].Name)
+	if err := os.Symlink("/nowhere -> else", filepath.Join(dir, "keys/ca.pkcs11")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "revoked"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "keys/ca.key")); err != nil {
+		t.Fatal(err)
+	}
+	for _, shell := range [][]string{{"sh"}, {"bash", "--posix"}, {"busybox", "ash"}} {
+		if _, err := exec.LookPath(shell[0]); err != nil {
+			continue
+		}
+		modes := func(requests ...string) (lines []string) {
+			cmd := exec.Command(shell[0], append(shell[1:], "-c", caProgram, "sh", dir)...)
+			cmd.Stdin = strings.NewReader("pgfleet-ca 1 0\nrequest " + strings.Join(requests, "\nend\nrequest ") + "\nend\n")
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(shell, err)
+			}
+			for line := range strings.Lines(string(out)) {
+				if strings.HasPrefix(line, "mode ") {
+					f := strings.Fields(line)
+					lines = append(lines, f[1][:10]+" "+f[2]+" "+f[3])
+				}
+			}
+			return lines
+		}
+		me := strconv.Itoa(os.Getuid())
+		want := strings.Join([]string{"drwx------ " + me + " .", "drwx------ " + me + " certs", "drwx------ " + me + " crl", "drwx------ " + me + " issued",
+			"drwx------ " + me + " keys", "lrwxrwxrwx " + me + " keys/ca.pkcs11", "drwxr-xr-x " + me + " revoked"}, "\n")
+		if first, later := strings.Join(modes("status"), "\n"), strings.Join(modes("list", "status"), "\n"); first != want || later != want {
+			t.Errorf("%v: at once\n%s\nlater\n%s\nwant\n%s", shell, first, later, want)
 		}
 	}
 }
