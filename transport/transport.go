@@ -44,7 +44,9 @@ type Step struct {
 	Stdin []byte
 	// User is the OS user who acts; "" is root (or the login user where the host's become is off).
 	User string
-	// Limit ends the step, on the host too; 0 means 60 s.
+	// Limit ends the step, on the host too; 0 means 60 s. Probes, programs and reads of the connection's own user that follow each other in one Do
+	// may share it: one of them can then take, besides its own, the time that those beside it have. None has less than its own, and a command that is no
+	// probe (Argv alone) has its own to itself.
 	Limit time.Duration
 	// Probe marks a step that changes nothing. Its failure does not stop the list.
 	Probe bool

@@ -21,6 +21,14 @@ type batch struct {
 	results []transport.Result
 	// running is the step whose begin was seen last and whose end was not, -1 for none.
 	running int
+	// own is the connection's user; steps of that user that follow each other share a limiter (group.go), unless apart.
+	own   string
+	apart bool
+	spans []span
+	// cut: the streams on which a group has said that it broke; tail is what came on standard error before; over the step that ran then, -1 for none.
+	cut  [2]bool
+	tail []byte
+	over int
 }
 
 // Run sends steps as one batch and returns what transport.Conn's Do returns. Writes go through the shell.
@@ -32,15 +40,28 @@ func (s *Session) Run(ctx context.Context, steps []transport.Step) ([]transport.
 		return nil, err
 	}
 	defer func() { <-s.turn }()
-	b := newBatch(steps, s.next)
-	s.next += len(steps) + 1
+	b := newBatch(steps, s.next, s.own)
+	err := s.batch(ctx, b)
+	left := b.left()
+	if err != nil || len(left) == 0 {
+		return b.results, err
+	}
+	rest := newBatch(left, s.next, s.own)
+	rest.apart = true
+	err = s.batch(ctx, rest)
+	return append(b.results, rest.results...), err
+}
+
+// batch sends a batch and waits for its end.
+func (s *Session) batch(ctx context.Context, b *batch) error {
+	s.next += len(b.steps) + 1
 	go s.write(b.encode(s.sent, s.token))
 	for !b.done[0] || !b.done[1] {
 		if err := s.step(ctx, b); err != nil {
-			return b.results, err
+			return err
 		}
 	}
-	return b.results, nil
+	return nil
 }
 
 func (s *Session) lock(ctx context.Context) error {
@@ -64,8 +85,8 @@ func (s *Session) lock(ctx context.Context) error {
 func (s *Session) step(ctx context.Context, b *batch) error {
 	var late <-chan time.Time
 	if b.running >= 0 {
-		limit := time.Duration(Seconds(b.steps[b.running].Limit))*time.Second + Grace
-		timer := time.NewTimer(time.Until(b.begun[b.running].Add(limit)))
+		span := b.spans[b.running]
+		timer := time.NewTimer(time.Until(b.begun[span.first].Add(span.limit + Grace)))
 		defer timer.Stop()
 		late = timer.C
 	}
@@ -86,17 +107,24 @@ func (s *Session) step(ctx context.Context, b *batch) error {
 	return cause
 }
 
-func newBatch(steps []transport.Step, first int) *batch {
+func newBatch(steps []transport.Step, first int, own string) *batch {
 	n := len(steps)
 	return &batch{steps: steps, first: first, begun: make([]time.Time, n), took: make([]time.Duration, n), code: make([]int, n),
-		output: [2][][]byte{make([][]byte, n), make([][]byte, n)}, running: -1}
+		output: [2][][]byte{make([][]byte, n), make([][]byte, n)}, running: -1, own: own, spans: make([]span, n), over: -1}
 }
 
 // encode gives what is sent: the number of bytes that follow, the long words that the host does not know yet, the steps.
 func (b *batch) encode(words sent, token string) []byte {
 	var head, steps []byte
-	for i, s := range b.steps {
-		head, steps = words.appendStep(head, steps, b.first+i, s)
+	for i := 0; i < len(b.steps); {
+		var n int
+		if n, head, steps = b.appendGroup(words, head, steps, i); n > 0 {
+			i += n
+			continue
+		}
+		b.spans[i] = span{i, b.limit(i)}
+		head, steps = words.appendStep(head, steps, b.first+i, b.steps[i])
+		i++
 	}
 	steps = fmt.Appendf(steps, "finish %d\n# %s\n", b.first+len(b.steps), token)
 	return slices.Concat(fmt.Appendf(nil, "%d\n", len(head)+len(steps)), head, steps)
@@ -119,6 +147,8 @@ func (b *batch) file(f streamFrame) error {
 		}
 	case f.frame.Kind == 'E' && i >= 0 && i < len(b.steps):
 		b.ended(f, i)
+	case f.frame.Kind == 'X' && i >= 0 && i < len(b.steps):
+		b.broke(f)
 	default:
 		return fmt.Errorf("%w: unexpected frame %c %d", transport.ErrUnreachable, f.frame.Kind, f.frame.ID)
 	}
@@ -135,7 +165,12 @@ func (b *batch) ended(f streamFrame, i int) {
 		b.code[i], b.running = f.frame.Code, -1
 		b.took[i] = time.Since(b.begun[i])
 	}
+	b.collect()
+}
+
+// collect makes the results of the steps, in order, of which both streams are there.
+func (b *batch) collect() {
 	for n := len(b.results); n < len(b.steps) && b.output[0][n] != nil && b.output[1][n] != nil; n++ {
-		b.results = append(b.results, finish(b.steps[n], b.code[n], b.output[0][n], b.output[1][n], b.took[n]))
+		b.results = append(b.results, finish(b.steps[n], b.code[n], b.output[0][n], b.output[1][n], b.took[n], b.limit(n)))
 	}
 }

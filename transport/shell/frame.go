@@ -56,19 +56,23 @@ func (s sent) appendWord(head, b []byte, word string) (newHead, newB []byte) {
 
 // appendStep appends one step, which Check has found well formed.
 func (s sent) appendStep(head, b []byte, id int, step transport.Step) (newHead, newB []byte) {
-	probe, user := 0, "-"
-	if step.Probe {
-		probe = 1
-	}
+	user := "-"
 	if step.User != "" {
 		user = step.User
 	}
 	b = appendFeed(b, step.Stdin)
-	b = fmt.Appendf(b, "step %d %d %d %s", id, probe, Seconds(step.Limit), quote(user))
+	b = fmt.Appendf(b, "step %d %d %d %s", id, probeOf(step), Seconds(step.Limit), quote(user))
 	for _, w := range wordsOf(step) {
 		head, b = s.appendWord(head, b, w)
 	}
 	return head, append(b, '\n')
+}
+
+func probeOf(s transport.Step) int {
+	if s.Probe {
+		return 1
+	}
+	return 0
 }
 
 func wordsOf(s transport.Step) []string {

@@ -19,9 +19,9 @@ var errFlood = errors.New("too much output")
 
 // Frame is one line of the protocol with the bytes that came since the one before it.
 type Frame struct {
-	// Kind: H hello, B step begins, E step ended, D batch done, F the host's program gave up.
+	// Kind: H hello, B step begins, E step ended, X group ended before its steps, D batch done, F the host's program gave up.
 	Kind byte
-	// ID of the step or batch; Code of an E. Text is the rest of an H or F.
+	// ID of the step or batch, of a group its first step's; Code of an E or X. Text is the rest of an H or F.
 	ID, Code int
 	Text     string
 	// Before is what was printed before this line: for an E the step's output, otherwise noise.
@@ -88,7 +88,7 @@ func parseLine(line string) (Frame, error) {
 		return Frame{Kind: kind[0], Text: rest}, nil
 	}
 	fields := strings.Fields(rest)
-	want := map[string]int{"B": 1, "E": 2, "D": 1}[kind]
+	want := map[string]int{"B": 1, "E": 2, "X": 2, "D": 1}[kind]
 	if want == 0 || len(fields) != want {
 		return Frame{}, fmt.Errorf("unexpected line of the protocol: %q", line)
 	}

@@ -137,15 +137,20 @@ func TestFrames(t *testing.T) {
 		{[]transport.Step{{Argv: []string{"cat"}, Stdin: []byte("it's\nfinish 6\n")}}, "feed %s 'it'\\''s\nfinish 6\n'\nstep 5 0 60 '-' 'cat'\n"},
 		{[]transport.Step{{Argv: []string{"cat"}, Stdin: []byte("\x00\\0\xff")}}, "feed %b '\\0000\\\\0\xff'\nstep 5 0 60 '-' 'cat'\n"},
 		{[]transport.Step{{Shell: long, Argv: []string{"1"}}, {Shell: long, Argv: []string{"2"}}},
-			"p0='" + long + "'\nstep 5 0 60 '-' '/bin/sh' '-c' \"$p0\" 'sh' '1'\nstep 6 0 60 '-' '/bin/sh' '-c' \"$p0\" 'sh' '2'\n"},
+			"p0=" + quote(manyProgram) + "\np1='" + long + "'\ngroup 5 121 \"$p0\" 'many_shell 5 0 60 \"${2}\" '\\''1'\\''\nmany_shell 6 0 60 \"${2}\" '\\''2'\\''\n' \"$p1\"\n"},
+		{[]transport.Step{{Shell: long, User: "postgres"}, {Argv: []string{"true"}, Probe: true}, {Shell: long, Stdin: []byte("x")}, {Shell: "exit"}, {Argv: []string{"true"}}, {Argv: []string{"-x"}, Probe: true}},
+			"p0='" + long + "'\nstep 5 0 60 'postgres' '/bin/sh' '-c' \"$p0\" 'sh'\nstep 6 1 60 '-' 'true'\nfeed %s 'x'\nstep 7 0 60 '-' '/bin/sh' '-c' \"$p0\" 'sh'\n" +
+				"step 8 0 60 '-' '/bin/sh' '-c' 'exit' 'sh'\nstep 9 0 60 '-' 'true'\nstep 10 1 60 '-' '-x'\n"},
+		{[]transport.Step{{Argv: []string{"true"}, Limit: 1500e6, Probe: true}, {Shell: "exit $1", Argv: []string{"it's"}, User: "root", Probe: true}},
+			"p0=" + quote(manyProgram) + "\ngroup 5 63 \"$p0\" 'many_words 5 1 2 '\\''true'\\''\nmany_shell 6 1 60 '\\''exit $1'\\'' '\\''it'\\''\\'\\'''\\''s'\\''\n'\n"},
 	} {
 		want := c.want + fmt.Sprintf("finish %d\n# token\n", 5+len(c.steps))
 		want = fmt.Sprintf("%d\n%s", len(want), want)
 		words := sent{}
-		if got := string(newBatch(c.steps, 5).encode(words, "token")); got != want {
+		if got := string(newBatch(c.steps, 5, "root").encode(words, "token")); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
-		if again := string(newBatch(c.steps, 5).encode(words, "token")); len(words) > 0 && strings.Contains(again, long) {
+		if again := string(newBatch(c.steps, 5, "root").encode(words, "token")); len(words) > 0 && strings.Contains(again, long) {
 			t.Errorf("a long word is sent again: %q", again)
 		}
 	}
@@ -154,7 +159,7 @@ func TestFrames(t *testing.T) {
 // TestCutShort: of a batch that did not come whole, nothing runs.
 func TestCutShort(t *testing.T) {
 	touched := filepath.Join(t.TempDir(), "touched")
-	whole := newBatch([]transport.Step{{Argv: []string{"touch", touched}}, {Argv: []string{"true"}}}, 0).encode(sent{}, "TOKEN")
+	whole := newBatch([]transport.Step{{Argv: []string{"touch", touched}}, {Argv: []string{"true"}}}, 0, "root").encode(sent{}, "TOKEN")
 	begin := preamble("NONCE", "TOKEN")
 	for n := range len(whole) - 1 { // its last line is there without the line end
 		cmd := exec.Command("/bin/sh", "-c", `IFS= read -r p && eval "$p"`)

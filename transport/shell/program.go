@@ -6,8 +6,10 @@
 // neither run half a step nor step over a failure. A random nonce, known only to the two ends, separates what the protocol
 // prints from what steps, start-up files and left-over processes print.
 //
+// Steps of the connection's own user that follow each other share a limiter and are copies (forks) of one shell, programs/many.sh: group.go says which.
+//
 // A step begins in /, with umask 022, LC_ALL=C, HOME, USER and LOGNAME of who acts. A process that a step leaves behind must have
-// its output redirected.
+// its output redirected; it ends when a limit ends a step that shares one with its own.
 package shell
 
 import (

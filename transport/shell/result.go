@@ -17,10 +17,9 @@ const (
 	readDenied  = 45
 )
 
-// finish turns what a step printed and its code into its Result.
-func finish(s transport.Step, code int, stdout, stderr []byte, took time.Duration) transport.Result {
+// finish turns what a step printed and its code into its Result; limit is the time that it had.
+func finish(s transport.Step, code int, stdout, stderr []byte, took, limit time.Duration) transport.Result {
 	r := transport.Result{Key: s.Key, Code: code, Stdout: stdout, Stderr: stderr, Took: took}
-	limit := time.Duration(Seconds(s.Limit)) * time.Second
 	switch {
 	case code == 124 || code == 137 && took >= limit-time.Second:
 		r.Err = fmt.Errorf("ended after %v: %w", limit, transport.ErrLimit)

@@ -71,6 +71,8 @@ type Session struct {
 	// token ends each batch; sent are the words that the host has: who holds turn may use them.
 	token string
 	sent  sent
+	// own is the user who acts when a step names none.
+	own string
 }
 
 // streamFrame is a frame, or the end (err), of standard output (0) or standard error (1).
@@ -93,6 +95,7 @@ func Start(ctx context.Context, pipes Pipes) (*Session, Host, error) {
 		s.end(err)
 		return nil, Host{}, err
 	}
+	s.own = host.User
 	return s, host, nil
 }
 

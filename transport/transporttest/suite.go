@@ -12,10 +12,7 @@ import (
 // Suite is what every transport.Conn must pass. connect gives a new connection, as root, to a host that may be thrown away afterwards;
 // it ends with the test. The host has sh, coreutils, openssl and the user postgres.
 func Suite(t *testing.T, connect func(t *testing.T) transport.Conn) {
-	for _, c := range []struct {
-		name string
-		run  func(*testing.T, *host)
-	}{
+	runSuite(t, connect, append([]suiteCase{
 		{"steps run in order", testOrder},
 		{"words arrive as they are", testWords},
 		{"exit codes", testCodes},
@@ -36,8 +33,18 @@ func Suite(t *testing.T, connect func(t *testing.T) transport.Conn) {
 		{"mistakes are found before anything is sent", testMistakes},
 		{"cancelling", testCancel},
 		{"closing", testClose},
-	} {
-		t.Run(c.name, func(t *testing.T) { c.run(t, &host{T: t, Conn: connect(t)}) })
+	}, neighbours...))
+}
+
+// suiteCase is one of the suite's tests.
+type suiteCase struct {
+	name string
+	run  func(*testing.T, *host)
+}
+
+func runSuite(t *testing.T, connect func(t *testing.T) transport.Conn, cases []suiteCase) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.run(t, &host{T: t, Conn: connect(t), another: connect}) })
 	}
 }
 
@@ -45,6 +52,8 @@ func Suite(t *testing.T, connect func(t *testing.T) transport.Conn) {
 type host struct {
 	*testing.T
 	transport.Conn
+	// another makes one more connection to the same host.
+	another func(t *testing.T) transport.Conn
 }
 
 // do runs steps whose connection must work.

@@ -64,8 +64,8 @@ func testLimits(_ *testing.T, h *host) {
 	dir := h.folder("root")
 	results := h.do(
 		transport.Step{Key: "sleeps", Shell: `echo before; sleep 300`, Limit: time.Second, Probe: true},
-		transport.Step{Key: "has children", Shell: `(sleep 301; touch "$1/late") & echo $! >"$1/pid"; sleep 301; echo no`, Argv: []string{dir}, Limit: time.Second, Probe: true},
 		transport.Step{Key: "as another user", Argv: []string{"sleep", "300"}, User: "postgres", Limit: 500 * time.Millisecond, Probe: true},
+		transport.Step{Key: "has children", Shell: `(sleep 301; touch "$1/late") & echo $! >"$1/pid"; sleep 301; echo no`, Argv: []string{dir}, Stdin: []byte("alone"), Limit: time.Second, Probe: true},
 		transport.Step{Key: "ignores TERM", Shell: `trap "" TERM; sleep 302; sleep 303`, Limit: time.Second, Probe: true},
 	)
 	for i, code := range []int{124, 124, 124, 137} {

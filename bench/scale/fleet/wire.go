@@ -98,6 +98,21 @@ func whole(in *bufio.Reader, size, token string) (string, error) {
 func (h *Host) batch(text string, known map[string]string, out, errs io.Writer, nonce string, say func(string) error) error {
 	stopped, paused := false, false
 	var stdin []byte
+	run := func(s *step) error {
+		if stopped {
+			return nil
+		}
+		if !paused {
+			paused = true
+			h.pause()
+		}
+		r := h.do(s)
+		h.fleet.counters.add(func(c *Counts) { c.Steps++ })
+		_, err := fmt.Fprintf(out, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.out, nonce, s.id, r.code)
+		_, err2 := fmt.Fprintf(errs, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.err, nonce, s.id, r.code)
+		stopped = r.code != 0 && !s.probe
+		return errors.Join(err, err2)
+	}
 	for text != "" {
 		var words []string
 		var err error
@@ -115,21 +130,25 @@ func (h *Host) batch(text string, known map[string]string, out, errs io.Writer, 
 				return err
 			}
 			stdin = nil
-			if stopped {
-				continue
-			}
-			if !paused {
-				paused = true
-				h.pause()
-			}
-			r := h.do(s)
-			h.fleet.counters.add(func(c *Counts) { c.Steps++ })
-			_, err = fmt.Fprintf(out, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.out, nonce, s.id, r.code)
-			_, err2 := fmt.Fprintf(errs, "\n%s B %d\n%s\n%s E %d %d\n", nonce, s.id, r.err, nonce, s.id, r.code)
-			if err := errors.Join(err, err2); err != nil {
+			if err := run(s); err != nil {
 				return err
 			}
-			stopped = r.code != 0 && !s.probe
+		case "group":
+			steps, err := readGroup(words)
+			if err != nil {
+				return err
+			}
+			begun := !stopped
+			for _, s := range steps {
+				if err := run(s); err != nil {
+					return err
+				}
+			}
+			if begun && stopped {
+				if err := say(fmt.Sprintf("X %s 1", words[1])); err != nil {
+					return err
+				}
+			}
 		case "finish":
 			h.fleet.counters.add(func(c *Counts) { c.Batches++ })
 			if err := say("D " + words[1]); err != nil {
@@ -141,6 +160,35 @@ func (h *Host) batch(text string, known map[string]string, out, errs io.Writer, 
 		}
 	}
 	return nil
+}
+
+// readGroup takes "group ID LIMIT PROGRAM LINES WORD…" apart, the lines as programs/many.sh says.
+func readGroup(words []string) ([]*step, error) {
+	if len(words) < 5 {
+		return nil, fmt.Errorf("bad line: %.60q", words)
+	}
+	known := map[string]string{}
+	for i, w := range words[4:] {
+		known[fmt.Sprintf("{%d}", i+1)] = w
+	}
+	var steps []*step
+	for text := words[4]; text != ""; {
+		line, rest, err := command(text, known)
+		if err != nil || len(line) < 5 {
+			return nil, errors.Join(fmt.Errorf("bad line: %.60q", line), err)
+		}
+		text = rest
+		id, err := strconv.Atoi(line[1])
+		if err != nil {
+			return nil, err
+		}
+		s := &step{id: id, probe: line[2] == "1", user: "-", words: line[4:]}
+		if line[0] == "many_shell" {
+			s.words = append([]string{"/bin/sh", "-c", line[4], "sh"}, line[5:]...)
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
 }
 
 // command takes the first line of text apart as a shell would: words, '…', \' and "$pN" of known. An assignment pN=… goes to known; its words are "".

@@ -5,8 +5,11 @@
 #   pN='…'                                                       a long word, kept for this batch and later ones
 #   feed %s '…'    feed %b '…'                                   the next step's standard input, as it is or as printf's %b makes it
 #   step <id> <probe 0|1> <limit s> <user or -> <word>…          a step; words are '…' or "$pN"
+#   group <id> <limit s> <program> <lines> <word>…               several steps below one limiter; programs/many.sh says which lines
 #   finish <id>                                                  end of the batch
-# Output on both streams: "\n<nonce> B <id>\n" before a step, "\n<nonce> E <id> <code>\n" after it, "\n<nonce> D <id>\n".
+# Output on both streams: "\n<nonce> B <id>\n" before a step, "\n<nonce> E <id> <code>\n" after it, "\n<nonce> D <id>\n" at the end. A group that ends
+# otherwise than with all of its steps, because one failed or the limit was over, ends with "\n<nonce> X <id> <code>\n", and nothing after it runs: of the
+# step that shows no end, code is the end, and the controller sends again what has not begun.
 # A read of the shell's own takes a system call a byte, so that only the numbers are read that way.
 LC_ALL=C
 export LC_ALL
@@ -34,7 +37,9 @@ stock() { # stock PROGRAM: it is there, and not one of busybox or toybox, which 
     ! [ "$at/$1" -ef "$x" ] || return 1
   done
 }
-if stock timeout; then limiter=timeout
+# By its path: the shell of busybox takes tools of its own for those that it finds.
+timeout=timeout
+if stock timeout; then limiter=timeout timeout=$at/timeout
 else
   case $(timeout --version 2>&1) in
     *coreutils*) limiter=timeout ;;
@@ -74,7 +79,7 @@ limited() {
   if [ "$limiter" = timeout ]; then
     lim=$1
     shift
-    exec timeout -k 5 "$lim" "$@"
+    exec "$timeout" -k 5 "$lim" "$@"
   fi
   lim=$1
   shift
@@ -144,7 +149,7 @@ act() {
 # apart is act for another user, whose processes get a pipe of their own: whoever keeps this connection's could add to what root prints later.
 apart() {
   drain=cat
-  [ "$limiter" = timeout ] && drain="timeout $((limit + 8)) cat"
+  [ "$limiter" = timeout ] && drain="$timeout $((limit + 8)) cat"
   {
     code=$({ { (act "$@") 5>&- 7>&-; echo $? >&7; } | $drain >&5 7>&-; } 7>&1)
   } 5>&1
@@ -168,6 +173,33 @@ step() {
     [ "$code" = 0 ] || [ "$probe" = 1 ] || stop=1
   fi
   form= in=
+}
+group() {
+  gid=$1 limit=$2 many=$3 who=-
+  shift 3
+  [ "$stop" = 0 ] || return 0
+  if [ "$limiter" != timeout ]; then
+    eval "$1"
+    return 0
+  fi
+  (act /bin/sh -c "$many" sh "$@") <<NONCE
+$nonce
+NONCE
+  code=$?
+  [ "$code" != 0 ] || return 0
+  say "X $gid $code"
+  stop=1
+}
+# Without timeout a group's steps run one by one.
+many_shell() {
+  id=$1 probe=$2 limit=$3 program=$4
+  shift 4
+  step "$id" "$probe" "$limit" - /bin/sh -c "$program" sh "$@"
+}
+many_words() {
+  id=$1 probe=$2 limit=$3
+  shift 3
+  step "$id" "$probe" "$limit" - "$@"
 }
 finish() {
   stop=0
