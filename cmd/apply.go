@@ -112,9 +112,9 @@ func telling(dial playbooks.Dialer, printer interface {
 	Dialling(host string, most time.Duration)
 	Dialled(host string, err error)
 }) playbooks.Dialer {
-	return func(ctx context.Context, h *inventory.Host) (transport.Conn, error) {
+	return func(ctx context.Context, h *inventory.Host, ahead ...transport.Step) (transport.Conn, error) {
 		printer.Dialling(h.Name, h.Target.Patience())
-		conn, err := dial(ctx, h)
+		conn, err := dial(ctx, h, ahead...)
 		printer.Dialled(h.Name, err)
 		return conn, err
 	}

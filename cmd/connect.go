@@ -50,7 +50,9 @@ func (o *connectOptions) dialer(sys *System, screen *printers.Screen, lists ...[
 		opt.Passphrase = func(file string) ([]byte, error) { return ask("passphrase of " + file + ": ") }
 	}
 	pool := ssh.NewPool(opt)
-	way.dial = telling(func(ctx context.Context, h *inventory.Host) (transport.Conn, error) { return pool.Dial(ctx, h.Target) }, patience)
+	way.dial = telling(func(ctx context.Context, h *inventory.Host, ahead ...transport.Step) (transport.Conn, error) {
+		return pool.Dial(ctx, h.Target, ahead...)
+	}, patience)
 	way.scan = func(ctx context.Context, h *inventory.Host) ([]ssh.HostKey, error) {
 		return ssh.ScanHostKeys(ctx, h.Target, pool)
 	}

@@ -30,6 +30,7 @@ type box struct {
 	held    *LockedError
 	clock   func() time.Time
 	trips   [][]string
+	ahead   []string // what the first trip was announced to be
 	changes int
 	leased  int
 	closed  bool
@@ -317,13 +318,17 @@ func newWorld(t *testing.T) *world {
 		w.boxes[h.Name] = &box{name: h.Name, values: map[string]string{}, broken: map[string]bool{}, stuck: map[string]bool{}, clock: func() time.Time { return w.now }}
 	}
 	w.opt = RunOptions{Run: "20261122T080102Z-test", Owner: "alice@desk", Now: func() time.Time { return w.now }, Stop: w.stop,
-		Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+		Dial: func(_ context.Context, h *inventory.Host, ahead ...transport.Step) (transport.Conn, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.dialed[h.Name]++
 			b := w.boxes[h.Name]
 			if b == nil {
 				return nil, fmt.Errorf("%w: no route", transport.ErrUnreachable)
+			}
+			b.ahead = nil
+			for _, s := range ahead {
+				b.ahead = append(b.ahead, stepText(s))
 			}
 			return b, nil
 		},
@@ -332,7 +337,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // unanswered is a Dialer whose question for a passphrase is answered by Ctrl-C.
-func unanswered(context.Context, *inventory.Host) (transport.Conn, error) {
+func unanswered(context.Context, *inventory.Host, ...transport.Step) (transport.Conn, error) {
 	return nil, fmt.Errorf("%w: open key: %w", transport.ErrAuth, context.Canceled)
 }
 

@@ -54,7 +54,7 @@ func TestJoinedFails(t *testing.T) {
 					list = append(list, e.Task+" "+string(e.Kind)+" "+summary)
 				}
 			},
-			Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+			Dial: func(_ context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 				if h.Name != "one.example.net" {
 					return hosts[h.Name].Connect(), nil
 				}

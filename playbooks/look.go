@@ -23,7 +23,8 @@ const (
 
 // lookAt connects to a host and sees, in one round trip, everything that any task of the run needs of it.
 func (r *runner) lookAt(ctx context.Context, h *hostRun) {
-	conn, err := r.opt.Dial(ctx, h.inv)
+	steps := r.needs(h)
+	conn, err := r.opt.Dial(ctx, h.inv, steps...)
 	if err != nil {
 		e := endingOf("connect", err)
 		e.kind = events.Unreachable
@@ -35,7 +36,6 @@ func (r *runner) lookAt(ctx context.Context, h *hostRun) {
 	}
 	h.doer = &doer{host: h.inv.Name, conn: conn, who: r.who, dir: leaseDir, now: r.opt.Now, readOnly: r.opt.Check,
 		gone: r.gone, free: h.inv.Target.Program != ""}
-	steps := r.needs(h)
 	began := r.opt.Now()
 	results, err := h.doer.Do(ctx, steps...)
 	if err != nil {

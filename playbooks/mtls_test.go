@@ -47,7 +47,7 @@ func TestMutualTLS(t *testing.T) {
 		}
 		var told []events.Event
 		out, err := playbooks.Run(t.Context(), plan, playbooks.RunOptions{Owner: "test", Sink: func(e events.Event) { told = append(told, e) },
-			Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+			Dial: func(_ context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 				return hosts[h.Name].Connect(), nil
 			}})
 		if err != nil {

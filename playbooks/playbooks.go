@@ -122,8 +122,9 @@ type PlanOptions struct {
 	MaxFailures *int
 }
 
-// Dialer opens the connection to one host; the runner calls it once a host and run.
-type Dialer func(ctx context.Context, h *inventory.Host) (transport.Conn, error)
+// Dialer opens the connection to one host; the runner calls it once a host and run. ahead are the probes, nothing secret in them, that the connection's first
+// Do is going to ask for: they may travel with its start.
+type Dialer func(ctx context.Context, h *inventory.Host, ahead ...transport.Step) (transport.Conn, error)
 
 // Locker keeps two runs on one inventory apart; the journal adds its own later. Release is called once.
 type Locker interface {

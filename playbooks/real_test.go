@@ -56,7 +56,7 @@ func newRealFleet(t *testing.T) *realFleet {
 		f.hosts[h.Name] = transporttest.NewSandbox(t)
 	}
 	f.opt = playbooks.RunOptions{Owner: "alice@desk", Alive: func(string) bool { return false }, Sink: func(e events.Event) { f.told = append(f.told, e) },
-		Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+		Dial: func(_ context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 			return f.hosts[h.Name].Connect(), nil
 		}}
 	return f
@@ -180,7 +180,7 @@ func TestCutAnywhere(t *testing.T) {
 func cutAt(t *testing.T, host string, at int) bool {
 	f := newRealFleet(t)
 	whole := f.opt.Dial
-	f.opt.Dial = func(ctx context.Context, h *inventory.Host) (transport.Conn, error) {
+	f.opt.Dial = func(ctx context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 		conn, err := whole(ctx, h)
 		if h.Name == host {
 			conn = &cutConn{conn, at}

@@ -165,6 +165,9 @@ func (w *world) checkEvents(out *Outcome) {
 		if w.dialed[name] > 1 || w.dialed[name] == 1 && !b.closed {
 			w.t.Errorf("%s: dialed %d times, closed %v", name, w.dialed[name], b.closed)
 		}
+		if len(b.trips) > 0 && !slices.Equal(b.trips[0], b.ahead) {
+			w.t.Errorf("%s: announced %q, asked %q first", name, b.ahead, b.trips[0])
+		}
 		released := len(b.trips) > 0 && slices.Equal(b.trips[len(b.trips)-1], []string{"release"})
 		lost := b.lostAt > 0
 		if b.leased > 0 && !released && !lost {
@@ -262,7 +265,7 @@ func TestForks(t *testing.T) {
 		w.opt.Forks = 2
 		busy, most := 0, 0
 		dial := w.opt.Dial
-		w.opt.Dial = func(ctx context.Context, h *inventory.Host) (transport.Conn, error) {
+		w.opt.Dial = func(ctx context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 			w.mu.Lock()
 			busy++
 			most = max(most, busy)

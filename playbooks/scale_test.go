@@ -47,7 +47,7 @@ plays:
 		b.ReportMetric(float64(time.Since(began).Milliseconds()), "plan-ms")
 		began = time.Now()
 		told := 0
-		out, err := run(b.Context(), plan, RunOptions{Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+		out, err := run(b.Context(), plan, RunOptions{Dial: func(_ context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 			return &box{name: h.Name, values: map[string]string{}, clock: time.Now}, nil
 		}, Sink: func(events.Event) { told++ }}, access{withoutAuthorities, caProbe, serverProbe})
 		if err != nil || out.Exit != 0 {

@@ -67,7 +67,7 @@ authorities:
 	hosts := map[string]*looker{"ca1": {}, "db1": {}, "app1": {}}
 	var told []string
 	seen, out, err := Survey(t.Context(), inv, inv.Hosts, RunOptions{
-		Dial: func(_ context.Context, h *inventory.Host) (transport.Conn, error) {
+		Dial: func(_ context.Context, h *inventory.Host, _ ...transport.Step) (transport.Conn, error) {
 			if l, ok := hosts[h.Name]; ok {
 				return l, nil
 			}
@@ -103,7 +103,9 @@ authorities:
 // Where nobody is reached there is still something to tell.
 func TestSurveyOfNobody(t *testing.T) {
 	inv := inventoryOf(t, "hosts:\n  db1: {roles: [db_server]}\n")
-	seen, out, err := Survey(t.Context(), inv, inv.Hosts, RunOptions{Dial: func(context.Context, *inventory.Host) (transport.Conn, error) { return nil, transport.ErrUnreachable }})
+	seen, out, err := Survey(t.Context(), inv, inv.Hosts, RunOptions{Dial: func(context.Context, *inventory.Host, ...transport.Step) (transport.Conn, error) {
+		return nil, transport.ErrUnreachable
+	}})
 	if err != nil || out.Exit != ExitUnreachable || len(seen.Unseen) != 1 || seen.Now.IsZero() {
 		t.Errorf("%+v, %+v, %v", seen, out, err)
 	}

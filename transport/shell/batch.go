@@ -3,7 +3,7 @@ package shell
 import (
 	"context"
 	"fmt"
-	"slices"
+	"reflect"
 	"time"
 
 	"github.com/pgfleet/pgfleet/transport"
@@ -31,7 +31,8 @@ type batch struct {
 	over int
 }
 
-// Run sends steps as one batch and returns what transport.Conn's Do returns. Writes go through the shell.
+// Run sends steps as one batch and returns what transport.Conn's Do returns. Writes go through the shell. Steps that went with the program are waited for,
+// not sent again.
 func (s *Session) Run(ctx context.Context, steps []transport.Step) ([]transport.Result, error) {
 	if err := Check(steps); err != nil {
 		return nil, err
@@ -40,22 +41,40 @@ func (s *Session) Run(ctx context.Context, steps []transport.Step) ([]transport.
 		return nil, err
 	}
 	defer func() { <-s.turn }()
-	b := newBatch(steps, s.next, s.own)
-	err := s.batch(ctx, b)
+	if b := s.ahead; b != nil {
+		s.ahead = nil
+		results, err := s.results(ctx, b)
+		switch {
+		case reflect.DeepEqual(b.steps, steps):
+			return results, err
+		case err != nil:
+			return nil, err
+		}
+	}
+	return s.results(ctx, s.send(steps, false))
+}
+
+// results waits for a batch's end, and sends once more what a group that broke has left.
+func (s *Session) results(ctx context.Context, b *batch) ([]transport.Result, error) {
+	err := s.wait(ctx, b)
 	left := b.left()
 	if err != nil || len(left) == 0 {
 		return b.results, err
 	}
-	rest := newBatch(left, s.next, s.own)
-	rest.apart = true
-	err = s.batch(ctx, rest)
+	rest := s.send(left, true)
+	err = s.wait(ctx, rest)
 	return append(b.results, rest.results...), err
 }
 
-// batch sends a batch and waits for its end.
-func (s *Session) batch(ctx context.Context, b *batch) error {
-	s.next += len(b.steps) + 1
+func (s *Session) send(steps []transport.Step, apart bool) *batch {
+	b := newBatch(steps, s.next, s.own)
+	b.apart = apart
+	s.next += len(steps) + 1
 	go s.write(b.encode(s.sent, s.token))
+	return b
+}
+
+func (s *Session) wait(ctx context.Context, b *batch) error {
 	for !b.done[0] || !b.done[1] {
 		if err := s.step(ctx, b); err != nil {
 			return err
@@ -83,6 +102,15 @@ func (s *Session) lock(ctx context.Context) error {
 
 // step waits for one frame and files it, or ends the session.
 func (s *Session) step(ctx context.Context, b *batch) error {
+	if len(s.early) > 0 {
+		f := s.early[0]
+		s.early = s.early[1:]
+		if err := b.file(f); err != nil {
+			s.end(err)
+			return err
+		}
+		return nil
+	}
 	var late <-chan time.Time
 	if b.running >= 0 {
 		span := b.spans[b.running]
@@ -113,8 +141,14 @@ func newBatch(steps []transport.Step, first int, own string) *batch {
 		output: [2][][]byte{make([][]byte, n), make([][]byte, n)}, running: -1, own: own, spans: make([]span, n), over: -1}
 }
 
-// encode gives what is sent: the number of bytes that follow, the long words that the host does not know yet, the steps.
+// encode gives what is sent: the number of bytes that follow, and the batch's lines, of which the last is the token.
 func (b *batch) encode(words sent, token string) []byte {
+	lines := fmt.Appendf(b.lines(words), "# %s\n", token)
+	return append(fmt.Appendf(nil, "%d\n", len(lines)), lines...)
+}
+
+// lines are the long words that the host does not know yet, the steps, and the batch's end.
+func (b *batch) lines(words sent) []byte {
 	var head, steps []byte
 	for i := 0; i < len(b.steps); {
 		var n int
@@ -126,8 +160,8 @@ func (b *batch) encode(words sent, token string) []byte {
 		head, steps = words.appendStep(head, steps, b.first+i, b.steps[i])
 		i++
 	}
-	steps = fmt.Appendf(steps, "finish %d\n# %s\n", b.first+len(b.steps), token)
-	return slices.Concat(fmt.Appendf(nil, "%d\n", len(head)+len(steps)), head, steps)
+	steps = fmt.Appendf(steps, "finish %d\n", b.first+len(b.steps))
+	return append(head, steps...)
 }
 
 // file takes one frame; the error ends the session.

@@ -119,6 +119,16 @@ func Check(steps []transport.Step) error {
 	return nil
 }
 
+// checkAhead says what is wrong with steps that go with the program.
+func checkAhead(steps []transport.Step) error {
+	for i, s := range steps {
+		if !s.Probe || s.Write != nil {
+			return fmt.Errorf("step %d (%s): only what changes nothing goes ahead", i+1, s.Name())
+		}
+	}
+	return Check(steps)
+}
+
 func check(s transport.Step) error {
 	switch {
 	case s.Read != "" && (s.Write != nil || s.Shell != "" || len(s.Argv) > 0):

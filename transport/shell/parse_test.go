@@ -160,7 +160,7 @@ func TestFrames(t *testing.T) {
 func TestCutShort(t *testing.T) {
 	touched := filepath.Join(t.TempDir(), "touched")
 	whole := newBatch([]transport.Step{{Argv: []string{"touch", touched}}, {Argv: []string{"true"}}}, 0, "root").encode(sent{}, "TOKEN")
-	begin := preamble("NONCE", "TOKEN")
+	begin := preamble("NONCE", "TOKEN", nil)
 	for n := range len(whole) - 1 { // its last line is there without the line end
 		cmd := exec.Command("/bin/sh", "-c", `IFS= read -r p && eval "$p"`)
 		cmd.Stdin = bytes.NewReader(slices.Concat(begin, whole[:n]))

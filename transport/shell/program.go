@@ -58,8 +58,12 @@ func stripped(source string) string {
 	return b.String()
 }
 
-// preamble is everything that goes to Bootstrap before the first batch.
-func preamble(nonce, token string) []byte {
-	program := loopProgram + "# " + token + "\n"
+// serving is the line of the program from which it waits for batches.
+const serving = "while IFS= read -r size; do\n"
+
+// preamble is everything that goes to Bootstrap at first: the program, in it the lines of the batch that goes ahead, which run when all else is made ready.
+func preamble(nonce, token string, ahead []byte) []byte {
+	ready, serve, _ := strings.Cut(loopProgram, serving)
+	program := ready + string(ahead) + serving + serve + "# " + token + "\n"
 	return []byte(firstLine(nonce, token, len(program)) + program)
 }

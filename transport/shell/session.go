@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,6 +74,10 @@ type Session struct {
 	sent  sent
 	// own is the user who acts when a step names none.
 	own string
+	// ahead is the batch that went with the program, until the first Run has waited for it; early are frames of it that came before the program's first line had
+	// come on both streams.
+	ahead *batch
+	early []streamFrame
 }
 
 // streamFrame is a frame, or the end (err), of standard output (0) or standard error (1).
@@ -84,12 +89,23 @@ type streamFrame struct {
 }
 
 // Start sends the program through pipes, on whose other end Bootstrap runs, and waits until it answers. The error is a
-// *StartError when something else answered, or ctx's; the pipes are closed then.
-func Start(ctx context.Context, pipes Pipes) (*Session, Host, error) {
+// *StartError when something else answered, or ctx's; the pipes are closed then. Steps of ahead go with the program and run as soon as it does; the first
+// Run, with the same steps, gives their results. They are probes and no writes, and nothing in them is secret: it is not known yet who reads them.
+func Start(ctx context.Context, pipes Pipes, ahead ...transport.Step) (*Session, Host, error) {
+	if err := checkAhead(ahead); err != nil {
+		_ = pipes.Close()
+		return nil, Host{}, err
+	}
 	s := &Session{pipes: pipes, nonce: rand.Text(), token: rand.Text(), sent: sent{}, turn: make(chan struct{}, 1), frames: make(chan streamFrame), closed: make(chan struct{})}
 	go s.read(0, pipes.Out)
 	go s.read(1, pipes.Err)
-	go s.write(preamble(s.nonce, s.token))
+	var text []byte
+	if len(ahead) > 0 {
+		s.ahead = newBatch(slices.Clone(ahead), 0, "")
+		s.next = len(ahead) + 1
+		text = s.ahead.lines(s.sent)
+	}
+	go s.write(preamble(s.nonce, s.token, text))
 	host, err := s.hello(ctx)
 	if err != nil {
 		s.end(err)
@@ -159,6 +175,8 @@ func (s *Session) hello(ctx context.Context) (Host, error) {
 				if open--; open == 0 || errors.Is(f.err, errFlood) || text[0] != "" || text[1] != "" {
 					return Host{}, &StartError{rest[0], rest[1], noEOF(f.err)}
 				}
+			case f.frame.Kind != 'H' && s.ahead != nil && text[f.stream] != "":
+				s.early = append(s.early, f)
 			case f.frame.Kind != 'H':
 				return Host{}, &StartError{Cause: fmt.Errorf("unexpected frame %c: %s", f.frame.Kind, f.frame.Text)}
 			default:

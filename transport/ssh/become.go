@@ -28,16 +28,16 @@ type root struct {
 	password []byte
 }
 
-// startRoot starts the framed shell as root where the target wants it, and remembers how.
-func (c *conn) startRoot(ctx context.Context) (*shell.Session, shell.Host, error) {
+// startRoot starts the framed shell as root where the target wants it, with the steps of ahead, and remembers how.
+func (c *conn) startRoot(ctx context.Context, ahead []transport.Step) (*shell.Session, shell.Host, error) {
 	t := c.target
 	if !t.Become || t.User == "root" {
-		return c.startShell(ctx, root{})
+		return c.startShell(ctx, root{}, ahead)
 	}
 	var first error
 	if c.opt.SudoPassword == nil {
 		for _, tool := range tools {
-			session, host, err := c.startShell(ctx, root{prefix: tool})
+			session, host, err := c.startShell(ctx, root{prefix: tool}, ahead)
 			if err == nil {
 				c.root = root{prefix: tool}
 				return session, host, nil
@@ -56,7 +56,7 @@ func (c *conn) startRoot(ctx context.Context) (*shell.Session, shell.Host, error
 		return nil, shell.Host{}, fmt.Errorf("%w: %s: %w", transport.ErrBecome, t.Name, err)
 	}
 	c.root = root{prefix: tools[0], password: password}
-	session, host, err := c.startShell(ctx, c.root)
+	session, host, err := c.startShell(ctx, c.root, ahead)
 	if err != nil {
 		return nil, shell.Host{}, c.becomeError(err)
 	}
@@ -86,12 +86,12 @@ func (c *conn) sudoPassword(ctx context.Context) ([]byte, error) {
 }
 
 // startShell runs shell.Bootstrap through r on a new channel.
-func (c *conn) startShell(ctx context.Context, r root) (*shell.Session, shell.Host, error) {
+func (c *conn) startShell(ctx context.Context, r root, ahead []transport.Step) (*shell.Session, shell.Host, error) {
 	pipes, err := c.rootPipes(ctx, r)
 	if err != nil {
 		return nil, shell.Host{}, err
 	}
-	session, host, err := shell.Start(ctx, pipes.Pipes)
+	session, host, err := shell.Start(ctx, pipes.Pipes, ahead...)
 	if err != nil && pipes.refused() {
 		err = errWrongPassword
 	}

@@ -37,8 +37,9 @@ type conn struct {
 }
 
 // Dial connects to a host, logs in and starts the root shell. The error wraps transport.ErrUnreachable, and ErrHostKey, ErrAuth or
-// ErrBecome where that is the reason.
-func (p *Pool) Dial(ctx context.Context, t transport.Target) (transport.Conn, error) {
+// ErrBecome where that is the reason. ahead are the steps of the first Do, where they are known: probes without anything secret (shell.Start). They travel
+// with the start of the shell, so that this Do takes no round trip more.
+func (p *Pool) Dial(ctx context.Context, t transport.Target, ahead ...transport.Step) (transport.Conn, error) {
 	if t.Program != "" {
 		return p.dialProgram(ctx, t)
 	}
@@ -51,7 +52,7 @@ func (p *Pool) Dial(ctx context.Context, t transport.Target) (transport.Conn, er
 		refused: map[string]bool{}}
 	limited, cancel := context.WithTimeoutCause(ctx, c.startLimit(), fmt.Errorf("the shell did not start within %v", c.startLimit()))
 	defer cancel()
-	c.session, c.host, err = c.startRoot(limited)
+	c.session, c.host, err = c.startRoot(limited, ahead)
 	if err != nil {
 		err = unreachable(t, startCause(client.lost(causeOf(limited, err))))
 		client.close(err)

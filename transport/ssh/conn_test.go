@@ -34,6 +34,9 @@ func TestSuite(t *testing.T) {
 				c.change(s, &opt)
 			}
 			s.target.User = c.user
+			if err := s.try(t, s.target, opt); err != nil {
+				t.Fatal(err)
+			}
 			transporttest.Suite(t, func(t *testing.T) transport.Conn {
 				conn, err := Dial(t.Context(), s.target, opt)
 				if err != nil {

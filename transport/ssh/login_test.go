@@ -19,19 +19,39 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// try connects, does one round trip and closes.
+// try connects, does one round trip and closes; and once more with the steps ahead, which must end in the same way.
 func (s *server) try(t *testing.T, target transport.Target, opt Options) error {
 	t.Helper()
 	if opt.Dialer == nil {
 		opt.Dialer = s.options().Dialer
 	}
-	c, err := Dial(t.Context(), target, opt)
-	if err != nil {
-		return err
+	steps := []transport.Step{{Shell: "echo a"}, {Shell: "cat; echo b; exit 3", Stdin: []byte("in ")}, {Argv: []string{"echo", "c"}}}
+	for i := range steps {
+		steps[i].Probe = true
 	}
-	defer c.Close()
-	_, err = c.Do(t.Context(), transport.Step{Argv: []string{"true"}})
-	return err
+	var errs [2]string
+	var last error
+	for i, ahead := range [][]transport.Step{nil, steps} {
+		pool := NewPool(opt)
+		defer pool.Close()
+		c, err := pool.Dial(t.Context(), target, ahead...)
+		if last = err; err != nil {
+			errs[i] = err.Error()
+			continue
+		}
+		defer c.Close()
+		r, err := c.Do(t.Context(), steps...)
+		if last = err; err == nil && (len(r) != 3 || string(r[0].Stdout)+string(r[1].Stdout)+string(r[2].Stdout) != "a\nin b\nc\n" || r[1].Code != 3) {
+			t.Errorf("%d steps ahead: %+v", len(ahead), r)
+		}
+		if r, err := c.Do(t.Context(), transport.Step{Argv: []string{"echo", "next"}}); err != nil || string(r[0].Stdout) != "next\n" {
+			t.Errorf("%d steps ahead, afterwards: %+v, %v", len(ahead), r, err)
+		}
+	}
+	if errs[0] != errs[1] {
+		t.Errorf("without steps ahead: %s\nwith: %s", errs[0], errs[1])
+	}
+	return last
 }
 
 // fails checks class and text of an error.
@@ -90,8 +110,29 @@ func TestSudo(t *testing.T) {
 	if err := s.try(t, target, opt); err != nil {
 		t.Errorf("a password that nobody asks for: %v", err)
 	}
-	s.Exec("rm", "/usr/bin/sudo")
+	// What does doas's work here is sudo. Steps that went ahead through the tool that is missing have not run, and run once.
+	s.Exec("mv", "/usr/bin/sudo", "/usr/bin/doas")
 	target.User = "ops"
+	if err := s.try(t, target, s.options()); err != nil {
+		t.Errorf("doas: %v", err)
+	}
+	once := transport.Step{Shell: `echo ran >>/root/ran; cat /root/ran`, Probe: true}
+	pool := NewPool(s.options())
+	defer pool.Close()
+	c, err := pool.Dial(t.Context(), target, once)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if r, err := c.Do(t.Context(), once); err != nil || string(r[0].Stdout) != "ran\n" {
+		t.Errorf("%+v %v", r, err)
+	}
+	for _, no := range []transport.Step{{Shell: "id"}, {Write: &transport.FileMeta{Path: "/root/x"}, Probe: true}} {
+		if _, err := pool.Dial(t.Context(), target, no); err == nil || !strings.Contains(err.Error(), "only what changes nothing") {
+			t.Errorf("a change went ahead: %v", err)
+		}
+	}
+	s.Exec("rm", "/usr/bin/doas")
 	fails(t, "no sudo", s.try(t, target, s.options()), transport.ErrBecome, "sudo")
 	target.Become = false
 	if err := s.try(t, target, s.options()); err != nil {
@@ -142,7 +183,7 @@ func TestRefusedLogin(t *testing.T) {
 	target.IdentityFiles = []string{filepath.Join(t.TempDir(), "other")}
 	writeKey(t, target.IdentityFiles[0], "")
 	fails(t, "another key", s.try(t, target, opt), transport.ErrAuth, "ops", "1 key offered")
-	if dials != 1 {
+	if dials != 2 { // try makes two connections
 		t.Errorf("%d dials: a refused login was repeated", dials)
 	}
 	target.IdentityFiles = []string{"/no/such/key"}

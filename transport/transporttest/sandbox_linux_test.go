@@ -100,12 +100,43 @@ ln -sf "$b" /bin/sh`,
 				t.Cleanup(func() { c.Close() })
 				return c
 			}
+			testAhead(t, sb)
 			if name == "busybox is sh" { // the rest is in "busybox", where tools are missing that steps together need
 				runSuite(t, connect, neighbours)
 				return
 			}
 			Suite(t, connect)
 		})
+	}
+}
+
+// testAhead: steps go with the program, on every host; a batch that is another one comes after them.
+func testAhead(t *testing.T, sb *Sandbox) {
+	die := transport.Step{Shell: `echo dies; kill -KILL $$`, Probe: true}
+	steps := []transport.Step{{Shell: `echo a "$1"`, Argv: []string{strings.Repeat("long ", 100)}}, die, {Shell: `echo b; echo err >&2`}, {Argv: []string{"cat"}, Stdin: []byte("in\n")},
+		{Argv: []string{"id", "-un"}, User: "postgres"}, {Read: "/etc/hostname"}, {Argv: []string{"dd", "if=/dev/zero", "bs=1000", "count=300"}}}
+	for i := range steps {
+		steps[i].Probe = true
+	}
+	c, err := dialSandbox(sb, steps...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := c.Do(t.Context(), steps...)
+	if err != nil || len(r) != 7 || !strings.HasPrefix(string(r[0].Stdout), "a long ") || r[1].Code != 137 || string(r[1].Stdout) != "dies\n" || string(r[2].Stdout)+string(r[2].Stderr) != "b\nerr\n" ||
+		string(r[3].Stdout) != "in\n" || string(r[4].Stdout) != "postgres\n" || r[5].File == nil || len(r[6].Stdout) != 300000 {
+		t.Errorf("%.2000s %v", fmt.Sprintf("%+v", r), err)
+	}
+	other, err := dialSandbox(sb, die)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for range 2 {
+		if r, err := other.Do(t.Context(), transport.Step{Shell: "echo another"}, transport.Step{Shell: "echo one"}); err != nil || len(r) != 2 || string(r[0].Stdout)+string(r[1].Stdout) != "another\none\n" {
+			t.Errorf("%+v %v", r, err)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ type sandboxConn struct {
 	stats   transport.Stats
 }
 
-func dialSandbox(sb *Sandbox) (*sandboxConn, error) {
+func dialSandbox(sb *Sandbox, ahead ...transport.Step) (*sandboxConn, error) {
 	begin := time.Now()
 	cmd := sb.Command(context.Background(), "/bin/sh", "-c", `IFS= read -r p && eval "$p"`)
 	in, err := cmd.StdinPipe()
@@ -56,7 +56,7 @@ func dialSandbox(sb *Sandbox) (*sandboxConn, error) {
 		out.Close()
 		return errs.Close()
 	})
-	session, _, err := shell.Start(context.Background(), shell.Pipes{In: in, Out: out, Err: errs, Close: end})
+	session, _, err := shell.Start(context.Background(), shell.Pipes{In: in, Out: out, Err: errs, Close: end}, ahead...)
 	if err != nil {
 		return nil, err
 	}

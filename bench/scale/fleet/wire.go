@@ -50,9 +50,12 @@ func (h *Host) framed(first string, in *bufio.Reader, out, errs io.Writer) error
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(program, `say "H 1 $uid `) {
+	_, ahead, ok := strings.Cut(program, `say "H 1 $uid `)
+	if !ok {
 		return errors.New("the loop's protocol is not version 1")
 	}
+	_, ahead, _ = strings.Cut(ahead, "\n")
+	ahead, _, _ = strings.Cut(ahead, "while IFS= read -r size; do\n")
 	say := func(text string) error {
 		_, err := fmt.Fprintf(out, "\n%s %s\n", nonce, text)
 		_, err2 := fmt.Fprintf(errs, "\n%s %s\n", nonce, text)
@@ -62,6 +65,9 @@ func (h *Host) framed(first string, in *bufio.Reader, out, errs io.Writer) error
 		return err
 	}
 	known := map[string]string{}
+	if err := h.batch(ahead, known, out, errs, nonce, say); err != nil {
+		return err
+	}
 	for {
 		size, err := line(in)
 		if err != nil {

@@ -10,10 +10,11 @@
 # Output on both streams: "\n<nonce> B <id>\n" before a step, "\n<nonce> E <id> <code>\n" after it, "\n<nonce> D <id>\n" at the end. A group that ends
 # otherwise than with all of its steps, because one failed or the limit was over, ends with "\n<nonce> X <id> <code>\n", and nothing after it runs: of the
 # step that shows no end, code is the end, and the controller sends again what has not begun.
+# A batch that goes with the program stands as lines before the loop at its end; the line with "H" comes before anything of it.
 # A read of the shell's own takes a system call a byte, so that only the numbers are read that way.
 LC_ALL=C
 export LC_ALL
-unset LANG LANGUAGE ENV BASH_ENV CDPATH OLDPWD MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR text in
+unset LANG LANGUAGE ENV BASH_ENV CDPATH OLDPWD MAIL SUDO_USER SUDO_UID SUDO_GID SUDO_COMMAND XDG_RUNTIME_DIR text in p
 umask 022
 cd /
 say() {
