@@ -124,6 +124,7 @@ func TestSudo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	s.Shell(`n=0; until [ -s /root/ran ]; do [ $((n += 1)) -lt 600 ] || exit 1; sleep 0.1; done`) // before it is asked for
 	if r, err := c.Do(t.Context(), once); err != nil || string(r[0].Stdout) != "ran\n" {
 		t.Errorf("%+v %v", r, err)
 	}
