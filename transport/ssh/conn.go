@@ -43,6 +43,9 @@ func (p *Pool) Dial(ctx context.Context, t transport.Target, ahead ...transport.
 	if t.Program != "" {
 		return p.dialProgram(ctx, t)
 	}
+	if shell.Check(ahead) != nil {
+		ahead = nil // Do says what is wrong with them; the host can be reached all the same
+	}
 	begin := time.Now()
 	client, err := p.connect(ctx, t)
 	if err != nil {

@@ -133,6 +133,15 @@ func TestSudo(t *testing.T) {
 			t.Errorf("a change went ahead: %v", err)
 		}
 	}
+	bad := transport.Step{Argv: []string{"echo", "a\x00b"}, Probe: true}
+	if c, err := pool.Dial(t.Context(), target, bad); err != nil {
+		t.Errorf("a step that cannot be sent hinders the connection: %v", err)
+	} else {
+		defer c.Close()
+		if _, err := c.Do(t.Context(), bad); err == nil || errors.Is(err, transport.ErrUnreachable) {
+			t.Errorf("a step that cannot be sent: %v", err)
+		}
+	}
 	s.Exec("rm", "/usr/bin/doas")
 	fails(t, "no sudo", s.try(t, target, s.options()), transport.ErrBecome, "sudo")
 	target.Become = false
