@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// foundBy gives what the probe finds in a shell of the sandbox, with further variables for its environment.
-func foundBy(t *testing.T, p *pgHost, shell []string, env ...string) []*Cluster {
+// foundBy gives what the probe finds in a shell of the sandbox with that PATH, told what View.servers gives.
+func foundBy(t *testing.T, p *pgHost, shell []string, path string, told ...string) []*Cluster {
 	t.Helper()
 	switcher := "setpriv"
 	if shell[0] == "busybox" {
 		switcher = "runuser" // it takes its own setpriv
 	}
-	words := slices.Concat([]string{"PGFLEET_USER=root", "PGFLEET_SWITCHER=" + switcher}, env, shell,
-		[]string{"-c", postgresAs + postgresProbeProgram, "sh", postgresReaderProgram, "any", "unseen", "0"})
+	words := slices.Concat([]string{"PGFLEET_USER=root", "PGFLEET_SWITCHER=" + switcher, "PATH=" + path}, shell,
+		[]string{"-c", postgresAs + postgresProbeProgram, "sh", postgresReaderProgram, "any", "unseen"}, told)
 	out, err := p.Command(context.Background(), "env", words...).Output()
 	if err != nil {
 		t.Fatal(shell, err)
@@ -107,11 +107,11 @@ exec "$real" "$@"`) // as where there are too many for one call
 		}
 	}
 	for _, shell := range [][]string{{"dash"}, {"bash", "--posix"}, {"busybox", "sh"}} {
-		check(shell[0], foundBy(t, p, shell))
-		check(shell[0]+", one file a stat", foundBy(t, p, shell, "PATH=/opt/wrapped:/usr/bin:/bin"))
+		check(shell[0], foundBy(t, p, shell, "/usr/bin:/bin", "0"))
+		check(shell[0]+", one file a stat", foundBy(t, p, shell, "/opt/wrapped:/usr/bin:/bin", "0"))
 	}
-	check("BusyBox's tools", foundBy(t, p, []string{"busybox", "sh"}, "PATH=/opt/bb:/usr/bin:/bin"))
-	if main := foundBy(t, p, []string{"dash"})[0]; !main.OursTime.Equal(want[main.DataDir].OursTime) {
+	check("BusyBox's tools", foundBy(t, p, []string{"busybox", "sh"}, "/opt/bb:/usr/bin:/bin", "0"))
+	if main := foundBy(t, p, []string{"dash"}, "/usr/bin:/bin", "0")[0]; !main.OursTime.Equal(want[main.DataDir].OursTime) {
 		t.Errorf("%s was changed %s", main.DataDir, main.OursTime)
 	}
 }
@@ -119,18 +119,24 @@ exec "$real" "$@"`) // as where there are too many for one call
 // TestProbeStartsFewProcesses: what root starts for a look at a host with one server, besides shells; a look is a good part of a run that changes nothing.
 func TestProbeStartsFewProcesses(t *testing.T) {
 	p := newPGHost(t)
-	p.Shell(`rm -r /etc/postgresql/15/two /var/lib/postgresql/15/two; mkdir -p /etc/pgfleet/15-main; echo 'work_mem = 5MB' >/etc/pgfleet/15-main/pgfleet.conf; : >/root/calls`)
+	p.Shell(`rm -r /etc/postgresql/15/two /var/lib/postgresql/15/two; mkdir -p /etc/pgfleet/15-main; echo 'work_mem = 5MB' >/etc/pgfleet/15-main/pgfleet.conf`)
 	for _, tool := range []string{"stat", "readlink", "getent", "sed", "date", "awk", "ls", "cat", "id", "head", "timeout", "setpriv", "tail", "grep"} {
 		p.wrap(tool, `{ echo "${0##*/}" >>/root/calls; } 2>/dev/null
 exec "$real" "$@"`)
 	}
-	if list := foundBy(t, p, []string{"dash"}, "PATH=/opt/wrapped:/usr/bin:/bin"); len(list) != 1 || list[0].Problem != "" || len(list[0].Ours) == 0 || list[0].OSIDs == "" {
-		t.Fatalf("%+v", list)
-	}
-	calls := strings.Fields(p.ReadFile("/root/calls"))
-	slices.Sort(calls)
-	if got := strings.Join(calls, " "); got != "head setpriv stat stat timeout" {
-		t.Errorf("started %s", got)
+	var view View
+	for _, c := range []struct{ when, want string }{{"first", "head setpriv stat stat timeout"}, {"again", "head setpriv stat timeout"}} {
+		p.Shell(": >/root/calls")
+		list := foundBy(t, p, []string{"dash"}, "/opt/wrapped:/usr/bin:/bin", view.servers()...)
+		if len(list) != 1 || list[0].Problem != "" || len(list[0].Ours) == 0 || list[0].OSIDs == "" || list[0].Now.IsZero() {
+			t.Fatalf("%s: %+v", c.when, list)
+		}
+		calls := strings.Fields(p.ReadFile("/root/calls"))
+		slices.Sort(calls)
+		if got := strings.Join(calls, " "); got != c.want {
+			t.Errorf("%s: started %s, want %s", c.when, got, c.want)
+		}
+		view.remember(list)
 	}
 	// Some shells start a process for what is handed to a program beyond this.
 	if _, text, _ := strings.Cut(postgresReaderProgram, "<<'SQL'\n"); strings.Index(text, "\nSQL\n") >= 4096 {
