@@ -104,6 +104,7 @@ func (s *Session) lock(ctx context.Context) error {
 func (s *Session) step(ctx context.Context, b *batch) error {
 	if len(s.early) > 0 {
 		f := s.early[0]
+		s.early[0] = streamFrame{} // what it holds is not kept as long as the connection
 		s.early = s.early[1:]
 		if err := b.file(f); err != nil {
 			s.end(err)

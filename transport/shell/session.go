@@ -115,13 +115,19 @@ func Start(ctx context.Context, pipes Pipes, ahead ...transport.Step) (*Session,
 	return s, host, nil
 }
 
+// mostWritten is how many bytes are written at once. What carries them keeps room for the most that it was given, twice, for as long as the connection lives.
+const mostWritten = 8 << 10
+
 func (s *Session) write(b []byte) {
-	if _, err := s.pipes.In.Write(b); err != nil {
-		// The streams say more about the reason: give them the time to end by themselves.
-		select {
-		case <-s.closed:
-		case <-time.After(2 * time.Second):
-			s.end(fmt.Errorf("%w: write: %w", transport.ErrUnreachable, err))
+	for part := range slices.Chunk(b, mostWritten) {
+		if _, err := s.pipes.In.Write(part); err != nil {
+			// The streams say more about the reason: give them the time to end by themselves.
+			select {
+			case <-s.closed:
+			case <-time.After(2 * time.Second):
+				s.end(fmt.Errorf("%w: write: %w", transport.ErrUnreachable, err))
+			}
+			return
 		}
 	}
 }
