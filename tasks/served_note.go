@@ -12,8 +12,12 @@ import (
 // with the times of both, so that a look of a run needs no TLS connection while neither has changed. (Told to read them while postgresql.conf is broken, it takes the files of TLS
 // and keeps its time: they are newer than that, which is a reason to reload.)
 
+// mostNoted is in bytes.
+const mostNoted = 64 << 10
+
 // servedNote is what postgres_reader.sh believes: size, both times and the data directory in a line, then certificates as they are served, leaf first, and the names of the
-// authorities asked for. It is told of what the files hold, which the server has just been seen to serve. "" where the times are not known.
+// authorities asked for. It is told of what the files hold, which the server has just been seen to serve. "" where the times are not known, or there is more to note than a
+// program can be given as a word: then the next look asks the server.
 func servedNote(c *Cluster) string {
 	if c.since == "" {
 		return ""
@@ -24,6 +28,9 @@ func servedNote(c *Cluster) string {
 	}
 	for _, name := range authorityNames(c) {
 		fmt.Fprintf(&b, "authority %s\n", strconv.Quote(name))
+	}
+	if b.Len() > mostNoted {
+		return ""
 	}
 	return fmt.Sprintf("%d %s %s\n%s", b.Len(), c.since, c.DataDir, b.String())
 }

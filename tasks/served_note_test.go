@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/pgfleet/pgfleet/tasks/pki"
 )
 
 // TestServedNote: what a server was seen to serve is believed until it reads its files again or is started anew, and not where the note is not whole or another's.
@@ -87,6 +89,19 @@ func TestServedNote(t *testing.T) {
 	p.Shell("pg_ctlcluster 15 main restart")
 	shows("restarted", "served")
 	p.must(false, reload)
+}
+
+// TestServedNoteTooLong: a file of very many authorities is noted nowhere, and fails nothing.
+func TestServedNoteTooLong(t *testing.T) {
+	ca := newTestCA(t, "clients")
+	one := pki.CertificatePEM(ca.cert)
+	for n, want := range map[int]bool{1: true, 5000: false} {
+		c := &Cluster{DataDir: "/d", since: "1.5 1.5", Settings: map[string]Setting{"ssl_cert_file": {Value: "/c"}, "ssl_ca_file": {Value: "/a"}},
+			Files: map[string]HostFile{"/c": {Bytes: one}, "/a": {Bytes: bytes.Repeat(one, n)}}}
+		if note := servedNote(c); (note != "") != want {
+			t.Errorf("%d authorities: %d bytes are noted", n, len(note))
+		}
+	}
 }
 
 // TestServedNoteBroken: a note that cannot be read is said to be it.
