@@ -114,7 +114,7 @@ func (t *certificateTask) checkServer(h *Host) (*Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := overridden(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
+		if err := refusedSettings(c, t.settings(w)); err != nil && len(w.repair)+len(w.plan.Why) > 0 {
 			return nil, fmt.Errorf("%s: %w", h.Name, err)
 		}
 		if err := t.noRenewal(h, w.plan); err != nil {

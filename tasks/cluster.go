@@ -22,7 +22,7 @@ type Cluster struct {
 	OSUser, OSGroup string
 	// OSIDs are OSUser's ids, "uid:gid"; "" where they were not found out.
 	OSIDs string
-	// DataDir, ConfigFile, HBAFile, IdentFile: absolute paths.
+	// DataDir, ConfigFile, HBAFile, IdentFile: absolute paths. ConfigFile is the one that can be changed: with Patroni its postgresql.base.conf.
 	DataDir, ConfigFile, HBAFile, IdentFile string
 	// BinDir holds the real psql and postgres.
 	BinDir string
@@ -63,8 +63,10 @@ type Cluster struct {
 	LoadTime, Now time.Time
 	// since is when it read its files last and when it was started, as the server writes both; "" when stopped.
 	since string
-	// Managed names the tool that owns the configuration files ("patroni"), "" when none was found.
-	Managed string
+	// Managed names the tool that runs the cluster ("patroni"), "" when none was found. patroniFile is the postgresql.conf that it writes where ConfigFile is the one that
+	// it leaves alone, "" elsewhere.
+	Managed     string
+	patroniFile string
 	// Replication is whom a running cluster belongs to and streams from.
 	Replication Replication
 	// Sessions now: distinct (user, database, client address, ssl) of pg_stat_activity.

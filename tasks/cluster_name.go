@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"regexp"
@@ -78,8 +79,9 @@ func nameAmong(list []*Cluster) {
 
 // clusterID is "15/main" for /etc/postgresql/15/main, else the major version and the last part (long: the last two parts) of the data directory.
 func clusterID(c *Cluster, long bool) string {
-	parts := strings.Split(strings.TrimPrefix(c.ConfigFile, "/etc/postgresql/"), "/")
-	if strings.HasPrefix(c.ConfigFile, "/etc/postgresql/") && len(parts) == 3 && parts[2] == "postgresql.conf" {
+	file := cmp.Or(c.patroniFile, c.ConfigFile)
+	parts := strings.Split(strings.TrimPrefix(file, "/etc/postgresql/"), "/")
+	if strings.HasPrefix(file, "/etc/postgresql/") && len(parts) == 3 && parts[2] == "postgresql.conf" {
 		return parts[0] + "/" + parts[1]
 	}
 	name := path.Base(c.DataDir)

@@ -56,6 +56,7 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 		}
 	}
 	for _, c := range s.clusters {
+		c.findOwnConfig()
 		c.checkPaths()
 	}
 	nameClusters(s.clusters)

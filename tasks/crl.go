@@ -104,7 +104,7 @@ func (t *crlTask) checkServer(h *Host) (*Change, error) {
 			continue
 		}
 		if w != nil && len(w.repair) > 0 {
-			if err := cmp.Or(overridden(c, w.set), c.refuseBroken()); err != nil {
+			if err := cmp.Or(refusedSettings(c, w.set), c.refuseBroken()); err != nil {
 				failed = append(failed, fmt.Errorf("%s: %w", h.Name, err))
 				continue
 			}

@@ -37,7 +37,7 @@ func (c *Cluster) foreseeSettings(run string, set map[string]string) {
 	c.Ours, c.OursTime = postgres.RenderSettings(all), c.soon()
 	file := c.Dir + "/" + settingsFile
 	if !includedLast(c) {
-		c.Config = append(slices.Clone(c.Config), "\n"+postgres.IncludeLine(file)+"\n"...)
+		c.Config = append(slices.Clone(c.Config), "\n"+c.includeLine()+"\n"...)
 	}
 	for _, name := range postgres.Names(all) {
 		applied := true

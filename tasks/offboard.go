@@ -121,7 +121,7 @@ func (t *offboardTask) withdraw(h *Host, c *Cluster) (*hbaWork, error) {
 	switch {
 	case slices.Equal(w.lines, w.was):
 		return nil, nil
-	case c.Managed != "":
+	case c.writer(c.HBA) != "":
 		return nil, w.managed()
 	}
 	return w, hbaBroken(c)

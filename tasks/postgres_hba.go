@@ -160,7 +160,7 @@ func (t *postgresHBA) plan(h *Host, c *Cluster) (*hbaWork, error) {
 	if w.after == w.before {
 		return nil, nil
 	}
-	if c.Managed != "" {
+	if c.writer(c.HBA) != "" {
 		return nil, w.managed()
 	}
 	if w.block.Open {

@@ -3,6 +3,7 @@ package tasks
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
@@ -47,15 +48,20 @@ func (w *hbaWork) diff() string {
 	return secretOption.ReplaceAllString(text, "$1=(hidden)")
 }
 
-// managed is the refusal to edit what Patroni writes.
+// managed accepts rules that Patroni writes when they are those that are wanted, and refuses to edit them otherwise. pgfleet's marks are part of what is to be applied: by
+// them it knows its block again.
 func (w *hbaWork) managed() error {
+	if slices.Equal(rulesOf(w.before), rulesOf(w.after)) {
+		return nil
+	}
+	lines := strings.Split(strings.TrimRight(string(postgres.JoinBlock(w.lines, nil)), "\n"), "\n")
 	var b strings.Builder
 	b.WriteString("postgresql:\n  pg_hba:\n")
-	for _, line := range strings.Split(strings.TrimRight(w.after, "\n"), "\n") {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(strings.Join(strings.Fields(line), " "), "'", "''"))
+	for _, line := range append(lines, rulesOf(string(w.user))...) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(line, "'", "''"))
 		}
 	}
-	return fmt.Errorf("%w: %s is written by %s, and what pgfleet writes there would be lost; apply this with patronictl edit-config, then run again:\n%s",
+	return fmt.Errorf("%w: %s is written by %s, and what pgfleet writes there would be lost; apply this where postgresql.pg_hba stands today (patronictl edit-config, or Patroni's own file on each host and patronictl reload), then run again:\n%s",
 		ErrRefused, w.c.HBAFile, w.c.Managed, secretOption.ReplaceAllString(b.String(), "$1=(hidden)"))
 }

@@ -62,7 +62,7 @@ func (t *postgresIdent) Check(_ context.Context, h *Host) (*Change, error) {
 		if after == string(c.Ident) {
 			continue
 		}
-		if c.Managed != "" {
+		if c.writer(c.Ident) != "" {
 			return nil, fmt.Errorf("%w: %s: cluster %s: %s is written by %s; put these lines into its pg_ident section:\n%s",
 				ErrRefused, h.Name, c.ID, c.IdentFile, c.Managed, strings.Join(t.Lines, "\n"))
 		}

@@ -202,7 +202,10 @@ for item in $files; do
   case $path in /*) ;; *) path=$data/$path ;; esac
   case $kind in
   dir) ;;
-  text) give config text "$path" ;;
+  text)
+    give config text "$path"
+    # Where Patroni writes this file, its user's own stands beside it.
+    case $path in *.conf) [ ! -e "${path%.conf}.base.conf" ] || give config text "${path%.conf}.base.conf" ;; esac ;;
   *) give file "$kind" "$path" ;;
   esac
 done

@@ -44,9 +44,8 @@ func settingsStepsFrom(h *Host, c, base *Cluster, set map[string]string, chain s
 	if err := managedRefusal(c, set); err != nil {
 		return []transport.Step{{Key: "settings of " + c.ID, Shell: "cat >&2; exit 1", Stdin: []byte(err.Error())}}
 	}
-	file := c.Dir + "/" + settingsFile
 	step := clusterStep(c, "settings of", undoCopyProgram+postgresSettingsProgram, append([]string{
-		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, postgres.IncludeLine(file), yesNo(!includedLast(c)), chain}, startFiles(c, base, set)...)...)
+		c.Dir, c.ConfigFile, c.DataDir, c.BinDir, h.Fleet.Run, c.includeLine(), yesNo(!includedLast(c)), chain}, startFiles(c, base, set)...)...)
 	step.Stdin = postgres.RenderSettings(mergeSettings(base, set))
 	return []transport.Step{step}
 }
@@ -86,7 +85,7 @@ func startFiles(c, base *Cluster, set map[string]string) []string {
 func checks(c *Cluster, set map[string]string, name string) bool {
 	files := startFiles(c, c, set)
 	at := map[string]int{"ssl_cert_file": 1, "ssl_ca_file": 3}[name]
-	return c.Managed == "" && len(files) > at && files[at] != "" && files[5] == "no"
+	return c.writer(c.Config) == "" && len(files) > at && files[at] != "" && files[5] == "no"
 }
 
 func yesNo(b bool) string {
@@ -104,7 +103,7 @@ func includedLast(c *Cluster) bool {
 
 // managedRefusal is the refusal to edit files that Patroni writes, with what to apply instead; nil where pgfleet may write.
 func managedRefusal(c *Cluster, set map[string]string) error {
-	if c.Managed == "" {
+	if c.writer(c.Config) == "" {
 		return nil
 	}
 	var b strings.Builder
@@ -195,7 +194,7 @@ func (t *postgresSettings) Check(_ context.Context, h *Host) (*Change, error) {
 		file := c.Dir + "/" + settingsFile
 		change.Diff += diffText(file, string(c.Ours), string(postgres.RenderSettings(mergeSettings(base, t.Settings))))
 		if !includedLast(c) {
-			change.Diff += fmt.Sprintf("%s: last line becomes\n+%s\n", c.ConfigFile, postgres.IncludeLine(file))
+			change.Diff += fmt.Sprintf("%s: last line becomes\n+%s\n", c.ConfigFile, c.includeLine())
 		}
 	}
 	if len(steps) == 0 {
@@ -242,7 +241,7 @@ func (t *postgresSettings) missing(h *Host, c *Cluster) ([]string, error) {
 	if err := overridden(c, t.Settings); err != nil {
 		return nil, err
 	}
-	if c.Managed != "" {
+	if c.writer(c.Config) != "" {
 		return nil, t.managed(c)
 	}
 	if err := t.certificateForTLS(h, c); err != nil {
@@ -318,6 +317,9 @@ func overridden(c *Cluster, set map[string]string) error {
 		if !inForce && (s.Source == "command line" || s.Source == "environment variable") {
 			return fmt.Errorf("%w: cluster %s: %s is %q by the server's %s, which no file overrides; take it from there (unit file, pg_ctl options) and restart the server",
 				ErrRefused, c.ID, name, s.Value, s.Source)
+		}
+		if err := overriddenByPatroni(c, name, set[name]); err != nil {
+			return err
 		}
 		// Also what is in force only until the next reload.
 		for _, l := range c.Lines {

@@ -45,7 +45,7 @@ func (c *Cluster) without(names []string) (out *Cluster, gone []string) {
 			delete(ours, name)
 		}
 	}
-	if len(gone) == 0 || c.Managed != "" {
+	if len(gone) == 0 || c.writer(c.Config) != "" {
 		return c, nil
 	}
 	less := *c

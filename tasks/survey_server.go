@@ -49,7 +49,7 @@ func surveyClusters(h *Host) ([]*Cluster, error) {
 func surveyServer(h *Host, c *Cluster, l *look) survey.Server {
 	out := survey.Server{Host: h.Name, Cluster: c.ID, Dir: c.Dir, Stopped: !c.Running, Names: serverNames(h, nil), OSUser: c.OSUser, OSGroup: c.OSGroup, TLS: c.upcomingTLS() && !c.dropped("ssl"),
 		Passphrase: c.upcoming("ssl_passphrase_command") != "", ListFolder: c.upcoming("ssl_crl_dir") != "",
-		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.Managed != "", HBAFile: c.HBAFile, HBA: c.HBA}
+		Settings: c.Dir + "/" + settingsFile, ConfigFile: c.ConfigFile, Config: c.Config, Managed: c.writer(c.Config) != "", ManagedRules: c.writer(c.HBA) != "", HBAFile: c.HBAFile, HBA: c.HBA}
 	out.Cert, out.Trust, out.Lists = c.fact("ssl_cert_file"), c.fact("ssl_ca_file"), c.fact("ssl_crl_file")
 	if p := c.theirListFile(); p != "" && p != out.Lists.Path {
 		out.Theirs = c.fileFact(p, "ssl_crl_file")

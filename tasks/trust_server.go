@@ -58,7 +58,7 @@ func (t *trustTask) checkServer(h *Host, a *anchors) (*Change, error) {
 			return nil, err
 		}
 		if w != nil && len(w.repair) > 0 {
-			if err := overridden(c, w.set); err != nil {
+			if err := refusedSettings(c, w.set); err != nil {
 				return nil, fmt.Errorf("%s: %w", h.Name, err)
 			}
 			if err := c.refuseBroken(); err != nil && t.inPlace() { // otherwise key and certificate are put right next

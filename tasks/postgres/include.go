@@ -11,12 +11,17 @@ const IncludeMark = "# pgfleet: keep this line last"
 // IncludeLine is the line that makes postgresql.conf read our settings file.
 func IncludeLine(path string) string { return "include " + QuoteValue(path) + " " + IncludeMark }
 
+// IncludeIfExistsLine is IncludeLine for a configuration that is copied to hosts where that file is not there yet.
+func IncludeIfExistsLine(path string) string {
+	return "include_if_exists " + QuoteValue(path) + " " + IncludeMark
+}
+
 // Includes tells whether a postgresql.conf includes our settings file, and lists the assignments and includes that stand after it and may override it.
 func Includes(config []byte, path string) (found bool, after []Assignment) {
 	list, _ := ReadConfig(config)
 	for _, a := range list {
 		switch {
-		case a.Name == "include" && a.Value == path:
+		case (a.Name == "include" || a.Name == "include_if_exists") && a.Value == path:
 			found, after = true, nil
 		case found:
 			after = append(after, a)

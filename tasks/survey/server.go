@@ -201,7 +201,7 @@ func (j *judge) rules(base Row, s *Server) {
 	block, _, err := postgres.SplitBlock(s.HBA)
 	stage, _ := postgres.StageOf(s.HBA)
 	switch {
-	case s.HBA == nil || s.Managed:
+	case s.HBA == nil || s.ManagedRules:
 		return
 	case err != nil:
 		base.find(RulesLost, err.Error(), again(s.Host))

@@ -100,10 +100,11 @@ type Server struct {
 	OurSettings          map[string]string
 	Config               []byte
 	Managed              bool
-	// HBA is the content of HBAFile. Noted is what pgfleet wrote there last.
-	HBAFile string
-	HBA     []byte
-	Noted   Rules
+	// HBA is the content of HBAFile; ManagedRules: another tool writes it. Noted is what pgfleet wrote there last.
+	HBAFile      string
+	HBA          []byte
+	ManagedRules bool
+	Noted        Rules
 	// Versions are pairs in pgfleet's folder that the configuration does not name; Others are further certificates and lists there and in the data directory.
 	Versions []Pair
 	Others   []File
