@@ -14,6 +14,24 @@ import (
 // its own configuration has pg_hba and pg_ident.
 const patroniMark = "# It will be overwritten by Patroni!"
 
+// managedError refuses to change what another tool writes.
+type managedError struct {
+	what, tool string
+	// how says where the user applies text.
+	how, text string
+}
+
+// Error says what is not changed.
+func (e *managedError) Error() string {
+	return fmt.Sprintf("%v: %s is written by %s, and what pgfleet writes there would be lost", ErrRefused, e.what, e.tool)
+}
+
+// Unwrap gives ErrRefused.
+func (e *managedError) Unwrap() error { return ErrRefused }
+
+// Hint is what to apply, and where.
+func (e *managedError) Hint() string { return e.how + ", then run again:\n" + e.text }
+
 // writer names the tool that writes a configuration file with this content anew, "" where pgfleet may change it.
 func (c *Cluster) writer(text []byte) string {
 	if c.Managed == "patroni" && !bytes.Contains(text, []byte(patroniMark+"\n")) {
@@ -77,6 +95,18 @@ func rulesOf(hba string) (out []string) {
 	for line := range strings.Lines(hba) {
 		if words := strings.Fields(line); len(words) > 0 && words[0][0] != '#' {
 			out = append(out, strings.Join(words, " "))
+		}
+	}
+	return out
+}
+
+// againstCertificates are the parameters of a primary_conninfo that are in the way of a login by certificate. Patroni always writes some, with values that are libpq's own and not in
+// the way.
+func (c *Cluster) againstCertificates(conn postgres.ConnInfo) []string {
+	out := []string{"require_auth", "requiressl", "sslcrldir"}
+	for name, usual := range map[string]string{"channel_binding": "prefer", "sslcertmode": "allow"} {
+		if c.Managed == "" || conn.Get(name) != usual {
+			out = append(out, name)
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,7 +35,7 @@ var _ = register(Kind{
 
 Refused, with a list, unless --accept-refusals is given: a stage for which some client has not shown in this run that it can connect with sslmode=verify-full; somebody who ` +
 		`is not declared and would be shut out (roles that may log in, sessions that are open now); a standby that streams without its certificate still. Also refused: a pg_hba.conf that the server does not accept now (file and ` +
-		`line are named), TLS that is not in force yet, files that Patroni writes (what to apply there is printed).
+		`line are named), TLS that is not in force yet, a pg_hba.conf that Patroni writes (what to apply there is printed; one that it leaves alone is changed like any other).
 
 The server reads the new file before it stays; when it finds an error the file of before comes back. It takes effect with postgres_reload. Stopped clusters are left alone.`,
 	Example: "postgres_hba: {enforce: cert}",
@@ -157,16 +158,19 @@ func (t *postgresHBA) plan(h *Host, c *Cluster) (*hbaWork, error) {
 		w.lines = w.block.Replicating(w.was)
 	}
 	w.after = string(postgres.JoinBlock(w.lines, w.user))
-	if w.after == w.before {
+	theirs := c.writer(c.HBA) != ""
+	if w.after == w.before || theirs && slices.Equal(rulesOf(w.before), rulesOf(w.after)) {
 		return nil, nil
 	}
-	if c.writer(c.HBA) != "" {
+	if !w.block.Open {
+		if err := t.mayEnforce(w); err != nil {
+			return w, err
+		}
+	}
+	if theirs {
 		return nil, w.managed()
 	}
-	if w.block.Open {
-		return w, nil
-	}
-	return w, t.mayEnforce(w)
+	return w, nil
 }
 
 // mayEnforce refuses a stage that would shut somebody out by surprise.

@@ -101,9 +101,12 @@ func (j *judge) session(s Session) string {
 	if j.admitted(l) {
 		return ""
 	}
-	how := "without TLS"
-	if s.TLS {
-		how = "with TLS"
+	how := "with TLS"
+	if !s.TLS {
+		how = "without TLS"
+		if l.TLS = true; j.admitted(l) {
+			how += " (with TLS it would be admitted: where its sslmode lets it, have it connect again)"
+		}
 	}
 	return fmt.Sprintf("session open now: role %s, database %s, from %s, %s", s.User, s.Database, s.Address, how)
 }

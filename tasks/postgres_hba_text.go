@@ -3,7 +3,6 @@ package tasks
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
@@ -48,12 +47,8 @@ func (w *hbaWork) diff() string {
 	return secretOption.ReplaceAllString(text, "$1=(hidden)")
 }
 
-// managed accepts rules that Patroni writes when they are those that are wanted, and refuses to edit them otherwise. pgfleet's marks are part of what is to be applied: by
-// them it knows its block again.
+// managed is the refusal to edit what Patroni writes. pgfleet's marks are part of what is to be applied: by them it knows its block again.
 func (w *hbaWork) managed() error {
-	if slices.Equal(rulesOf(w.before), rulesOf(w.after)) {
-		return nil
-	}
 	lines := strings.Split(strings.TrimRight(string(postgres.JoinBlock(w.lines, nil)), "\n"), "\n")
 	var b strings.Builder
 	b.WriteString("postgresql:\n  pg_hba:\n")
@@ -62,6 +57,6 @@ func (w *hbaWork) managed() error {
 			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(line, "'", "''"))
 		}
 	}
-	return fmt.Errorf("%w: %s is written by %s, and what pgfleet writes there would be lost; apply this where postgresql.pg_hba stands today (patronictl edit-config, or Patroni's own file on each host and patronictl reload), then run again:\n%s",
-		ErrRefused, w.c.HBAFile, w.c.Managed, secretOption.ReplaceAllString(b.String(), "$1=(hidden)"))
+	return &managedError{w.c.HBAFile, w.c.Managed, "apply this where postgresql.pg_hba stands today (patronictl edit-config, or Patroni's own file on each host and patronictl reload)",
+		secretOption.ReplaceAllString(b.String(), "$1=(hidden)")}
 }

@@ -63,8 +63,7 @@ func (t *postgresIdent) Check(_ context.Context, h *Host) (*Change, error) {
 			continue
 		}
 		if c.writer(c.Ident) != "" {
-			return nil, fmt.Errorf("%w: %s: cluster %s: %s is written by %s; put these lines into its pg_ident section:\n%s",
-				ErrRefused, h.Name, c.ID, c.IdentFile, c.Managed, strings.Join(t.Lines, "\n"))
+			return nil, fmt.Errorf("%s: cluster %s: %w", h.Name, c.ID, &managedError{c.IdentFile, c.Managed, "put these lines into its pg_ident section", strings.Join(t.Lines, "\n")})
 		}
 		if c.ConfigFiles[c.IdentFile].Missing {
 			return nil, fmt.Errorf("%w: %s: cluster %s: %s is not there; make an empty one that belongs to %s", ErrRefused, h.Name, c.ID, c.IdentFile, c.OSUser)

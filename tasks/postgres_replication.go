@@ -138,7 +138,7 @@ func (t *postgresReplication) plan(h *Host, c *Cluster, ids []Identity) (*replic
 		return nil, fmt.Errorf("%w: %s of %s has no certificate yet: put trust and certificate with profile: client before this", ErrRefused, id.DBUser, id.OSUser)
 	}
 	w := &replicationWork{c: c, id: *id, was: was, file: st.Base + "/" + replicationFile}
-	w.next = was.Without("require_auth", "channel_binding", "sslcertmode", "requiressl", "sslcrldir").With(
+	w.next = was.Without(c.againstCertificates(was)...).With(
 		postgres.Parameter{Name: "user", Value: id.DBUser}, postgres.Parameter{Name: "sslmode", Value: "verify-full"},
 		postgres.Parameter{Name: "sslcert", Value: w.file}, postgres.Parameter{Name: "sslkey", Value: w.file},
 		postgres.Parameter{Name: "sslrootcert", Value: st.Base + "/root.crt"},
@@ -216,8 +216,7 @@ func (w *replicationWork) managed() error {
 	for _, name := range []string{"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl"} {
 		fmt.Fprintf(&b, "      %s: '%s'\n", name, strings.ReplaceAll(w.next.Get(name), "'", "''"))
 	}
-	return fmt.Errorf("%w: primary_conninfo is written by %s, and what pgfleet writes there would be lost; set this in Patroni's own configuration on each node, have it reload (patronictl reload), then run again:\n%s",
-		ErrRefused, w.c.Managed, b.String())
+	return &managedError{"primary_conninfo", w.c.Managed, "set this in Patroni's own configuration on each host and have it reload (patronictl reload)", b.String()}
 }
 
 // try logs in for replication with the new value.

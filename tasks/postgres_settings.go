@@ -111,8 +111,7 @@ func managedRefusal(c *Cluster, set map[string]string) error {
 	for _, name := range postgres.Names(set) {
 		fmt.Fprintf(&b, "    %s: '%s'\n", name, strings.ReplaceAll(set[name], "'", "''"))
 	}
-	return fmt.Errorf("%w: cluster %s: its configuration is written by %s, and what pgfleet writes there would be lost; apply this with patronictl edit-config, then run again:\n%s",
-		ErrRefused, c.ID, c.Managed, b.String())
+	return &managedError{c.ConfigFile, c.Managed, "apply this with patronictl edit-config", b.String()}
 }
 
 // postgresSettings sets parameters of the server.
@@ -129,7 +128,7 @@ var _ = register(Kind{
 
 Refused: a setting that the server's version lacks, with what there is instead (ssl_ecdh_curve is written as ssl_groups on 18); TLS versions that exclude each other; ciphers and curves that the host's ` +
 		`OpenSSL does not know; certificates, keys, authorities and lists that the server could not start with; a value that something else overrides (ALTER SYSTEM, the command line), with the place and what to do; authorities of which the lists have none that is valid; ` +
-		`files that Patroni writes, with the YAML to apply there. A stopped cluster gets its files, nothing is started.
+		`a value that Patroni's own configuration has otherwise. With Patroni the line goes into postgresql.base.conf, which it leaves alone, as include_if_exists (see docs/patroni.md). A stopped cluster gets its files, nothing is started.
 
 It takes effect with postgres_reload, or at the next restart where PostgreSQL wants one.`,
 	Example: "postgres_settings: {ssl: on, ssl_min_protocol_version: TLSv1.2, absent: [ssl_ciphers]}",

@@ -106,26 +106,6 @@ func TestSettingsRefused(t *testing.T) {
 	p.refused(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}, "/etc/postgresql/15/main/postgresql.conf:", "syntax error")
 }
 
-// What another tool writes is never edited: the user gets what to apply there.
-func TestFilesOfPatroni(t *testing.T) {
-	p := newPGHost(t)
-	p.Shell("runuser -u postgres -- touch /var/lib/postgresql/15/main/patroni.dynamic.json")
-	state := func() string {
-		return p.Shell("cat /etc/postgresql/15/main/*.conf | sha256sum; ls -a /etc/postgresql/15/main")
-	}
-	before := state()
-	p.refused(&postgresSettings{Settings: map[string]string{"work_mem": "9MB", "log_line_prefix": "it's "}}, "patroni", "    log_line_prefix: 'it''s '\n    work_mem: '9MB'")
-	p.refused(&postgresIdent{Lines: []string{"a b c"}}, "patroni", "a b c")
-	p.must(false, &postgresSettings{Settings: map[string]string{"ssl": "on", "ssl_min_protocol_version": "TLSv1.2"}})
-	results, err := p.via.Do(t.Context(), settingsSteps(p.host, p.cluster("15/main"), map[string]string{"ssl": "off"})...)
-	if err != nil || len(results) != 1 || results[0].Err == nil {
-		t.Errorf("%v %v", results, err)
-	}
-	if after := state(); after != before {
-		t.Errorf("before %s\nafter %s", before, after)
-	}
-}
-
 // A data directory elsewhere, with its configuration inside, is found while its server runs; two of one name are kept apart.
 func TestDataDirectoriesElsewhere(t *testing.T) {
 	p := newPGHost(t)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
+	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
 
 // wrong gives every finding as "host kind state: reason", sorted.
@@ -207,8 +208,13 @@ func TestJudge(t *testing.T) {
 		{"another file follows it", func(w *world) { w.db().Config = append(w.db().Config, "include_dir 'conf.d'\n"...) }, []string{"db1 settings include_lost: it has settings or includes after"}},
 		{"something follows it that does not matter", func(w *world) { w.db().Config = append(w.db().Config, "work_mem = 1MB\n"...) }, nil},
 		{"the included file is gone", func(w *world) { w.db().OurSettings = nil }, []string{"db1 settings missing: … PostgreSQL does not start"}},
+		{"the included file is gone, where it may be", func(w *world) {
+			w.db().Config, w.db().OurSettings = []byte(postgres.IncludeIfExistsLine(w.db().Settings)+"\n"), nil
+		}, []string{"db1 settings missing: … PostgreSQL starts without what pgfleet has set"}},
 		{"nothing was ever set", func(w *world) { w.db().Config, w.db().OurSettings = nil, map[string]string{} }, nil},
-		{"another tool writes the configuration", func(w *world) { w.db().Config, w.db().HBA, w.db().Managed, w.db().ManagedRules = nil, []byte("local all all peer\n"), true, true }, nil},
+		{"another tool writes the configuration", func(w *world) {
+			w.db().Config, w.db().HBA, w.db().Managed, w.db().ManagedRules = nil, []byte("local all all peer\n"), true, true
+		}, nil},
 		{"the block is gone", func(w *world) { w.db().HBA = []byte("local all all peer\n") }, []string{"db1 rules rules_lost: pgfleet's block is gone; stage cert was set"}},
 		{"the block was changed", func(w *world) { w.db().HBA = []byte("# BEGIN pgfleet\nhostssl all all all trust\n# END pgfleet\n") }, []string{"db1 rules rules_lost: pgfleet's block was changed by hand"}},
 		{"TLS is off, with files that nobody would believe", func(w *world) {

@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -177,11 +178,15 @@ func (j *judge) acceptedByClients(r *Row, s *Server) {
 func (j *judge) settings(base Row, s *Server) (lost bool) {
 	base.Kind, base.Path = KindSettings, s.ConfigFile
 	included, after := postgres.Includes(s.Config, s.Settings)
+	without := "PostgreSQL does not start"
+	if bytes.Contains(s.Config, []byte(postgres.IncludeIfExistsLine(s.Settings))) {
+		without = "PostgreSQL starts without what pgfleet has set"
+	}
 	switch {
 	case s.Managed:
 		return false
 	case included && s.OurSettings == nil:
-		base.find(Missing, fmt.Sprintf("it includes %s, which is not there: PostgreSQL does not start", s.Settings), again(s.Host))
+		base.find(Missing, fmt.Sprintf("it includes %s, which is not there: %s", s.Settings, without), again(s.Host))
 	case len(s.OurSettings) == 0:
 		return false
 	case !included:
