@@ -1,12 +1,13 @@
 #!/bin/sh
 # Installs what the lab and the tests need on Debian and its kin, with sudo where you are not root. Run again, it does nothing.
+# Arguments: more packages.
 # Services of the installed packages are not started on this machine: the lab starts its own, inside its hosts.
 set -eu
 
 # PostgreSQL 15 is Debian 12's; elsewhere it is whatever the release has.
 postgresql="postgresql-15 postgresql-client-15"
 if command -v apt-cache >/dev/null && [ -z "$(apt-cache policy postgresql-15 2>/dev/null)" ]; then postgresql="postgresql postgresql-client"; fi
-packages="openssl openssh-server openssh-client sudo $postgresql ssl-cert iproute2 procps util-linux busybox-static age softhsm2 opensc libengine-pkcs11-openssl gcc libc6-dev"
+packages="openssl openssh-server openssh-client sudo $postgresql ssl-cert iproute2 procps util-linux busybox-static age softhsm2 opensc libengine-pkcs11-openssl gcc libc6-dev $*"
 
 missing=
 for p in $packages; do
