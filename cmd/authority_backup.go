@@ -1,13 +1,11 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,7 +35,7 @@ func newAuthorityBackup(sys *System) *command {
 encrypted to the recipient before it leaves: nobody can open it here. Without names, every authority whose key is on a host of the inventory.
 
 A recipient is age1… or ssh-…, for which the host needs age (apt-get install age), or the file of a certificate in PEM, for which it needs
-openssl alone. It may be given several times, but only one certificate. Keep what opens it (the age identity, the certificate's key)
+openssl alone. Plugins' recipients (age1yubikey1…) need the plugin there. It may be given several times, but only one certificate. Keep what opens it (the age identity, the certificate's key)
 away from this machine and from the authority's host; authority restore wants it.`,
 			Flags: join([]cli.Flag{
 				&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "`WHO` can open the key: age1…, ssh-…, or a file with such lines or with one certificate", Destination: &o.recipients},
@@ -156,55 +154,4 @@ func chooseAuthorities(inv *inventory.Inventory, names []string) ([]pki.Authorit
 		return nil, usagef("the inventory has no authority whose key is on a host")
 	}
 	return out, nil
-}
-
-// readRecipients gives what the hosts of authorities get: lines for age, or one certificate in PEM.
-func readRecipients(given []string) ([]byte, error) {
-	hint := "age-keygen -o backup.identity makes an identity and prints its recipient, age1…; or, without age: " +
-		"openssl req -x509 -newkey rsa:4096 -keyout backup.key -out backup.crt -days 36500 -subj /CN=backup"
-	var lines [][]byte
-	certificates := 0
-	for _, word := range given {
-		data := []byte(word)
-		if !strings.HasPrefix(word, "age1") && !strings.HasPrefix(word, "ssh-") && !isIdentity(data) {
-			var err error
-			if data, err = os.ReadFile(word); err != nil {
-				return nil, &usageError{text: "--recipient: neither age1…, ssh-… nor a file: " + err.Error(), hint: hint}
-			}
-		}
-		if isIdentity(data) {
-			return nil, &usageError{text: "--recipient: that is the secret half, which opens backups", hint: "age-keygen -y FILE prints the recipient; of a key of openssl, the certificate is wanted"}
-		}
-		if bytes.Contains(data, []byte("-----BEGIN")) {
-			certs, err := pki.ParseCertificates(data)
-			if err != nil {
-				return nil, usagef("--recipient %s: %v", word, err)
-			}
-			certificates++
-			lines = append(lines, pki.CertificatePEM(certs[0]))
-			continue
-		}
-		for _, line := range bytes.Split(data, []byte("\n")) {
-			line = bytes.TrimSpace(line)
-			switch {
-			case len(line) == 0 || line[0] == '#':
-			case bytes.HasPrefix(line, []byte("age1")) || bytes.HasPrefix(line, []byte("ssh-")):
-				lines = append(lines, line)
-			default:
-				return nil, usagef("--recipient %s: a line in it is neither age1… nor ssh-…, nor is it a certificate in PEM", word)
-			}
-		}
-	}
-	switch {
-	case len(lines) == 0:
-		return nil, &usageError{text: "authority backup: say with --recipient who can open it", hint: hint}
-	case certificates > 0 && len(lines) > 1:
-		return nil, usagef("--recipient: a certificate is the only recipient; several can be given for age")
-	}
-	return bytes.Join(lines, []byte("\n")), nil
-}
-
-// isIdentity tells whether somebody gave the secret half of a pair.
-func isIdentity(data []byte) bool {
-	return bytes.Contains(data, []byte("AGE-SECRET-KEY-")) || bytes.Contains(data, []byte("PRIVATE KEY-----"))
 }
