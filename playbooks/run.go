@@ -1,6 +1,7 @@
 package playbooks
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -28,9 +29,6 @@ func Run(ctx context.Context, plan *Plan, opt RunOptions) (*Outcome, error) {
 func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
-	}
-	if opt.Forks == 0 {
-		opt.Forks = defaultForks
 	}
 	if opt.Run == "" {
 		opt.Run = NewRunID(opt.Now())
@@ -94,7 +92,7 @@ type runner struct {
 }
 
 func newRunner(plan *Plan, opt RunOptions, with access) *runner {
-	r := &runner{plan: plan, opt: opt, with: with, id: opt.Run, who: newTenant(opt), slots: make(slots, opt.Forks), hosts: map[string]*hostRun{}, broken: map[string]bool{},
+	r := &runner{plan: plan, opt: opt, with: with, id: opt.Run, who: newTenant(opt), slots: make(slots, cmp.Or(opt.Forks, defaultForks)), hosts: map[string]*hostRun{}, broken: map[string]bool{},
 		tell: &teller{run: opt.Run, now: opt.Now, sink: opt.Sink}}
 	r.fleet = newFleet(plan, r.id, opt.Now(), opt)
 	views := func(host string) *tasks.View {

@@ -57,3 +57,13 @@ func TestParkedWithoutPlace(t *testing.T) {
 		t.Errorf("held %t, ran %t; want false, true", s.held, ran)
 	}
 }
+
+// A run that nobody tells how many hosts to work on at once has places all the same.
+func TestDefaultForks(t *testing.T) {
+	w := newWorld(t)
+	w.opt.Forks = 0
+	r := newRunner(w.plan("plays: [{hosts: db1, tasks: [put: {key: a, value: x}]}]", PlanOptions{}), w.opt, w.ca)
+	if cap(r.slots) != defaultForks {
+		t.Errorf("%d places, want %d", cap(r.slots), defaultForks)
+	}
+}
