@@ -86,6 +86,15 @@ func (r *runner) whyNot(host string) string {
 	return "it is not connected"
 }
 
+// consequence gives the reason of a refusal that is one of an authority's host having ended early: it has made no list that names what was revoked.
+func (r *runner) consequence(err error) error {
+	host := r.fleet.Authorities[tasks.Unlisted(err)].Host
+	if h := r.hosts[host]; h != nil && h.ending() != nil {
+		return &dependencyError{host: host, reason: r.whyNot(host)}
+	}
+	return err
+}
+
 // dependencyError is a host that another one depends on and that cannot be used.
 type dependencyError struct{ host, reason string }
 

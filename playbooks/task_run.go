@@ -106,7 +106,7 @@ func (t *taskRun) look(ctx context.Context) (change *tasks.Change, ok bool, err 
 func (t *taskRun) do(ctx context.Context, change *tasks.Change, err error) error {
 	pending := errors.Is(err, tasks.ErrPending)
 	if err != nil && !pending {
-		return err
+		return t.r.consequence(err)
 	}
 	verifier, verifies := t.task.Task.(tasks.Verifier)
 	if change == nil && !pending && !verifies {

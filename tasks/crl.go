@@ -215,7 +215,7 @@ func (t *crlTask) uncovered(h *Host, certs []*x509.Certificate, lists []*x509.Re
 			case why != "":
 				return fmt.Errorf("%w: it believes authority %s and goes on to accept %s: %s", ErrRefused, name, title, why)
 			default:
-				return fmt.Errorf("%w: the newest list of authority %s that is known here does not name %s", ErrRefused, name, title)
+				return &unlistedError{name, title}
 			}
 		}
 	}

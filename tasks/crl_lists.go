@@ -3,6 +3,7 @@ package tasks
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -13,6 +14,34 @@ import (
 )
 
 // What a host's tasks know of the lists of revoked certificates of the fleet's authorities.
+
+// unlistedError refuses to go on with a list that lacks a revoked certificate.
+type unlistedError struct{ authority, certificate string }
+
+func (e *unlistedError) Error() string {
+	return fmt.Sprintf("%v: the newest list of authority %s that is known here does not name %s", ErrRefused, e.authority, e.certificate)
+}
+
+// Unwrap gives ErrRefused.
+func (e *unlistedError) Unwrap() error { return ErrRefused }
+
+// Unlisted gives the authority whose list lacks a revoked certificate, where an error, and every one that was joined in it, says that; else "".
+func Unlisted(err error) string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		authority := ""
+		for _, e := range joined.Unwrap() {
+			if authority = Unlisted(e); authority == "" {
+				return ""
+			}
+		}
+		return authority
+	}
+	var u *unlistedError
+	if !errors.As(err, &u) {
+		return ""
+	}
+	return u.authority
+}
 
 // listsInUse tells whether a service of one of a client's identities names a list.
 func (h *Host) listsInUse() bool {

@@ -52,6 +52,9 @@ func TestCRLOnAServer(t *testing.T) {
 			w.reload()
 			w.must(w.server, w.crl("server"), false)
 			w.refused(w.server, w.crl("server", "clients:4D"), "does not name", "4D of authority clients")
+			if _, err := w.check(w.server, w.crl("server", "clients:4D")); Unlisted(err) != "clients" || Unlisted(errors.Join(err, ErrRefused)) != "" {
+				t.Errorf("the list that lacks it is of %q", Unlisted(err))
+			}
 			w.must(w.server, w.crl("server", "servers:4D"), false) // not for those whose authority it does not believe
 			w.ca.publish(t, "clients", 5, w.entry(77, 1))
 			change, err := w.check(w.server, w.crl("server", "clients:4D"))

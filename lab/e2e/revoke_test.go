@@ -21,6 +21,7 @@ func TestRevoke(t *testing.T) {
 	}{
 		{"refreshing the lists disturbs nobody", refreshUnderLoad},
 		{"nothing is done where it is not clear what is meant", ambiguousName},
+		{"another run has the authority's host", revokeHeld},
 		{"sessions are ended, and whom it did not reach is named", stragglers},
 		{"an authority from an old backup", oldBackup},
 		{"going back brings nothing back that was revoked", rollbackAfterRevocation},
@@ -49,6 +50,16 @@ func rollbackAfterRevocation(t *testing.T, f *fleet) {
 	f.want(t, 0, []string{"kept as it is now: ssl_crl_file (the one of before is older)"}, "rollback", "db1.example.net", "-y")
 	f.expectRefused(t, "app1", "db1")
 	f.finishes(t)
+}
+
+// revokeHeld: what the authority's host does not do because another run works there has one reason, and ends as everywhere: exit 6.
+func revokeHeld(t *testing.T, f *fleet) {
+	f.sh(t, "ca1", `now=$(date +%s); printf '%s\n' other 'alice@ws pid 1' x $((now + 600)) "$now" >/run/pgfleet/lock`)
+	f.want(t, 6, []string{"ca1.example.net is held by alice@ws pid 1", "depends on ca1.example.net", "not revoked, still accepted everywhere"}, "revoke", "--name", "dbuser1", "--all", "-y")
+	f.sh(t, "ca1", "rm /run/pgfleet/lock")
+	if err := f.byService(t, "db1", "app1"); err != nil {
+		t.Error(err)
+	}
 }
 
 // number is that of an authority's list.
