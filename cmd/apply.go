@@ -54,10 +54,7 @@ func (o *applyOptions) runFlags() []cli.Flag {
 // check refuses combinations that make no sense.
 func (o *applyOptions) check() error {
 	if o.detailed && !o.checkOnly {
-		return &usageError{text: "--detailed-exitcode goes with --check", hint: "pgfleet run --check --detailed-exitcode PLAYBOOK"}
-	}
-	if o.connect.forks < 1 {
-		return usagef("--forks: at least 1 host must be worked on")
+		return &usageError{text: "--detailed-exitcode goes with --check", hint: "--check (-C) only says what would change; with both, exit code 7 says that something would"}
 	}
 	return o.out.check()
 }

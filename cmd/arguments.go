@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -51,8 +52,8 @@ type argumentReader struct {
 func (r *argumentReader) word(word string) error {
 	switch {
 	case word == "--":
-		if r.out.command == nil && len(r.rest) > 0 {
-			return usagef("the command comes before --")
+		if r.out.command == nil {
+			return &usageError{text: "the command comes before --", hint: "pgfleet help lists the commands"}
 		}
 		r.out.words = append(r.out.words, r.rest...)
 		r.rest = nil
@@ -129,6 +130,9 @@ func (r *argumentReader) short(word string) error {
 		if takesValue(f) {
 			value := word[i+1:]
 			return r.value(f, "-"+name, strings.TrimPrefix(value, "="), value != "")
+		}
+		if strings.HasPrefix(word[i+1:], "=") {
+			return usagef("-%s takes no value", name)
 		}
 		if err := r.add(f, "-"+name, "true"); err != nil {
 			return err
@@ -215,6 +219,10 @@ func (r *argumentReader) finish() (*arguments, error) {
 	if r.out.command == nil && len(r.early) > 0 && !r.out.help && !r.out.version {
 		return nil, &usageError{text: "no command given", hint: "pgfleet help lists the commands"}
 	}
+	// What is not there must not mean all.
+	if i := slices.Index(r.out.words, ""); i == 0 || i > 0 && !r.out.command.stopAtFirst {
+		return nil, &usageError{text: fmt.Sprintf("pgfleet %s: an argument is empty", r.out.command.Name), hint: "a variable of the shell that is not set, in quotes, gives one"}
+	}
 	return &r.out, nil
 }
 
@@ -230,16 +238,22 @@ func longName(f cli.Flag) string { return "--" + f.Names()[0] }
 func checkValue(f cli.Flag, value string) (string, error) {
 	switch f.(type) {
 	case *cli.IntFlag:
-		if n, err := strconv.Atoi(value); err != nil || n < 0 {
+		switch n, err := strconv.Atoi(value); {
+		case errors.Is(err, strconv.ErrRange):
+			return "", fmt.Errorf("%s is too large", value)
+		case err != nil:
 			return "", fmt.Errorf("%q is not a whole number", value)
+		case n < 0:
+			return "", fmt.Errorf("%d is below 0", n)
 		}
 	case *cli.DurationFlag:
+		text := value
 		if _, err := strconv.Atoi(value); err == nil {
-			value += "s"
+			text += "s"
 		}
-		d, err := pki.ParseDuration(value)
-		if err != nil {
-			return "", fmt.Errorf("%q is not a time; write for example 10s or 2m", value)
+		d, err := pki.ParseDuration(text)
+		if err != nil || d == 0 {
+			return "", fmt.Errorf("%q is not a time longer than 0; write for example 10s or 2m", value)
 		}
 		return d.String(), nil
 	}

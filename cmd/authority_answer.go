@@ -118,7 +118,7 @@ func handedIn(sys *System, name string) (desk.File, error) {
 		defer func() { _ = f.Close() }()
 		from = f
 	}
-	data, err := io.ReadAll(io.LimitReader(from, 16<<20))
+	data, err := io.ReadAll(io.LimitReader(from, largestFile))
 	return desk.File{Name: name, Data: data}, err
 }
 

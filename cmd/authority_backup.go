@@ -134,11 +134,13 @@ func chooseAuthorities(inv *inventory.Inventory, names []string) ([]pki.Authorit
 	if len(names) == 0 {
 		names = sortedNames(inv.Authorities)
 	} else {
-		for _, name := range names {
+		for i, name := range names {
 			ours, ok := known[name]
 			switch {
 			case !ok:
 				return nil, usagef("the inventory has no authority %q%s", name, tasks.Suggest(name, known))
+			case slices.Contains(names[:i], name):
+				return nil, usagef("authority %s is named twice", name)
 			case !ours:
 				return nil, usagef("the key of authority %s is on no host of the inventory (offline or external)", name)
 			}

@@ -85,12 +85,17 @@ func (o *checkOptions) do(ctx context.Context, sys *System, names []string) erro
 	if err == nil && o.maxAge != "" {
 		if o.age, err = pki.ParseDuration(o.maxAge); err != nil {
 			err = usagef("--max-age: %v", err)
+		} else if o.age == 0 {
+			err = usagef("--max-age: wants a time longer than 0, for example 30d")
 		} else if o.in == "" {
 			err = usagef("--max-age goes with --in, which names the backups")
 		}
 	}
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(o.in); o.in != "" && err != nil {
+		return usagef("--in: %v", err)
 	}
 	inv, err := o.fleet.load(nil)
 	if err != nil {

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/backup"
@@ -66,7 +65,7 @@ func readRecipients(given []string) ([]byte, error) {
 
 // recipientFile reads what was given where it is no recipient, for the reason mistake.
 func recipientFile(word string, mistake error) ([]byte, error) {
-	data, err := os.ReadFile(word)
+	data, err := readFile(word)
 	switch {
 	case err == nil:
 		return data, nil

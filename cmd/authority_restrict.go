@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -159,7 +158,7 @@ func (o *restrictOptions) publicKey() (string, error) {
 	if o.key == "" {
 		return "", nil
 	}
-	data, err := os.ReadFile(o.key)
+	data, err := readFile(o.key)
 	if err != nil {
 		return "", &usageError{text: "authority restrict: --key: " + err.Error()}
 	}

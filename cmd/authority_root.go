@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,24 +23,30 @@ func asRoot(inv *inventory.Inventory, fleet fleetOptions, what string, chosen []
 	if err != nil {
 		return nil, err
 	}
-	var root *inventory.Inventory
-	out := make([]pki.Authority, len(chosen))
-	for i, a := range chosen {
+	for _, a := range chosen {
+		if a.Restricted() && len(connecting(vars)) == 0 {
+			return nil, &usageError{text: fmt.Sprintf("%s: authority %s is in mode restricted, where the login of the inventory can do nothing but sign", what, a.Name),
+				hint: fmt.Sprintf("log in as somebody who is root on %s: -e ssh_user=ADMIN, and -K where sudo wants a password", a.Host)}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if len(connecting(map[string]any{name: vars[name]})) == 0 {
+			return nil, usagef("%s: -e %s has no meaning here: only ssh_user and others that say how to log in, sudo_password and become have one", what, name)
+		}
+	}
+	root := inv
+	if len(vars) > 0 {
+		if root, err = fleet.load(vars); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range chosen {
 		if a.Restricted() {
-			if len(connecting(vars)) == 0 {
-				return nil, &usageError{text: fmt.Sprintf("%s: authority %s is in mode restricted, where the login of the inventory can do nothing but sign", what, a.Name),
-					hint: fmt.Sprintf("log in as somebody who is root on %s: -e ssh_user=ADMIN, and -K where sudo wants a password", a.Host)}
-			}
-			if root == nil {
-				if root, err = fleet.load(vars); err != nil {
-					return nil, err
-				}
-			}
 			hostOf(inv, a).Target = hostOf(root, a).Target
 		}
-		out[i] = a
 	}
-	for i, a := range out {
+	out := make([]pki.Authority, len(chosen))
+	for i, a := range chosen {
 		if a.Restricted() {
 			unlock(inv, a.Host)
 		}

@@ -174,9 +174,6 @@ func (o *certsOptions) needed(sys *System, inv *inventory.Inventory, chosen []*i
 // look sees the hosts, and gives what decides the exit code.
 func (o *certsOptions) look(ctx context.Context, sys *System, inv *inventory.Inventory, hosts []*inventory.Host) (*survey.Fleet, playbooks.Ending, error) {
 	var end playbooks.Ending
-	if o.connect.forks < 1 {
-		return nil, end, usagef("--forks: at least 1 host must be worked on")
-	}
 	if err := roomFor(0, hosts); err != nil {
 		return nil, end, err
 	}

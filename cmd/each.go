@@ -14,9 +14,6 @@ import (
 // onEach works on hosts, as many at once as forks allows, and gives what decides the exit code. After the first Ctrl-C no further host is
 // begun; those count as interrupted.
 func onEach(ctx context.Context, sys *System, connect *connectOptions, hosts []*inventory.Host, work func(context.Context, *inventory.Host, *door) events.Kind) (playbooks.Ending, error) {
-	if connect.forks < 1 {
-		return playbooks.Ending{}, usagef("--forks: at least 1 host must be worked on")
-	}
 	if err := roomFor(connect.forks, hosts); err != nil {
 		return playbooks.Ending{}, err
 	}

@@ -44,7 +44,13 @@ func (o *connectOptions) flags() []cli.Flag {
 // forkFlag is -f, for commands that reach hosts without becoming anybody there.
 func (o *connectOptions) forkFlag() []cli.Flag {
 	return []cli.Flag{
-		&cli.IntFlag{Name: "forks", Aliases: []string{"f"}, Value: defaultForks, Usage: fmt.Sprintf("`N` hosts are worked on at once (default %d)", defaultForks), Destination: &o.forks},
+		&cli.IntFlag{Name: "forks", Aliases: []string{"f"}, Value: defaultForks, Usage: fmt.Sprintf("`N` hosts are worked on at once (default %d)", defaultForks), Destination: &o.forks,
+			Action: func(_ *cli.Context, n int) error {
+				if n < 1 {
+					return usagef("--forks: at least 1 host must be worked on")
+				}
+				return nil
+			}},
 	}
 }
 

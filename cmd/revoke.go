@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -78,7 +77,7 @@ func (o *revokeOptions) check(sys *System) error {
 		return usagef("--reason: %v", err)
 	}
 	if o.file != "" {
-		data, err := os.ReadFile(o.file)
+		data, err := readFile(o.file)
 		if err != nil {
 			return usagef("--file: %v", err)
 		}

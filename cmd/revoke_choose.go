@@ -53,11 +53,11 @@ func (c *revokeChoice) check() error {
 	if n, err := pki.ParseSerial(c.serial); err == nil {
 		c.serials = append(c.serials, n)
 	}
-	if n, ok := new(big.Int).SetString(c.serial, 10); ok && n.Sign() > 0 {
+	if n, ok := new(big.Int).SetString(c.serial, 10); ok && n.Sign() > 0 && n.BitLen() <= 160 {
 		c.serials = append(c.serials, n)
 	}
 	if len(c.serials) == 0 {
-		return usagef("--serial: %q is neither hexadecimal nor decimal digits", c.serial)
+		return usagef("--serial: %q is no serial number: 1 to 40 hexadecimal digits, or decimal ones, not 0", c.serial)
 	}
 	return nil
 }

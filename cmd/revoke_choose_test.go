@@ -114,7 +114,7 @@ func TestRevokeChoice(t *testing.T) {
 		"a test certificate":              {choice: revokeChoice{serial: "10"}, wrong: []string{"test certificate"}},
 		"an authority in use":             {choice: revokeChoice{serial: "3"}, wrong: []string{"certificate of authority servers"}},
 		"an authority of before":          {choice: revokeChoice{serial: "2F"}, want: "servers_root:2F"},
-		"no serial number":                {choice: revokeChoice{serial: "xyz"}, wrong: []string{"neither hexadecimal nor decimal"}},
+		"no serial number":                {choice: revokeChoice{serial: "xyz"}, wrong: []string{"is no serial number"}},
 		"nothing":                         {choice: revokeChoice{authority: "clients"}, wrong: []string{"--host, --name, --serial or --file"}},
 		"in two ways":                     {choice: revokeChoice{serial: "12", host: "app1"}, wrong: []string{"one certificate each"}},
 		"all of nothing":                  {choice: revokeChoice{serial: "12", all: true}, wrong: []string{"--all goes with --host and --name"}},

@@ -59,6 +59,10 @@ func (o *rollbackOptions) do(ctx context.Context, sys *System) error {
 	if ask && !sys.canAsk() {
 		return &usageError{text: "rollback: " + errNoTerminal.Error(), hint: "-y puts the files back without asking, --check only shows what would be done"}
 	}
+	if o.run != "" && !playbooks.IsRunID(o.run) {
+		return &usageError{text: fmt.Sprintf("--run: %q is no run's id: letters, digits, dot, dash and underscore, such as 20261122T080102Z-1f9a03bc; or first", o.run),
+			hint: "pgfleet rollback HOST --check names the run that changed it last"}
+	}
 	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func maxFailures(c *cli.Context) *int {
 
 // take reads what urfave/cli keeps for itself.
 func (p *planChoice) take(c *cli.Context) {
-	p.tags = commas(c.StringSlice("tags"))
+	p.tags = c.StringSlice("tags")
 	p.vars = c.StringSlice("extra-vars")
 	p.maxFailures = maxFailures(c)
 }
@@ -61,7 +61,11 @@ func (p *planChoice) options() (playbooks.PlanOptions, error) {
 	if err != nil {
 		return playbooks.PlanOptions{}, err
 	}
-	return playbooks.PlanOptions{Limit: p.limit, Tags: p.tags, Vars: vars, MaxFailures: p.maxFailures}, nil
+	tags := commas(p.tags)
+	if len(p.tags) > 0 && len(tags) == 0 {
+		return playbooks.PlanOptions{}, usagef("--tags: %q names no tag", p.tags[0])
+	}
+	return playbooks.PlanOptions{Limit: p.limit, Tags: tags, Vars: vars, MaxFailures: p.maxFailures}, nil
 }
 
 func newRun(sys *System) *command {

@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"strings"
 
@@ -92,8 +94,8 @@ func (o *trustOptions) check(sys *System) error {
 	switch {
 	case o.all == (len(o.patterns) > 0):
 		return &usageError{text: "trust: name hosts, or --all", hint: "pgfleet trust --all"}
-	case o.fingerprint != "" && !strings.HasPrefix(o.fingerprint, "SHA256:"):
-		return usagef("--fingerprint: write it as ssh-keygen -l does: SHA256:…")
+	case o.fingerprint != "" && !isFingerprint(o.fingerprint):
+		return usagef("--fingerprint %s: write it as ssh-keygen -l does: SHA256: and 43 letters, digits, + and /", o.fingerprint)
 	case !o.yes && o.fingerprint == "" && !sys.canAsk():
 		return &usageError{text: "trust: " + errNoTerminal.Error(), hint: "--yes records what hosts present without a question, --fingerprint SHA256:… only the key that you know"}
 	}
@@ -249,4 +251,11 @@ func knownHostsOf(h *inventory.Host) string {
 		return h.Target.KnownHosts[0]
 	}
 	return "~/.ssh/known_hosts"
+}
+
+// isFingerprint tells whether a text is a key's fingerprint as ssh-keygen -l prints it.
+func isFingerprint(text string) bool {
+	sum, ok := strings.CutPrefix(text, "SHA256:")
+	raw, err := base64.RawStdEncoding.DecodeString(sum)
+	return ok && err == nil && len(raw) == sha256.Size
 }

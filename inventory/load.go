@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,16 +43,17 @@ func Find(flag string) (string, error) {
 
 // Load reads and checks an inventory file. Mistakes in it come all at once as Problems; any other error is about reading the file.
 func Load(path string, opt Options) (*Inventory, error) {
-	info, err := os.Stat(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read inventory: %w", err)
 	}
-	if info.Size() > maxFileBytes {
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read inventory: %w", err)
+	}
+	if len(data) > maxFileBytes {
 		return nil, Problems{{File: path, Text: fmt.Sprintf("is larger than %d MiB", maxFileBytes>>20)}}
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read inventory: %w", err)
 	}
 	return Parse(path, data, opt)
 }

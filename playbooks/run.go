@@ -38,7 +38,7 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome
 		return nil, errors.New("run a plan: no way to connect is given")
 	case opt.Forks < 0:
 		return nil, fmt.Errorf("run a plan: forks is %d; it is a number from 1", opt.Forks)
-	case !runID.MatchString(opt.Run):
+	case !IsRunID(opt.Run):
 		return nil, fmt.Errorf("run a plan: run id %q is not letters, digits, dot, dash and underscore", opt.Run)
 	}
 	r := newRunner(plan, opt, with)
@@ -57,6 +57,9 @@ func run(ctx context.Context, plan *Plan, opt RunOptions, with access) (*Outcome
 	r.goodbye(ctx)
 	return r.finished(), nil
 }
+
+// IsRunID tells whether a text can be a run's id.
+func IsRunID(text string) bool { return runID.MatchString(text) }
 
 // NewRunID makes an id that sorts by time: 20261122T080102Z-1f9a03bc.
 func NewRunID(now time.Time) string {

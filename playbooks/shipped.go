@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -42,7 +43,7 @@ func LoadShipped(name string) (*Playbook, error) {
 
 // Load reads a playbook: a file, or, when there is no such file, a shipped one. Mistakes in it are inventory.Problems.
 func Load(nameOrPath string) (*Playbook, error) {
-	data, err := os.ReadFile(nameOrPath)
+	data, err := readPlaybook(nameOrPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		if source, ok := ShippedSource(nameOrPath); ok {
 			return Parse(nameOrPath, source)
@@ -58,4 +59,19 @@ func Load(nameOrPath string) (*Playbook, error) {
 		return nil, fmt.Errorf("read playbook: %w", err)
 	}
 	return Parse(nameOrPath, data)
+}
+
+// readPlaybook reads a file, no more of it than shows that it is too large for a playbook.
+func readPlaybook(path string) ([]byte, error) {
+	const largest = 4 << 20
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, largest+1))
+	if err == nil && len(data) > largest {
+		err = fmt.Errorf("%s is larger than %d MiB", path, largest>>20)
+	}
+	return data, err
 }

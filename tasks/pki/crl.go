@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -29,7 +30,7 @@ func ParseReason(name string) (int, error) {
 		names = append(names, n)
 	}
 	sort.Strings(names)
-	return 0, fmt.Errorf("reason %q is not one of %v", name, names)
+	return 0, fmt.Errorf("reason %q is not one of %s", name, strings.Join(names, ", "))
 }
 
 // ReasonName is the inverse of ParseReason; an unknown code is "unspecified".
