@@ -23,14 +23,14 @@ func (r *reader) read(data []byte) *yaml.Node {
 			r.add(0, "is empty; `pgfleet init` writes an inventory to start from")
 			return nil
 		}
-		line, text := yamlError(err)
+		line, text := NotYAML(data, err)
 		r.add(line, "is not YAML: %s", text)
 		return nil
 	}
 	if err := dec.Decode(&more); err == nil {
 		r.add(more.Line, "holds a second YAML document; one file is one inventory")
 	} else if !errors.Is(err, io.EOF) {
-		line, text := yamlError(err)
+		line, text := NotYAML(data, err)
 		r.add(line, "is not YAML: %s", text)
 	}
 	root := doc.Content[0]
@@ -43,18 +43,6 @@ func (r *reader) read(data []byte) *yaml.Node {
 		return nil
 	}
 	return root
-}
-
-// yamlError takes the line out of the library's text ("yaml: line 3: did not find …").
-func yamlError(err error) (int, string) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if rest, ok := strings.CutPrefix(text, "line "); ok {
-		number, tail, found := strings.Cut(rest, ": ")
-		if n, err := strconv.Atoi(number); found && err == nil {
-			return n, tail
-		}
-	}
-	return 0, text
 }
 
 // refuse reports what YAML can do and an inventory does not: anchors, aliases, merge keys, tags.

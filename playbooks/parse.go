@@ -1,10 +1,11 @@
 package playbooks
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -39,16 +40,27 @@ func Parse(file string, data []byte) (*Playbook, error) { return parse(file, dat
 
 func parse(file string, data []byte, kinds kindTable) (*Playbook, error) {
 	p := &parser{file: file, kinds: kinds}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		p.addf(0, "is empty; a playbook has the keys name and plays")
+		return nil, p.problems
+	} else if err != nil {
 		p.syntax(data, err)
 		return nil, p.problems
 	}
-	if len(doc.Content) == 0 {
-		p.addf(0, "is empty; a playbook has the keys name and plays")
+	if err := dec.Decode(&more); err == nil {
+		p.addf(more.Line, "holds a second YAML document; one file is one playbook")
+	} else if !errors.Is(err, io.EOF) {
+		p.syntax(data, err)
+	}
+	root := doc.Content[0]
+	p.tags(root)
+	if root.Kind != yaml.MappingNode {
+		p.addf(root.Line, "a playbook has the keys name, vars and plays at its top; the list of plays stands under plays")
 		return nil, p.problems
 	}
-	pb := p.playbook(doc.Content[0])
+	pb := p.playbook(root)
 	if len(p.problems) > 0 {
 		return nil, p.problems
 	}
@@ -68,27 +80,26 @@ func (p *parser) addf(line int, format string, args ...any) {
 	p.problems = append(p.problems, inventory.Problem{File: p.file, Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
-
 // bareTemplate finds a value that begins with a template and is not in quotes, which YAML takes for a map.
 var bareTemplate = regexp.MustCompile(`[:,\[] *\{\{`)
 
-// syntax turns what the YAML library says of data into problems with lines.
+// syntax turns what the YAML library says of data into a problem.
 func (p *parser) syntax(data []byte, err error) {
-	texts := []string{strings.TrimPrefix(err.Error(), "yaml: ")}
-	if typeErr := new(yaml.TypeError); errors.As(err, &typeErr) {
-		texts = typeErr.Errors
+	hint := ""
+	if bareTemplate.Match(data) {
+		hint = " (a value that begins with a template stands in quotes: \"{{ name }}\")"
 	}
-	for _, text := range texts {
-		line, hint := 0, ""
-		if m := yamlLine.FindStringSubmatch(text); m != nil {
-			line, _ = strconv.Atoi(m[1])
-			text = m[2]
-		}
-		if bareTemplate.Match(data) {
-			hint = " (a value that begins with a template stands in quotes: \"{{ name }}\")"
-		}
-		p.addf(line, "is not YAML, here or below: %s%s", text, hint)
+	line, text := inventory.NotYAML(data, err)
+	p.addf(line, "is not YAML, here or below: %s%s", text, hint)
+}
+
+// tags refuses !!binary, !vault and the like: what they stand for is not read, so it would be taken as it is written.
+func (p *parser) tags(n *yaml.Node) {
+	if n.Style&yaml.TaggedStyle != 0 {
+		p.addf(n.Line, "%s: YAML tags are not supported; a text stands in quotes", n.Tag)
+	}
+	for _, c := range n.Content {
+		p.tags(c)
 	}
 }
 

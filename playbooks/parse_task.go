@@ -42,9 +42,12 @@ func (p *parser) task(n *yaml.Node) (TaskEntry, bool) {
 func (p *parser) kind(entry *TaskEntry, key, value *yaml.Node) {
 	kind, known := p.kinds[key.Value]
 	switch {
-	case entry.Kind != "":
-		p.addf(key.Line, "a task has one kind: %s stands beside %s; put it in an entry of its own%s", key.Value, entry.Kind,
+	case entry.Kind != "" && !known:
+		p.addf(key.Line, "task has no key %q: beside its kind, %s, it has name and tags, and nothing else%s", key.Value, entry.Kind,
 			tasks.Suggest(key.Value, map[string]bool{"name": true, "tags": true}))
+		return
+	case entry.Kind != "":
+		p.addf(key.Line, "a task has one kind: %s stands beside %s; put it in an entry of its own", key.Value, entry.Kind)
 		return
 	case !known:
 		names := p.kinds.names()

@@ -1,6 +1,7 @@
 package playbooks
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -169,6 +170,9 @@ func (p *planner) failures() {
 func (p *planner) serial(play *Play, hosts int) []int {
 	filled, err := p.scope(play, nil).fill(play.Serial)
 	var sizes []int
+	if list, ok := filled.([]any); ok && len(list) == 0 {
+		err = errors.New("is an empty list; leave it out for one batch of all hosts")
+	}
 	if err == nil {
 		sizes, err = batchSizes(serialText(filled), hosts)
 	}

@@ -56,6 +56,8 @@ func TestPlanMistakes(t *testing.T) {
 		{"a limit that leaves nobody", "plays: [{hosts: db1, tasks: [tried: ]}]", PlanOptions{Limit: "db2"}, []string{`test.yaml: nothing to do: no host is chosen (limit "db2")`}},
 		{"serial and max_failures by variables", "max_failures: '{{ m }}'\nvars: {m: lots, s: 0}\nplays:\n- {name: p, hosts: db1, serial: '{{ s }}', tasks: [tried: ]}", PlanOptions{},
 			[]string{`test.yaml:1: max_failures: "lots" is not a whole number from 0`, `test.yaml:4: play "p": serial: "0" is neither`}},
+		{"serial by a variable that is an empty list", "plays:\n- {name: p, hosts: db1, serial: '{{ s }}', tasks: [tried: ]}", PlanOptions{Vars: map[string]any{"s": []any{}}},
+			[]string{`test.yaml:2: play "p": serial: is an empty list`}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
