@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -72,6 +74,9 @@ func (o *restrictOptions) run(ctx context.Context, sys *System) error {
 		return err
 	}
 	vars, err := assignments("variable", o.vars)
+	if err == nil {
+		err = onlyConnecting("authority restrict", vars)
+	}
 	if err != nil {
 		return err
 	}
@@ -165,6 +170,9 @@ func (o *restrictOptions) publicKey() (string, error) {
 	text := strings.TrimSpace(string(data))
 	if strings.Contains(text, "PRIVATE KEY") {
 		return "", &usageError{text: "authority restrict: --key " + o.key + " is a private key", hint: "name the public half, " + o.key + ".pub"}
+	}
+	if strings.ContainsFunc(text, unicode.IsControl) || !utf8.ValidString(text) {
+		return "", &usageError{text: "authority restrict: --key " + o.key + ": is not one line of an OpenSSH public key", hint: "ssh-keygen writes it to a file whose name ends with .pub"}
 	}
 	return text, nil
 }

@@ -29,10 +29,8 @@ func asRoot(inv *inventory.Inventory, fleet fleetOptions, what string, chosen []
 				hint: fmt.Sprintf("log in as somebody who is root on %s: -e ssh_user=ADMIN, and -K where sudo wants a password", a.Host)}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		if len(connecting(map[string]any{name: vars[name]})) == 0 {
-			return nil, usagef("%s: -e %s has no meaning here: only ssh_user and others that say how to log in, sudo_password and become have one", what, name)
-		}
+	if err := onlyConnecting(what, vars); err != nil {
+		return nil, err
 	}
 	root := inv
 	if len(vars) > 0 {
@@ -53,4 +51,15 @@ func asRoot(inv *inventory.Inventory, fleet fleetOptions, what string, chosen []
 		out[i] = inv.Authorities[a.Name]
 	}
 	return out, nil
+}
+
+// onlyConnecting refuses variables that do not say how hosts are reached, where nothing else has a meaning.
+func onlyConnecting(what string, vars map[string]any) error {
+	known := connecting(vars)
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		if _, ok := known[name]; !ok {
+			return usagef("%s: -e %s has no meaning here: only ssh_user and others that say how to log in, sudo_password and become have one", what, name)
+		}
+	}
+	return nil
 }

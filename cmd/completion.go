@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgfleet/pgfleet/playbooks"
 	"github.com/pgfleet/pgfleet/tasks"
 )
 
@@ -34,7 +35,7 @@ func printCompletion(sys *System, shell string) error {
 	if !ok {
 		return usagef("completion: %q is not one of bash, zsh, fish", shell)
 	}
-	write(sys.Out, slices.DeleteFunc(visible(commands(sys)), func(c *command) bool { return verb(c) != "" }))
+	write(sys.Out, visible(commands(sys)))
 	return nil
 }
 
@@ -53,17 +54,21 @@ func visible(table []*command) []*command {
 func values(f cli.Flag) []string {
 	_, usage := flagHelp(f)
 	switch f.Names()[0] {
-	case "output", "verify":
+	case "output", "verify", "enforce", "until", "reason":
 		_, list, _ := strings.Cut(usage, ": ")
-		return strings.Split(list, ", ")
+		if end := strings.IndexAny(list, "(;"); end >= 0 {
+			list = list[:end]
+		}
+		return strings.Split(strings.TrimSpace(list), ", ")
 	}
 	return nil
 }
 
-// isFile tells whether a flag's value is the name of a file.
+// isFile tells whether a flag's value is the name of a file or folder of this machine.
 func isFile(f cli.Flag) bool {
 	left, _ := flagHelp(f)
-	return strings.HasSuffix(left, " FILE")
+	kind := left[strings.LastIndexByte(left, ' ')+1:]
+	return slices.Contains([]string{"FILE", "FOLDER", "DIR"}, kind) || f.Names()[0] == "recipient"
 }
 
 // words that can be the command's first argument.
@@ -75,6 +80,8 @@ func words(c *command) []string {
 			out = append(out, k.Name)
 		}
 		return out
+	case "run", "plan":
+		return playbooks.Shipped()
 	case "completion":
 		return []string{"bash", "zsh", "fish"}
 	case "certs":
@@ -105,14 +112,16 @@ func written(f cli.Flag) []string {
 func completeBash(w io.Writer, table []*command) {
 	var names []string
 	for _, c := range table {
-		names = append(names, c.Name)
+		if verb(c) == "" {
+			names = append(names, c.Name)
+		}
 	}
-	fmt.Fprintf(w, `# bash completion for pgfleet
+	fmt.Fprint(w, `# bash completion for pgfleet
 _pgfleet() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command= word
     local -a choices=()
     for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
-        case $word in -*) ;; *) command=$word; break ;; esac
+        case $word in -*) ;; *) command=${command:+$command }$word; [[ $command = authority ]] || break ;; esac
     done
     COMPREPLY=()
     case $command:$prev in
@@ -122,7 +131,8 @@ _pgfleet() {
 			if !takesValue(f) {
 				continue
 			}
-			patterns := c.Name + ":" + strings.Join(written(f), "|"+c.Name+":")
+			name := strings.ReplaceAll(c.Name, " ", `\ `)
+			patterns := name + ":" + strings.Join(written(f), "|"+name+":")
 			choice := ""
 			if list := values(f); list != nil {
 				choice = fmt.Sprintf(`mapfile -t COMPREPLY < <(compgen -W %q -- "$cur")`, strings.Join(list, " "))
@@ -139,7 +149,7 @@ _pgfleet() {
 		for _, f := range append(c.Flags, helpFlag) {
 			list = append(list, written(f)...)
 		}
-		fmt.Fprintf(w, "        %s) choices=(%s) ;;\n", c.Name, strings.Join(list, " "))
+		fmt.Fprintf(w, "        %q) choices=(%s) ;;\n", c.Name, strings.Join(list, " "))
 	}
 	fmt.Fprint(w, `    esac
     mapfile -t COMPREPLY < <(compgen -W "${choices[*]}" -- "$cur")
@@ -164,6 +174,9 @@ var zshQuote = strings.NewReplacer("'", `'\''`, "[", `\[`, "]", `\]`, ":", `\:`)
 func completeZsh(w io.Writer, table []*command) {
 	fmt.Fprint(w, "#compdef pgfleet\n# zsh completion for pgfleet\n_pgfleet() {\n    local -a commands\n    commands=(\n")
 	for _, c := range table {
+		if verb(c) != "" {
+			continue
+		}
 		fmt.Fprintf(w, "        '%s:%s'\n", c.Name, zshQuote.Replace(c.Usage))
 	}
 	fmt.Fprint(w, `    )
@@ -174,10 +187,15 @@ func completeZsh(w io.Writer, table []*command) {
     local command=$words[2]
     shift words
     (( CURRENT-- ))
+    if [[ $command = authority ]] && (( CURRENT > 2 )); then
+        command="authority $words[2]"
+        shift words
+        (( CURRENT-- ))
+    fi
     case $command in
 `)
 	for _, c := range table {
-		fmt.Fprintf(w, "        %s)\n            _arguments -s", c.Name)
+		fmt.Fprintf(w, "        %q)\n            _arguments -s", c.Name)
 		for _, f := range append(c.Flags, helpFlag) {
 			_, usage := flagHelp(f)
 			for _, name := range written(f) {
@@ -211,10 +229,13 @@ var fishQuote = strings.NewReplacer(`\`, `\\`, "'", `\'`)
 func completeFish(w io.Writer, table []*command) {
 	fmt.Fprint(w, "# fish completion for pgfleet\n")
 	for _, c := range table {
+		if verb(c) != "" {
+			continue
+		}
 		fmt.Fprintf(w, "complete -c pgfleet -n __fish_use_subcommand -f -a %s -d '%s'\n", c.Name, fishQuote.Replace(c.Usage))
 	}
 	for _, c := range table {
-		condition := fmt.Sprintf("complete -c pgfleet -n '__fish_seen_subcommand_from %s'", c.Name)
+		condition := fmt.Sprintf("complete -c pgfleet -n '__fish_seen_subcommand_from %s'", strings.ReplaceAll(c.Name, " ", "; and __fish_seen_subcommand_from "))
 		for _, f := range append(c.Flags, helpFlag) {
 			_, usage := flagHelp(f)
 			line := condition

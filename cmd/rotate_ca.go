@@ -43,7 +43,7 @@ Where it is, it sees from the files on the hosts. It can be stopped anywhere and
 only when no certificate in force and no open session of the fleet needs it; they are named. --terminate ends such
 sessions once no client has such a certificate. It runs the playbook rotate-ca, whose variables -e sets.`,
 			Flags: join([]cli.Flag{
-				&cli.StringFlag{Name: "until", Value: untilReissue, Usage: "how far to go: `STEP` is trust, reissue or drop", Destination: &o.until},
+				&cli.StringFlag{Name: "until", Value: untilReissue, Usage: "how far to go, a `STEP`: trust, reissue, drop (default reissue)", Destination: &o.until},
 				&cli.BoolFlag{Name: "terminate", Usage: "with --until drop: end the sessions that were opened with certificates of the old authority", Destination: &o.terminate},
 				&cli.BoolFlag{Name: "new-key", Usage: "make a new key with each certificate", Destination: &o.newKey},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask", Destination: &o.yes},

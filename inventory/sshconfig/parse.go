@@ -1,6 +1,7 @@
 package sshconfig
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +64,10 @@ func (p *parser) file(path string, checkMode bool, depth int) *file {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		p.add(path, 0, "cannot be read: %v", rootCause(err))
+		return nil
+	}
+	if bytes.IndexByte(data, 0) >= 0 {
+		p.add(path, 0, "is no text")
 		return nil
 	}
 	return p.parse(path, string(data), depth)
