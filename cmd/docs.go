@@ -42,7 +42,7 @@ A flag that is given twice, lacks its value or is not known is refused before an
 	for _, e := range exitTexts {
 		fmt.Fprintf(w, "| %d | %s |\n", e.code, e.text)
 	}
-	fmt.Fprint(w, "\nWhen several hold, the first of 1, 130, 2, 3, 4, 6, 8, 7 is given. With 5 no host was contacted.\n")
+	fmt.Fprint(w, "\nWhen several hold, the first of 1, 130, 2, 3, 4, 6, 8, 7 is given. With 5 no host was contacted (`revoke`: or only asked\nfor its records, where these have no such certificate, or several).\n")
 	fmt.Fprint(w, whereText)
 	fmt.Fprint(w, "\n## Kinds of task\n\nEach can stand in a playbook, and can be done by hand with `pgfleet task KIND -l PATTERN name=value …`.\n")
 	for _, k := range tasks.Kinds() {

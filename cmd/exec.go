@@ -14,6 +14,7 @@ import (
 	"github.com/pgfleet/pgfleet/playbooks"
 	"github.com/pgfleet/pgfleet/playbooks/events"
 	"github.com/pgfleet/pgfleet/transport"
+	"github.com/pgfleet/pgfleet/transport/shell"
 )
 
 // execOptions is what pgfleet exec was asked for.
@@ -62,6 +63,9 @@ func (o *execOptions) run(ctx context.Context, sys *System) error {
 	if o.limit == "" {
 		return &usageError{text: "exec: no hosts are chosen", hint: "-l PATTERN chooses; -l all means all hosts"}
 	}
+	if err := shell.Check([]transport.Step{o.step()}); err != nil {
+		return usagef("exec: %v", errors.Unwrap(err))
+	}
 	inv, err := o.fleet.load(nil)
 	if err != nil {
 		return err
@@ -89,6 +93,11 @@ func (o *execOptions) run(ctx context.Context, sys *System) error {
 	return ended(end)
 }
 
+// step is the command as a host gets it.
+func (o *execOptions) step() transport.Step {
+	return transport.Step{Key: "exec", Argv: o.argv, User: o.user, Limit: o.timeout}
+}
+
 // one runs the command on one host.
 func (o *execOptions) one(ctx context.Context, sys *System, h *inventory.Host, dial playbooks.Dialer) printers.ExecResult {
 	out := printers.ExecResult{Host: h.Name, Kind: events.Unreachable, Code: -1}
@@ -103,7 +112,7 @@ func (o *execOptions) one(ctx context.Context, sys *System, h *inventory.Host, d
 	}
 	defer conn.Close()
 	begin := sys.Now()
-	results, err := conn.Do(ctx, transport.Step{Key: "exec", Argv: o.argv, User: o.user, Limit: o.timeout})
+	results, err := conn.Do(ctx, o.step())
 	out.TookMS = sys.Now().Sub(begin).Milliseconds()
 	if err == nil && len(results) != 1 {
 		err = errors.New("the host gave no result")

@@ -78,8 +78,8 @@ func (t *certificateTask) Validate() []*ParamError {
 	if t.TLSDir == "home" && t.Profile == "server" {
 		errs = append(errs, &ParamError{"tls_dir", "home is a client's home directory; a server has own or data"})
 	}
-	if t.ValidFor <= 0 {
-		errs = append(errs, &ParamError{"valid_for", "wants a life longer than 0"})
+	if t.ValidFor < time.Hour { // it would have ended before it is in force everywhere
+		errs = append(errs, &ParamError{"valid_for", "wants a life of 1h or more"})
 	}
 	return errs
 }

@@ -139,7 +139,7 @@ func TestParametersRefused(t *testing.T) {
 		{"hosts_entry", map[string]any{"entries": map[string]any{"10.0.0.1": "a/b"}}, "not a host name"},
 		{"certificate", map[string]any{"issuer": "a", "profile": "client", "names": []any{"x"}}, "a server's"},
 		{"certificate", map[string]any{"issuer": "a", "profile": "client", "tls_dir": "data"}, "own or home"},
-		{"certificate", map[string]any{"issuer": "a", "valid_for": "0d"}, "longer than 0"},
+		{"certificate", map[string]any{"issuer": "a", "valid_for": "59m"}, "of 1h or more"},
 		{"certificate", map[string]any{"issuer": "a", "key_type": "dsa"}, "not one of"},
 		{"trust", map[string]any{"authorities": []any{}}, "names none"},
 		{"trust", map[string]any{"authorities": []any{"a"}, "profile": "client", "tls_dir": "data"}, "own or home"},
