@@ -35,8 +35,9 @@ func newAuthorityBackup(sys *System) *command {
 encrypted to the recipient before it leaves: nobody can open it here. Without names, every authority whose key is on a host of the inventory.
 
 A recipient is age1… or ssh-…, for which the host needs age (apt-get install age), or the file of a certificate in PEM, for which it needs
-openssl alone. Plugins' recipients (age1yubikey1…) need the plugin there. It may be given several times, but only one certificate. Keep what opens it (the age identity, the certificate's key)
-away from this machine and from the authority's host; authority restore wants it.`,
+openssl alone. Plugins' recipients (age1yubikey1…) need the plugin there. It may be given several times, but only one certificate.
+Keep what opens it (the age identity, the certificate's key) away from this machine and from the authority's host; authority
+restore wants it.`,
 			Flags: join([]cli.Flag{
 				&cli.StringSliceFlag{Name: "recipient", Aliases: []string{"r"}, Usage: "`WHO` can open the key: age1…, ssh-…, or a file with such lines or with one certificate", Destination: &o.recipients},
 				&cli.StringFlag{Name: "to", Value: ".", Usage: "`FOLDER` to write to (default: this one)", Destination: &o.to},

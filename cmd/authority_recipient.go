@@ -18,8 +18,9 @@ func readRecipients(given []string) ([]byte, error) {
 	var lines [][]byte
 	certificates := 0
 	for _, word := range given {
-		where, data := "", []byte(word)
-		if err := backup.CheckRecipient(word); err != nil && !isIdentity(data) {
+		where, data := "line ", []byte(word)
+		first, _, _ := strings.Cut(word, "\n") // "$(cat team.txt)"
+		if err := backup.CheckRecipient(strings.TrimSpace(first)); err != nil && !isIdentity(data) {
 			where = word + ":"
 			if data, err = recipientFile(word, err); err != nil {
 				return nil, err
