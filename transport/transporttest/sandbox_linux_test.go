@@ -110,6 +110,56 @@ ln -sf "$b" /bin/sh`,
 	}
 }
 
+// TestRustCoreutils: with those of Ubuntu since 25.10, what is not there is not there, and what its limit ends has reached its limit. They number their errors,
+// and timeout ends otherwise where it would have killed.
+func TestRustCoreutils(t *testing.T) {
+	t.Parallel()
+	sb := NewSandbox(t)
+	sb.Shell(`mkdir /usr/lib/gnu; mv /usr/bin/stat /usr/bin/timeout /usr/lib/gnu
+cat >/usr/bin/stat <<"END"
+#!/bin/sh
+{ /usr/lib/gnu/stat "$@" 2>&1 >&3 | sed 's/: No such file or directory$/& (os error 2)/; s/: Not a directory$/& (os error 20)/; s/: Permission denied$/& (os error 13)/' >&2; } 3>&1
+e=$(/usr/lib/gnu/stat "$@" 2>&1 >/dev/null); [ -z "$e" ]
+END
+cat >/usr/bin/timeout <<"END"
+#!/bin/sh
+/usr/lib/gnu/timeout "$@"; code=$?
+[ "$code" != 124 ] || code=125
+exit "$code"
+END
+chmod 755 /usr/bin/stat /usr/bin/timeout`)
+	runSuite(t, func(t *testing.T) transport.Conn {
+		c, err := dialSandbox(sb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}, []suiteCase{{"files are read", testRead}, {"reads that fail", testReadFails}, {"limits", testLimits}, {"neighbours and limits", testTogetherLimits}})
+}
+
+// TestFullTmp: steps act as other users where nothing more fits into /tmp, and the shell wants a file there for each here-document, as bash before 5.1 does.
+func TestFullTmp(t *testing.T) {
+	t.Parallel()
+	sb := NewSandbox(t)
+	sb.Shell(`mount -t tmpfs -o size=64k none /tmp; ! dd if=/dev/zero of=/tmp/full 2>/dev/null; rm /bin/sh
+cat >/bin/sh <<"END"
+#!/bin/bash
+export BASH_COMPAT=5.0
+exec -a sh /bin/bash "$@"
+END
+chmod 755 /bin/sh`)
+	c := sb.Connect()
+	r, err := c.Do(t.Context(), transport.Step{Shell: "echo a"}, transport.Step{Shell: "echo b; cat <<X\nc\nX", Probe: true},
+		transport.Step{Shell: `id -un; echo "$PGFLEET_UID $HOME"`, User: "postgres"})
+	if err != nil || len(r) != 3 || string(r[0].Stdout) != "a\n" || !strings.HasPrefix(string(r[2].Stdout), "postgres\n") || !strings.Contains(string(r[2].Stdout), "/var/lib/postgresql\n") {
+		t.Errorf("%+v %v", r, err)
+	}
+	if !strings.Contains(string(r[1].Stderr), "here-document") {
+		t.Errorf("the shell makes no file for a here-document: %q, %q", r[1].Stdout, r[1].Stderr)
+	}
+}
+
 // testAhead: steps go with the program, on every host; a batch that is another one comes after them.
 func testAhead(t *testing.T, sb *Sandbox) {
 	die := transport.Step{Shell: `echo dies; kill -KILL $$`, Probe: true}

@@ -118,10 +118,12 @@ lookup() {
       case $l in "$1":*) line=$l; break ;; esac
     done </etc/passwd
   fi
-  [ -n "$line" ] || return 1
-  IFS=: read -r x x kuid kgid x khome x <<PASSWD || return 1
-$line
-PASSWD
+  # No here-document: some shells make a file for one, and /tmp may be full.
+  case $line in *:*:*:*:*:*) ;; *) return 1 ;; esac
+  line=${line#*:*:}
+  kuid=${line%%:*} line=${line#*:}
+  kgid=${line%%:*} line=${line#*:*:}
+  khome=${line%%:*}
   known=$1
 }
 # act runs "$@" as user $who for at most $limit seconds.

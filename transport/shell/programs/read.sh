@@ -2,7 +2,7 @@
 # 44: not there; 45: permission denied; 46: no regular file; 47: larger than $2 bytes.
 m=$(stat -L -c "%s %a %u %g %Y %U %G %F" -- "$1" 2>&1) || {
   printf "%s\n" "$m" >&2
-  case $m in
+  case ${m%" (os error "*")"} in # as the coreutils in Rust end it
     *": No such file or directory" | *": Not a directory") exit 44 ;;
     *": Permission denied") exit 45 ;;
   esac
