@@ -89,6 +89,9 @@ func (t *postgresReload) Undo(h *Host) []transport.Step {
 // proveCluster compares a new TLS connection with the files, and shows the test certificates and TLS 1.1 on others at the same time.
 func (t *postgresReload) proveCluster(ctx context.Context, h *Host, c *Cluster, via Prober) error {
 	if !c.upcomingTLS() {
+		if h.Fleet.Proofs != nil {
+			h.Fleet.Proofs.NoteServes(h.Name, c.ID, "") // nothing is left that it could go on with
+		}
 		return nil
 	}
 	at := c.tlsHost()

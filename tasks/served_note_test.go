@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 
@@ -89,6 +90,31 @@ func TestServedNote(t *testing.T) {
 	p.Shell("pg_ctlcluster 15 main restart")
 	shows("restarted", "served")
 	p.must(false, reload)
+}
+
+// TestServedNoteWithoutTLS: of a server that has no TLS any more nothing is noted, also where the same run has seen it serve these files before; with TLS again it has to show them anew.
+func TestServedNoteWithoutTLS(t *testing.T) {
+	p := newPGHost(t)
+	ca := newTestCA(t, "clients")
+	p.host.Fleet.CA = testCAs{"clients": ca}
+	on := p.withTLSFiles("1", ca)
+	off := maps.Clone(on)
+	off["ssl"] = "off"
+	p.must(true, settingsTask(on))
+	p.must(true, &postgresReload{WithProof: true})
+	before := p.ReadFile("/etc/pgfleet/15-main/served")
+	p.must(true, settingsTask(off))
+	p.must(true, &postgresReload{WithProof: true})
+	if c := p.cluster("15/main"); c.ServedProblem != "" || len(c.Served) > 0 {
+		t.Errorf("%d certificates are believed to be served by a server without TLS, %q", len(c.Served), c.ServedProblem)
+	}
+	if p.ReadFile("/etc/pgfleet/15-main/served") != before {
+		t.Error("a note was written")
+	}
+	p.must(false, &postgresReload{WithProof: true})
+	if got := p.host.Fleet.Proofs.Serves("db1", "15/main"); got != "" {
+		t.Errorf("what a server without TLS shows: %q", got)
+	}
 }
 
 // TestServedNoteTooLong: a file of very many authorities is noted nowhere, and fails nothing.
