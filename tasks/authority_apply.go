@@ -152,7 +152,7 @@ func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*
 	}
 	// What was found revoked in index.txt a moment ago is to be listed too.
 	if p.list || p.lacks(now) {
-		tbs, algorithm, err := pki.CRLTBS(ca, p.state.NextNumber, revoked, 0, now)
+		tbs, algorithm, err := pki.CRLTBS(ca, p.state.NextNumber, revoked, now)
 		if err != nil {
 			return nil, err
 		}

@@ -139,7 +139,7 @@ func TestPolicyOfADyingAuthority(t *testing.T) {
 		}
 	}
 	for by, want := range map[*x509.Certificate]string{short: "list", long: "no the list would end later than this authority"} {
-		tbs, _, err := pki.CRLTBS(by, big.NewInt(0x1234), nil, 0, time.Now())
+		tbs, _, err := pki.CRLTBS(by, big.NewInt(0x1234), nil, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,7 +225,7 @@ func FuzzPolicyList(f *testing.F) {
 		for i := range n {
 			revoked = append(revoked, pki.Revoked{Serial: big.NewInt(int64(1000 + i)), At: time.Now(), Expires: ca.NotAfter, Reason: i})
 		}
-		tbs, _, err := pki.CRLTBS(ca, big.NewInt(0x1234), revoked, 0, time.Now())
+		tbs, _, err := pki.CRLTBS(ca, big.NewInt(0x1234), revoked, time.Now())
 		if err != nil {
 			f.Fatal(err)
 		}

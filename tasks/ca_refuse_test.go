@@ -131,7 +131,7 @@ func TestListLacksRevoked(t *testing.T) {
 	if _, err := w.runTask("a", &revokeTask{Reason: "superseded", List: "due", named: []namedCertificate{{"clients", leaf.SerialNumber}}}); err != nil {
 		t.Fatal(err)
 	}
-	tbs, algorithm, err := pki.CRLTBS(before.Certificate, big.NewInt(9), before.Revoked, 0, w.now())
+	tbs, algorithm, err := pki.CRLTBS(before.Certificate, big.NewInt(9), before.Revoked, w.now())
 	if err != nil {
 		t.Fatal(err)
 	}

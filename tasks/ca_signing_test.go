@@ -131,7 +131,7 @@ func TestLengthsOfLists(t *testing.T) {
 					revoked = append(revoked, r)
 				}
 				number := big.NewInt(int64(10 + i))
-				tbs, algorithm, err := pki.CRLTBS(state.Certificate, number, revoked, 0, w.now())
+				tbs, algorithm, err := pki.CRLTBS(state.Certificate, number, revoked, w.now())
 				if err != nil {
 					t.Fatal(err)
 				}

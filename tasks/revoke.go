@@ -188,7 +188,7 @@ func (t *revokeTask) requests(w *revocation, now time.Time) ([]caRequest, error)
 			revoked = append(revoked, pki.Revoked{Serial: serial, At: now, Reason: code})
 		}
 	}
-	tbs, algorithm, err := pki.CRLTBS(w.state.Certificate, w.state.NextNumber, revoked, 0, now)
+	tbs, algorithm, err := pki.CRLTBS(w.state.Certificate, w.state.NextNumber, revoked, now)
 	if err != nil {
 		return nil, err
 	}

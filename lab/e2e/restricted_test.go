@@ -157,7 +157,7 @@ func (f *fleet) wanted(t *testing.T, host, name string) map[string]wanted {
 	if !ok {
 		t.Fatalf("crlnumber is %q", number)
 	}
-	tbs, _, err := pki.CRLTBS(ca, next, nil, 0, time.Now())
+	tbs, _, err := pki.CRLTBS(ca, next, nil, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,14 +53,11 @@ type Revoked struct {
 }
 
 // CRLTBS gives the bytes of a list of revoked certificates that are to be signed (TBSCertList, RFC 5280 5.1.1.1) and the name of the signature
-// algorithm. thisUpdate is Backdate before now; life 0 ends the list with its authority, at most MaxCRLLife from now. Certificates that
+// algorithm. thisUpdate is Backdate before now; the list ends with its authority, at most MaxCRLLife from now. Certificates that
 // expired before now are left out.
-func CRLTBS(issuer *x509.Certificate, number *big.Int, revoked []Revoked, life time.Duration, now time.Time) (tbs []byte, algorithmName string, err error) {
+func CRLTBS(issuer *x509.Certificate, number *big.Int, revoked []Revoked, now time.Time) (tbs []byte, algorithmName string, err error) {
 	title := "list of authority " + CertTitle(issuer)
 	end := issuer.NotAfter
-	if life > 0 && now.Add(life).Before(end) {
-		end = now.Add(life)
-	}
 	if limit := now.Add(MaxCRLLife); limit.Before(end) {
 		end = limit
 	}

@@ -96,7 +96,11 @@ func newAuthority(t testing.TB, by *issuer, cn string, life time.Duration, pathL
 
 func (i *issuer) crl(t testing.TB, number int64, life time.Duration, at time.Time, revoked ...Revoked) *x509.RevocationList {
 	t.Helper()
-	tbs, algorithm, err := CRLTBS(i.cert, big.NewInt(number), revoked, life, at)
+	ca := *i.cert
+	if life > 0 {
+		ca.NotAfter = at.Add(life) // lists end with their authority
+	}
+	tbs, algorithm, err := CRLTBS(&ca, big.NewInt(number), revoked, at)
 	if err != nil {
 		t.Fatal(err)
 	}

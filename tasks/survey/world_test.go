@@ -87,7 +87,11 @@ func (i *issuer) list(t testing.TB, number int64, life time.Duration, at time.Ti
 	for _, c := range revoked {
 		entries = append(entries, pki.Revoked{Serial: c.SerialNumber, At: at, Reason: 1, Expires: c.NotAfter})
 	}
-	tbs, algorithm, err := pki.CRLTBS(i.cert, big.NewInt(number), entries, life, at)
+	ca := *i.cert
+	if life > 0 {
+		ca.NotAfter = at.Add(life) // lists end with their authority
+	}
+	tbs, algorithm, err := pki.CRLTBS(&ca, big.NewInt(number), entries, at)
 	if err != nil {
 		t.Fatal(err)
 	}
