@@ -187,7 +187,7 @@ func TestPassphraseLater(t *testing.T) {
 	}
 }
 
-// A file on the authority's own host has to be closed to others.
+// A file on the authority's own host has to be closed to others, and nobody else's.
 func TestPassphraseInAFile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "passphrase")
@@ -212,6 +212,20 @@ func TestPassphraseInAFile(t *testing.T) {
 	if err := os.Chmod(file, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("another's", func(t *testing.T) {
+		if os.Getuid() != 0 {
+			transporttest.Unable(t, "needs root")
+		}
+		if err := os.Chown(file, 4711, 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.run("a"); err == nil || !strings.Contains(err.Error(), "belongs to user 4711") {
+			t.Errorf("another user's file: %v", err)
+		}
+		if err := os.Chown(file, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	})
 	w.finished("a")
 	request, _ := csr(t)
 	if _, err := w.issue(request, client("dbuser1"), "e", false); err != nil {
