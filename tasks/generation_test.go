@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -169,6 +170,38 @@ func TestReplaceClients(t *testing.T) {
 	w.again()
 	w.refused(w.server, drop, "is still needed", "app9.example.net (it was not seen by this run")
 	delete(w.fleet.Hosts, other.Name)
+	// Nor does one that still shows a certificate of it: by a copy under libpq's default names, or as a standby whose primary_conninfo names a version of before, as it was written last.
+	needs := func(what, want string) {
+		t.Helper()
+		if found, err := w.client.identitiesUnder(w.chain("clients")); err != nil || strings.Join(found, " ") != want {
+			t.Errorf("%s: the old authority is needed by %q, %v", what, found, err)
+		}
+	}
+	before := w.sb.Shell("ls -d /home/app/.postgresql/pgfleet/dbuser1/v/* | head -n 1") + "/client.crt"
+	w.client.Identities[0].Default = true
+	w.sb.Shell("install -o app $1 /home/app/.postgresql/postgresql.crt", before)
+	if err := w.look(w.client, trust); err != nil {
+		t.Fatal(err)
+	}
+	needs("a copy", "dbuser1 of app")
+	w.sb.Shell("rm /home/app/.postgresql/postgresql.crt")
+	w.client.Identities[0].Default = false
+	if err := w.look(w.client, trust); err != nil {
+		t.Fatal(err)
+	}
+	w.client.Roles = []string{"client", "db_server"}
+	for _, s := range []struct{ file, want string }{{before, "dbuser1 of app"}, {"/elsewhere/client.crt", ""}} {
+		result, err := seenServer(w.fleet, "standby", "10.0.0.9", "7", true, "sslcert="+s.file).View.Get(KeyPostgres)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result.Stdout = bytes.Replace(result.Stdout, []byte(`"conninfo":"sslcert=`), []byte(`"conninfo":"sslroot=`), 1) // which it has not read yet
+		w.client.View.Put(result)
+		needs("a standby with "+s.file, s.want)
+	}
+	delete(w.fleet.Hosts, "standby")
+	w.client.Roles = []string{"client"}
+	needs("neither", "")
 	step(w.server, drop, true)
 	step(w.server, drop, false)
 	quiet("clients G2", "clients G2")
@@ -206,6 +239,7 @@ func TestReplaceServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.refused(w.server, replace, "app1.example.net (dbuser1 of app does not believe servers root G2)")
+	w.refused(w.client, drop, "dbuser1 of app of app1.example.net does not believe the successor of root-ca2, intermediate.example.net yet")
 	delete(w.ca.lists, "servers_g2")
 	if _, err := w.run(w.client, add); err == nil || !strings.Contains(err.Error(), "list of revoked certificates of authority servers_g2") {
 		t.Errorf("an authority without a list: %v", err)
@@ -229,12 +263,21 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, add, false)
 	w.sb.Shell("rm /home/app/told")
 	w.again()
+	w.refused(w.client, drop, "root-ca2, intermediate.example.net is still needed", "db1.example.net (cluster 15/main has a certificate of it)")
+	refuses := func(what string, v *version, want bool) {
+		t.Helper()
+		w.again()
+		if got := w.server.refusedByClients(v); got != want {
+			t.Errorf("%s: clients refuse the certificate of before: %v", what, got)
+		}
+	}
 	// Who was rolled back to a certificate of the old authority keeps it while that is believed.
 	cert := task(t, "certificate", serverCertificate).(*certificateTask)
 	old := &version{Chain: []*x509.Certificate{w.ca.issued[0]}}
 	if by, err := cert.issuerFor(w.server, old); err != nil || by.name != "servers" {
 		t.Errorf("a certificate of the old authority, believed: %v, %v", by, err)
 	}
+	refuses("both are believed", old, false)
 	w.again()
 	w.must(w.server, replace, true)
 	if _, _, now, _ := w.serverFiles(); now == key {
@@ -254,6 +297,21 @@ func TestReplaceServers(t *testing.T) {
 	w.must(w.client, drop, false)
 	w.must(w.client, task(t, "trust", home), false)
 	w.sb.Shell("! [ -e /home/app/told ]")
+	refuses("the old one is dropped", old, true)
+	if err := w.look(w.server, replace); err != nil {
+		t.Fatal(err)
+	}
+	clusters, err := Clusters(w.server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := clusters[0].refusedFiles(w.server, clusters), w.sb.Shell("ls -d /etc/pgfleet/15-main/v/* | head -n 1")+"/server.crt\n"; got != want {
+		t.Errorf("what must not come back is %q, want %q", got, want)
+	}
+	seen := w.client.View
+	w.client.View = &View{}
+	refuses("nobody was seen", old, false)
+	w.client.View = seen
 	w.again()
 	if by, err := cert.issuerFor(w.server, old); err != nil || by.name != "servers_g2" {
 		t.Errorf("a certificate of the old authority, dropped: %v, %v", by, err)
@@ -271,6 +329,10 @@ func TestReplaceServers(t *testing.T) {
 	w.declare(pki.Authority{Name: "servers_g3", Subject: "CN=servers G3", Replaces: "servers"})
 	w.make("servers_g3")
 	w.takeOut("servers", "servers_root", "servers_g2", "servers_root_g2")
+	refuses("the inventory does not have it any more", old, true)
+	w.declare(pki.Authority{Name: "unseen", Subject: "CN=unseen"})
+	refuses("an authority of the inventory cannot be seen", old, false)
+	w.takeOut("unseen")
 	w.refused(w.server, task(t, "certificate", serverCertificate), "its certificate is of CN=servers G2", "app1.example.net (dbuser1 of app does not believe servers G3)", "pgfleet rotate-ca")
 }
 

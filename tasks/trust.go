@@ -154,7 +154,7 @@ func (t *trustTask) anchorsFor(h *Host, now []*x509.Certificate) (*anchors, erro
 			return nil, err
 		}
 		for _, l := range line {
-			if !a.has(l.cert) {
+			if !a.has(l.cert) && !containsCert(a.gone, l.cert) {
 				a.gone = append(a.gone, l.cert)
 			}
 		}
