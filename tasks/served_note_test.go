@@ -117,7 +117,7 @@ func TestServedNoteWithoutTLS(t *testing.T) {
 	}
 }
 
-// TestServedNoteTooLong: a file of very many authorities is noted nowhere, and fails nothing.
+// TestServedNoteTooLong: a file of very many authorities is noted nowhere, and fails nothing; nor is what is served since nobody knows when.
 func TestServedNoteTooLong(t *testing.T) {
 	ca := newTestCA(t, "clients")
 	one := pki.CertificatePEM(ca.cert)
@@ -126,6 +126,9 @@ func TestServedNoteTooLong(t *testing.T) {
 			Files: map[string]HostFile{"/c": {Bytes: one}, "/a": {Bytes: bytes.Repeat(one, n)}}}
 		if note := servedNote(c); (note != "") != want {
 			t.Errorf("%d authorities: %d bytes are noted", n, len(note))
+		}
+		if c.since = ""; servedNote(c) != "" {
+			t.Error("noted without the times for which it holds")
 		}
 	}
 }
