@@ -141,7 +141,7 @@ func (t *trustTask) chosen(h *Host, gens []string, chains map[string][]*x509.Cer
 	return out
 }
 
-// droppedElsewhere tells whether another server (or client) of the run believes an authority's successor and that authority no more: then nobody new begins to.
+// droppedElsewhere tells whether some server (or client) of the run believes an authority's successor and that authority no more: then nobody new begins to.
 func (h *Host) droppedElsewhere(server bool, name string, old, next []*x509.Certificate) (dropped bool) {
 	if p := h.Fleet.Proofs; p != nil {
 		asked := fmt.Sprint(server, " dropped ", name)
@@ -152,9 +152,6 @@ func (h *Host) droppedElsewhere(server bool, name string, old, next []*x509.Cert
 	}
 	for _, name := range sortedKeys(h.Fleet.Hosts) {
 		other := h.Fleet.Hosts[name]
-		if other == h {
-			continue
-		}
 		beliefs, _ := other.clientBeliefs()
 		if server {
 			beliefs, _ = other.serverBeliefs()

@@ -82,6 +82,40 @@ func TestWhoNeedsAnAuthority(t *testing.T) {
 	cluster := "data=/d\nconfig=/d/postgresql.conf\nbin=/usr/lib/postgresql/15/bin\nuser=postgres\ngroup=postgres\nstate=stopped\nmajor=15"
 	f.Hosts["db2"].View.Put(transport.Result{Key: KeyPostgres, Stdout: fmt.Appendf(nil, "host 5\nnow=1\ncluster %d\n%s\nend 0\n\n", len(cluster), cluster)})
 	want("a standby is stopped", pki.ProfileClient, "db2 (cluster", "is not running: if it is a standby")
+	db2 := f.Hosts["db2"]
+	for what, id := range map[string]Identity{"no identity for replication": {OSUser: "postgres"}, "another OS user's": {OSUser: "other", Replication: true}} {
+		if db2.Identities = []Identity{id}; db2.stoppedStandby() != "" {
+			t.Errorf("%s: what it streams with is said to be unknown", what)
+		}
+	}
+	running := runningServer(t, f, "db3", leaf(next), leaf(next))
+	if running.Identities = []Identity{{OSUser: "postgres", Replication: true}}; running.stoppedStandby() != "" {
+		t.Error("a server that runs is said to be stopped")
+	}
+}
+
+// A server that offers no TLS, or asks for no certificates, refuses none.
+func TestServersThatAskForNoCertificate(t *testing.T) {
+	t.Parallel()
+	ca := newTestCA(t, "ca")
+	leaf := ca.sign(t, &x509.Certificate{SerialNumber: big.NewInt(9), Subject: pkix.Name{CommonName: "db1"}}, &newKey(t).PublicKey)
+	h := runningServer(t, &Fleet{Hosts: map[string]*Host{}}, "db1", leaf, leaf)
+	clusters, err := Clusters(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := clusters[0]
+	asks := func(what, ssl, file string, names []string, want int) {
+		t.Helper()
+		c.Settings["ssl"], c.Settings["ssl_ca_file"] = Setting{Value: ssl}, Setting{Value: file}
+		c.Files["/ca.crt"], c.ServedCAs = HostFile{Bytes: pki.CertificatePEM(ca.cert)}, names
+		if got, unknown := h.serverBeliefs(); len(got) != want || unknown != "" {
+			t.Errorf("%s: %d clusters ask for certificates, want %d; %s", what, len(got), want, unknown)
+		}
+	}
+	asks("no authority", "on", "", nil, 0)
+	asks("no TLS", "off", "/ca.crt", nil, 0)
+	asks("both", "on", "/ca.crt", authorityNames(c), 1)
 }
 
 // Who would not accept a certificate of the successor: who does not believe it, or has no list of it while lists are in use, or whose application was not told; and whoever was not seen.
@@ -97,13 +131,14 @@ func TestWhoWouldNotAccept(t *testing.T) {
 		b    belief
 		want string
 	}{
-		"believes it, without lists": {belief{certs: chain}, ""},
-		"believes it, with lists":    {belief{certs: chain, lists: both}, ""},
-		"believes another":           {belief{certs: []*x509.Certificate{other.cert}}, "does not believe root"},
-		"one list is missing":        {belief{certs: chain, lists: both[1:]}, "has no list of revoked certificates of sub"},
-		"lists of others":            {belief{certs: chain, lists: []*x509.RevocationList{other.list}}, "has no list of revoked certificates of"},
-		"no list at all":             {belief{certs: chain, lists: []*x509.RevocationList{}}, "has no list of revoked certificates of"},
-		"was not told":               {belief{certs: chain, untold: true}, "has an application that has not been told yet"},
+		"believes it, without lists":  {belief{certs: chain}, ""},
+		"believes it, with lists":     {belief{certs: chain, lists: both}, ""},
+		"believes only what is below": {belief{certs: chain[:1]}, "does not believe root"},
+		"believes another":            {belief{certs: []*x509.Certificate{other.cert}}, "does not believe root"},
+		"one list is missing":         {belief{certs: chain, lists: both[1:]}, "has no list of revoked certificates of sub"},
+		"lists of others":             {belief{certs: chain, lists: []*x509.RevocationList{other.list}}, "has no list of revoked certificates of"},
+		"no list at all":              {belief{certs: chain, lists: []*x509.RevocationList{}}, "has no list of revoked certificates of"},
+		"was not told":                {belief{certs: chain, untold: true}, "has an application that has not been told yet"},
 	} {
 		if got := c.b.lacks(chain); (got == "") != (c.want == "") || !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

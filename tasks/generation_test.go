@@ -305,8 +305,9 @@ func TestReplaceServers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := clusters[0].refusedFiles(w.server, clusters), w.sb.Shell("ls -d /etc/pgfleet/15-main/v/* | head -n 1")+"/server.crt\n"; got != want {
-		t.Errorf("what must not come back is %q, want %q", got, want)
+	former := w.sb.Shell("ls -d /etc/pgfleet/15-main/v/* | head -n 1") + "/server.crt\n"
+	if got := clusters[0].refusedFiles(w.server, clusters); got != former {
+		t.Errorf("what must not come back is %q, want %q", got, former)
 	}
 	seen := w.client.View
 	w.client.View = &View{}
@@ -330,6 +331,9 @@ func TestReplaceServers(t *testing.T) {
 	w.make("servers_g3")
 	w.takeOut("servers", "servers_root", "servers_g2", "servers_root_g2")
 	refuses("the inventory does not have it any more", old, true)
+	if got := clusters[0].refusedFiles(w.server, clusters); got != former {
+		t.Errorf("without both, what must not come back is %q, want %q", got, former)
+	}
 	w.declare(pki.Authority{Name: "unseen", Subject: "CN=unseen"})
 	refuses("an authority of the inventory cannot be seen", old, false)
 	w.takeOut("unseen")
@@ -430,7 +434,13 @@ func TestSessionsOfReplaced(t *testing.T) {
 	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
 		t.Error("a list of the successor counts for a certificate of the old authority")
 	}
+	newest := w.ca.lists["clients"]
+	w.ca.publish(t, "clients", 1)
 	c.Files["/crl"] = HostFile{Bytes: pki.CRLPEM(w.ca.lists["clients"])}
+	if _, err := task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c); err == nil {
+		t.Error("a list that does not name it counts")
+	}
+	c.Files["/crl"] = HostFile{Bytes: pki.CRLPEM(newest)}
 	sessions, err = task(t, "postgres_sessions", map[string]any{"certificates": []any{}, "replaced": []any{"clients"}}).(*postgresSessions).sessions(w.client, c)
 	if err != nil || len(sessions) != 1 || sessions[0].Address != "10.0.0.2" {
 		t.Errorf("sessions whose certificate is revoked: %v, %v", sessions, err)
