@@ -195,7 +195,7 @@ func TestPassphraseInAFile(t *testing.T) {
 	if _, err := w.run("a"); err == nil || !strings.Contains(err.Error(), "is not there") {
 		t.Errorf("without the file: %v", err)
 	}
-	for mode, want := range map[os.FileMode]string{0o644: "closed to others", 0o640: "closed to others", 0o600: ""} {
+	for mode, want := range map[os.FileMode]string{0o644: "closed to others", 0o640: "closed to others", 0o604: "closed to others", 0o600: ""} {
 		if err := os.WriteFile(file, []byte("from a file\n"), mode); err != nil {
 			t.Fatal(err)
 		}

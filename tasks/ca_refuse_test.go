@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/big"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,8 +115,8 @@ func TestDueAuthoritiesAreNamed(t *testing.T) {
 	}
 }
 
-// The authority's own host refuses a list that lacks a certificate that was revoked, whatever its caller believes.
-func TestListLacksRevoked(t *testing.T) {
+// The authority's own host refuses a list that lacks a certificate that was revoked, that names one that was not, or whose number is below that of the next, whatever its caller believes.
+func TestListsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newCAWorld(t, walkthrough()[:1]...)
 	w.mustRun("a")
@@ -131,24 +133,61 @@ func TestListLacksRevoked(t *testing.T) {
 	if _, err := w.runTask("a", &revokeTask{Reason: "superseded", List: "due", named: []namedCertificate{{"clients", leaf.SerialNumber}}}); err != nil {
 		t.Fatal(err)
 	}
-	tbs, algorithm, err := pki.CRLTBS(before.Certificate, big.NewInt(9), before.Revoked, w.now())
+	after, err := ParseAuthority(w.one(context.Background(), AuthorityProbe(a)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply := w.reply(caStep(a, w.now(), newCARequest("crl", "number", "09", "algorithm", algorithm, "tbs", octal(tbs))))
-	if want := "lacks the revoked certificate " + pki.FormatSerial(leaf.SerialNumber); !strings.Contains(reply.Answers[0].Refused, want) {
-		t.Errorf("%q, want %q", reply.Answers[0].Refused, want)
+	// Revoked once more, it keeps time and reason.
+	records := tree(t, w.path("clients", "revoked"))
+	if got := w.reply(caStep(a, w.now(), newCARequest("revoke", "serial", pki.FormatSerial(leaf.SerialNumber), "reason", "keyCompromise"))).Answers[0]; got.Refused != "" {
+		t.Error(got.Refused)
+	}
+	if now := tree(t, w.path("clients", "revoked")); now != records {
+		t.Errorf("records were\n%s\nand are\n%s", records, now)
+	}
+	// Of one whose end nobody knows it is not known that it is over.
+	endless := pki.Revoked{Serial: big.NewInt(0x4712), At: w.now()}
+	if err := os.WriteFile(w.path("clients", "revoked", "4712"), []byte("4712 "+writeIndexTime(w.now())+" superseded\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	revoked := append(slices.Clone(after.Revoked), endless)
+	last := new(big.Int).Sub(after.NextNumber, big.NewInt(1))
+	other := pki.Revoked{Serial: big.NewInt(0x4711), At: w.now(), Expires: leaf.NotAfter}
+	list := tree(t, w.path("clients", "crl"))
+	for _, c := range []struct {
+		number  *big.Int
+		revoked []pki.Revoked
+		want    string
+		stale   bool
+	}{
+		{big.NewInt(99), after.Revoked, "lacks the revoked certificate 4712", true},
+		{big.NewInt(99), append(slices.Clone(before.Revoked), endless), "lacks the revoked certificate " + pki.FormatSerial(leaf.SerialNumber), true},
+		{big.NewInt(99), append(slices.Clone(revoked), other), "names certificate 4711, which is not on record as revoked", false},
+		{last, revoked, "is below", true},
+	} {
+		tbs, algorithm, err := pki.CRLTBS(before.Certificate, c.number, c.revoked, w.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := w.reply(caStep(a, w.now(), newCARequest("crl", "number", pki.FormatSerial(c.number), "algorithm", algorithm, "tbs", octal(tbs)))).Answers[0]
+		if !strings.Contains(answer.Refused, c.want) || (answer.field("stale") == "yes") != c.stale {
+			t.Errorf("%q (stale: %q), want %q", answer.Refused, answer.field("stale"), c.want)
+		}
+	}
+	if now := tree(t, w.path("clients", "crl")); now != list {
+		t.Error("a list that was refused is there")
 	}
 }
 
-// What the authority's own host refuses, whatever its caller believes: a key that another host has, a new key beside a certificate whose key is lost, a certificate for another key, and one
+// What the authority's own host refuses, whatever its caller believes: a key that another host has, a serial number that was given, a new key beside a certificate whose key is lost, a certificate for another key, and one
 // that the chain above it does not bear.
 func TestHostOfAuthorityRefuses(t *testing.T) {
 	t.Parallel()
 	w := newCAWorld(t, append(walkthrough()[:1], pki.Authority{Name: "other", Host: "a", Subject: "CN=other", ValidFor: year})...)
 	w.mustRun("a")
 	request, _ := csr(t)
-	if _, err := w.issue(request, client("dbuser1"), "e", false); err != nil {
+	leaf, err := w.issue(request, client("dbuser1"), "e", false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.issue(request, client("dbuser1"), "f", false); err == nil || !strings.Contains(err.Error(), "its key is used by host e already: make a new key on f") {
@@ -174,6 +213,17 @@ func TestHostOfAuthorityRefuses(t *testing.T) {
 			t.Errorf("certificates were\n%s\nand are\n%s", before, after)
 		}
 	}
+	_, key := csr(t)
+	again, err := certificateRequest(cert, key, IssueRequest{Template: client("dbuser2"), Host: "e"}, w.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.fields[1] = "serial " + pki.FormatSerial(leaf.SerialNumber)
+	record := tree(t, w.path("clients", "issued"))
+	refused(again, "is used already")
+	if now := tree(t, w.path("clients", "issued")); now != record {
+		t.Error("the record of another certificate was written over")
+	}
 	refused(newCARequest("install", "certificate", pem(other), "chain", pem(other)), "the certificate is not for the key of this authority")
 	refused(newCARequest("install", "certificate", pem(cert), "chain", pem(other)), "openssl does not accept the certificate with the chain above it")
 	if err := os.Remove(w.path("clients", "keys/ca.key")); err != nil {
@@ -182,5 +232,26 @@ func TestHostOfAuthorityRefuses(t *testing.T) {
 	refused(newCARequest("init-key", "name", "clients", "type", "ecdsa-p256"), "but its key is missing: bring back")
 	if _, err := os.Stat(w.path("clients", "keys/ca.key")); err == nil {
 		t.Error("a new key was made beside the certificate of the lost one")
+	}
+}
+
+// Nothing is done below a folder in which others could put another authority's place, be it open to the group or to everybody; where they can only add to it, it is.
+func TestFolderOpenToOthers(t *testing.T) {
+	t.Parallel()
+	above := filepath.Join(t.TempDir(), "above")
+	if err := os.Mkdir(above, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a := walkthrough()[0]
+	a.Dir = filepath.Join(above, "ca")
+	w := newCAWorld(t, a)
+	for mode, open := range map[os.FileMode]bool{0o755: false, 0o775: true, 0o757: true, 0o777: true, 0o777 | os.ModeSticky: false} {
+		if err := os.Chmod(above, mode); err != nil {
+			t.Fatal(err)
+		}
+		r := w.one(context.Background(), caStep(w.fleet.Authorities[a.Name], w.now(), newCARequest("status")))
+		if refused := r.Err != nil; refused != open || refused && !strings.Contains(string(r.Stderr), "others may write to "+above) {
+			t.Errorf("%v: %v %s", mode, r.Err, r.Stderr)
+		}
 	}
 }

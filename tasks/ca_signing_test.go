@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -148,5 +149,61 @@ func TestLengthsOfLists(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A key is closed to others from the moment when it is made, also in a folder that was open, and again once somebody has opened it.
+func TestKeyIsClosed(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	a := w.fleet.Authorities["clients"]
+	if err := os.MkdirAll(w.path("clients"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chmod", "755", w.path("clients")).CombinedOutput(); err != nil {
+		t.Fatal(string(out))
+	}
+	closed := func(what string) {
+		t.Helper()
+		for file, want := range map[string]os.FileMode{"": 0o700, "keys": 0o700, "keys/ca.key": 0o600} {
+			if info, err := os.Stat(w.path("clients", file)); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: %q has mode %v, want %v; %v", what, file, info.Mode(), want, err)
+			}
+		}
+	}
+	w.mustRun("a")
+	closed("made")
+	if err := os.Chmod(w.path("clients", "keys/ca.key"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.reply(caStep(a, w.now(), newCARequest("init-key", "name", a.Name, "type", a.KeyTypeOrDefault()))).Answers[0].Refused; got != "" {
+		t.Error(got)
+	}
+	closed("opened by somebody")
+}
+
+// A key that a full disk has cut is no key: nothing is said of it, and none is left.
+func TestKeyCutShort(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, walkthrough()[:1]...)
+	bin := t.TempDir()
+	real, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := "#!/bin/sh\ncase \" $* \" in\n*' -keyout '*) " + real + ` "$@"; code=$?; head -c 100 keys/ca.key.new >pending/cut && mv pending/cut keys/ca.key.new; exit $code ;;
+*' genpkey '*) ` + real + ` "$@" | head -c 100 ;;
+*) exec ` + real + ` "$@" ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(bin, "openssl"), []byte(full), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.program = strings.Replace(caProgram, "\nPATH=", "\nPATH="+bin+":", 1)
+	if _, err := w.run("a"); err == nil || !strings.Contains(err.Error(), "cannot be read back; is the disk full?") {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Stat(w.path("clients", "keys/ca.key")); err == nil {
+		t.Error("half a key was taken")
 	}
 }
