@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"strings"
@@ -167,5 +168,25 @@ func TestProbeTellsTime(t *testing.T) {
 	}
 	if calls := p.ReadFile("/root/calls"); calls != "date\n" {
 		t.Errorf("called %q", calls)
+	}
+}
+
+// TestKeyInACertificateFile: PostgreSQL takes a file with certificate and key together; a look tells of the certificate alone, whoever names the file.
+func TestKeyInACertificateFile(t *testing.T) {
+	p := newPGHost(t)
+	set := p.withTLSFiles("1", newTestCA(t, "clients"))
+	p.Shell(`set -e
+		cat $2 >>$1 && chown root:postgres $1 && chmod 640 $1 && install -o postgres -m 600 $1 /var/lib/postgresql/15/main/both.crt
+		printf "ssl = on\nssl_cert_file = '$1'\nssl_key_file = '$1'\nssl_ca_file = 'both.crt'\n" >>/etc/postgresql/15/main/postgresql.conf`, set["ssl_cert_file"], set["ssl_key_file"])
+	p.restarts("main")
+	c := p.cluster("15/main")
+	result, err := p.host.View.Get(KeyPostgres)
+	if err != nil || bytes.Contains(result.Stdout, []byte("PRIVATE KEY")) {
+		t.Fatalf("a private key came back (%v)", err)
+	}
+	for _, f := range []HostFile{c.Files[set["ssl_cert_file"]], c.Files["/var/lib/postgresql/15/main/both.crt"], c.Beside["both.crt"]} {
+		if len(certificatesDER(f.Bytes)) != 1 {
+			t.Errorf("%q: %q", f.Path, f.Bytes)
+		}
 	}
 }
