@@ -193,6 +193,7 @@ func TestJudge(t *testing.T) {
 		{"no record of a certificate", func(w *world) { w.ca(2).Records = nil }, []string{"db1 certificate records_differ: authority servers has no record of it"}},
 		{"no record of an authority", func(w *world) { w.ca(1).Records = nil }, []string{"ca2 authority records_differ: authority root has no record of it"}},
 		{"issued for another host", func(w *world) { w.ca(2).Records[0].Host = "db2" }, []string{"db1 certificate records_differ: authority servers issued it for db2"}},
+		{"an authority has another host since", func(w *world) { w.ca(1).Records[0].Host = "ca9" }, nil},
 		{"the server has an older list", func(w *world) { w.ca(0).List = w.clients.list(w.t, 2, 0, now) }, []string{"db1 list records_differ: it has number 1, authority clients has made 2 since"}},
 		{"and lacks what was revoked", func(w *world) { w.ca(0).List = w.clients.list(w.t, 2, 0, now, w.serverLeaf) }, []string{"db1 list records_differ: … it lacks the revoked "}},
 		{"another list has the number of the server's", func(w *world) {

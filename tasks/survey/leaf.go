@@ -123,7 +123,8 @@ func (j *judge) whole(r *Row, certs []*x509.Certificate) {
 	}
 }
 
-// recorded compares a certificate with the records of its authority.
+// recorded compares a certificate with the records of its authority. The host of an authority is the inventory's to say: one that was restored elsewhere, from its
+// backup, has the certificate that was issued for its host of before.
 func (j *judge) recorded(r *Row, cert *x509.Certificate, a *Authority) {
 	records, seen := j.records[a.Name]
 	if !seen {
@@ -133,8 +134,8 @@ func (j *judge) recorded(r *Row, cert *x509.Certificate, a *Authority) {
 	switch {
 	case rec == nil:
 		r.find(RecordsDiffer, fmt.Sprintf("authority %s has no record of it and could not revoke it: was it brought back from an older copy?", a.Name), "take it into the records: pgfleet authority restore --records "+a.Name)
-	case rec.Host != "" && !strings.EqualFold(rec.Host, r.Host):
-		r.find(RecordsDiffer, fmt.Sprintf("authority %s issued it for %s", a.Name, rec.Host), "have it issued anew with a key of its own: pgfleet task certificate with force=yes new_key=yes")
+	case r.Kind != KindAuthority && rec.Host != "" && !strings.EqualFold(rec.Host, r.Host):
+		r.find(RecordsDiffer, fmt.Sprintf("authority %s issued it for %s", a.Name, rec.Host), "have it issued anew with a key of its own: pgfleet rotate --force --new-key -l "+r.Host)
 	}
 }
 
