@@ -23,8 +23,9 @@ func newInit(sys *System) *command {
 	o := &initOptions{}
 	return &command{
 		Command: &cli.Command{
-			Name: "init", Usage: "Write an inventory and a playbook to start from", ArgsUsage: "[DIR]",
-			Description: "Writes inventory.yaml and playbooks/mtls.yaml into DIR, or here. A file that is there is never overwritten.",
+			Name: "init", Usage: "Write an inventory and playbooks to start from", ArgsUsage: "[DIR]",
+			Description: "Writes inventory.yaml, and into playbooks the playbooks that are part of the program, for you to read and change, into DIR, or here. " +
+				"A file that is there is never overwritten.",
 			Action: func(c *cli.Context) error {
 				if err := wantArguments(c, "[DIR]"); err != nil {
 					return err

@@ -2,10 +2,13 @@ package cmd
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/pgfleet/pgfleet/cmd/printers"
 	"github.com/pgfleet/pgfleet/playbooks"
 )
 
@@ -108,7 +111,24 @@ func (o *runOptions) run(ctx context.Context, sys *System) error {
 	if err != nil {
 		return err
 	}
-	return o.apply.apply(ctx, sys, plan)
+	outcome, err := o.apply.outcome(ctx, sys, plan)
+	if outcome != nil && outcome.Exit == exitUnverified {
+		if left := leftServers(plan); len(left) > 0 {
+			fmt.Fprintf(sys.Err, "hint: -l has left out %s, whose rules and roles are as they were: run again without -l\n", printers.Clean(strings.Join(left, ", ")))
+		}
+	}
+	return err
+}
+
+// leftServers gives the servers that a plan's clients use, and that -l has left out: nothing of what clients need is put in place there.
+func leftServers(plan *playbooks.Plan) []string {
+	var left []string
+	for _, h := range plan.Support {
+		if h.HasRole("db_server") {
+			left = append(left, h.Name)
+		}
+	}
+	return left
 }
 
 // makePlan reads inventory and playbook and gives the plan. Mistakes of both are the user's: exit 5, nothing contacted.

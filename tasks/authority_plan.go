@@ -228,10 +228,10 @@ func (p *authorityPlan) planCanaries(now time.Time) {
 		return slices.Contains(p.state.Differs, "revoked "+pki.FormatSerial(cert.SerialNumber))
 	}
 	if !sound(p.state.Good) || revoked(p.state.Good) {
-		p.want("make the good canary", &p.good)
+		p.want("make the good test certificate", &p.good)
 	}
 	if !sound(p.state.Bad) || !revoked(p.state.Bad) {
-		p.want("make the revoked canary", &p.bad)
+		p.want("make the revoked test certificate", &p.bad)
 	}
 }
 

@@ -215,18 +215,23 @@ func TestRestoreRefused(t *testing.T) {
 		change   func(*backup.Backup)
 		says     string
 	}{
-		"no identity":               {filepath.Join(t.TempDir(), "none"), nil, "there is no file"},
-		"another's identity":        {other, nil, "does not open the key"},
-		"a key of another":          {identity, func(b *backup.Backup) { b.Content["certs/ca.crt"] = pki.CertificatePEM(someCertificate(t)) }, "does not belong to its certificate"},
-		"a passphrase not known of": {identity, func(b *backup.Backup) { b.Passphrase = true }, "passphrase: prompt"},
+		"no identity":                  {filepath.Join(t.TempDir(), "none"), nil, "there is no file"},
+		"another's identity":           {other, nil, "does not open the key"},
+		"a key of another":             {identity, func(b *backup.Backup) { b.Content["certs/ca.crt"] = pki.CertificatePEM(someCertificate(t)) }, "does not belong to its certificate"},
+		"its passphrase not asked for": {identity, nil, "--ask-identity-pass asks for"},
+		"a passphrase not known of":    {identity, func(b *backup.Backup) { b.Passphrase = true }, "passphrase: prompt"},
 	} {
 		copy := *b
 		copy.Content = maps.Clone(b.Content)
 		if c.change != nil {
 			c.change(&copy)
 		}
+		opener := []byte("opener")
+		if name == "its passphrase not asked for" {
+			opener = nil
+		}
 		w.connect()
-		_, err := w.runTask("a", &Restore{Authority: w.fleet.Authorities["clients"], Backup: &copy, Identity: c.identity, Opener: []byte("opener"), Seen: &survey.Seen{}})
+		_, err := w.runTask("a", &Restore{Authority: w.fleet.Authorities["clients"], Backup: &copy, Identity: c.identity, Opener: opener, Seen: &survey.Seen{}})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -97,7 +97,12 @@ do_restore() {
 		IFS= read -r signer <keys/ca.pkcs11
 		open_token
 		;;
-	cms) problem=$(printf '%s\n' "$opener" | openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin stdin -out keys/ca.key 2>&1) ;;
+	cms)
+		problem=$(printf '%s\n' "$opener" | openssl cms -decrypt -binary -inform PEM -in keys/ca.key.cms -inkey "$identity" -passin stdin -out keys/ca.key 2>&1) || {
+			[ -n "$opener" ] || problem="it has a passphrase, perhaps, which --ask-identity-pass asks for; openssl says: $problem"
+			false
+		}
+		;;
 	*) false ;;
 	esac || { give_up "$identity does not open the key of this backup: ${problem%%"$nl"*}" && return; }
 	public=$token

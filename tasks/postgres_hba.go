@@ -184,7 +184,7 @@ func (t *postgresHBA) mayEnforce(w *hbaWork) error {
 	var list []string
 	if len(w.unproved) > 0 && !w.h.Fleet.CheckOnly {
 		list = append(list, "these clients have not connected with sslmode=verify-full in this run: "+strings.Join(w.unproved, ", ")+
-			" (include them in the run, with a verify task before this one)")
+			" (they have to be in the same run, with a verify task before this one: leave -l away, or add them to it)")
 	}
 	list = append(list, w.cutStreams()...)
 	if out, err := w.shutOut(); err != nil {

@@ -115,7 +115,7 @@ func Certs(out io.Writer, opt CertsOptions, rows []survey.Row) {
 	certReasons(out, opt, seen)
 	certUnseen(out, opt, unseen)
 	if opt.Orphans && len(rows) == 0 {
-		fmt.Fprintln(out, "no orphans: whatever was issued and is good is on the host that it was issued for")
+		fmt.Fprintln(out, "no orphans: what was issued and is good is where it should be")
 	} else if opt.Orphans && len(seen) == 0 {
 		fmt.Fprintln(out, "\nno orphans where could be looked")
 	} else {
@@ -268,6 +268,9 @@ func certCount(out io.Writer, opt CertsOptions, rows []survey.Row) {
 		parts[i] = opt.Style.paint(levelColor(s), fmt.Sprintf("%d %s", number[s], s.Word()))
 	}
 	text := fmt.Sprintf("%d certificates, keys and lists on %s", len(rows), count(len(hosts), "host"))
+	if opt.Orphans {
+		text = fmt.Sprintf("%s on %s", count(len(rows), "certificate"), count(len(hosts), "host"))
+	}
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")
 	}

@@ -113,7 +113,7 @@ func TestCertsOnNoHost(t *testing.T) {
 
 // A fleet without certificates, and one without orphans, say so.
 func TestNoCerts(t *testing.T) {
-	for want, opt := range map[string]CertsOptions{"\n0 certificates, keys and lists on 0 hosts\n": {}, "no orphans: whatever was issued and is good is on the host that it was issued for\n": {Orphans: true}} {
+	for want, opt := range map[string]CertsOptions{"\n0 certificates, keys and lists on 0 hosts\n": {}, "no orphans: what was issued and is good is where it should be\n": {Orphans: true}} {
 		var out bytes.Buffer
 		Certs(&out, opt, nil)
 		if out.String() != want {
