@@ -2,13 +2,18 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pgfleet/pgfleet/cmd/printers"
+	"github.com/pgfleet/pgfleet/inventory"
 	"github.com/pgfleet/pgfleet/playbooks"
 )
 
@@ -141,13 +146,34 @@ func makePlan(fleet *fleetOptions, choice *planChoice, path string, change func(
 	if err != nil {
 		return nil, err
 	}
-	pb, err := playbooks.Load(path)
+	file, err := inventory.Find(fleet.inventory)
+	if err != nil {
+		return nil, asConfiguration(err)
+	}
+	pb, err := playbooks.Load(ownPlaybook(path, filepath.Dir(file)))
 	if err != nil {
 		return nil, asConfiguration(err)
 	}
 	change(pb)
 	plan, err := playbooks.NewPlan(pb, inv, opt)
 	return plan, asConfiguration(err)
+}
+
+// ownPlaybook gives the user's own copy of a playbook that is part of the program and named without a folder ("mtls"): playbooks/NAME.yaml beside the inventory,
+// where pgfleet init puts it. What the user has written there, how far to enforce and for whom there are exceptions, must not be lost by how the playbook is named: hints
+// say "pgfleet run mtls".
+func ownPlaybook(name, dir string) string {
+	if _, shipped := playbooks.ShippedSource(name); !shipped || filepath.Base(name) != name {
+		return name
+	}
+	if _, err := os.Lstat(name); err == nil {
+		return name
+	}
+	own := filepath.Join(dir, "playbooks", strings.TrimSuffix(name, ".yaml")+".yaml")
+	if _, err := os.Lstat(own); errors.Is(err, fs.ErrNotExist) {
+		return name
+	}
+	return own
 }
 
 // checkLevel refuses an unknown value of --verify.
