@@ -392,3 +392,32 @@ func TestEmptyFacts(t *testing.T) {
 		t.Errorf("%+v", rows)
 	}
 }
+
+// An intermediate's certificate that is due is renewed by pgfleet rotate, wherever it is; a root's is not: it has to be replaced.
+func TestDueAuthority(t *testing.T) {
+	for subject, c := range map[string]struct {
+		after time.Duration
+		hint  string
+	}{"CN=servers": {4 * year, "pgfleet rotate"}, "CN=servers root": {8 * year, "pgfleet rotate-ca"}, "CN=clients": {8 * year, "pgfleet rotate-ca"}} {
+		w := newWorld(t)
+		due := 0
+		for _, r := range Judge(w.fleet) {
+			if r.Kind == KindAuthority && r.Subject == subject && strings.Contains(r.Renewal.Reason, "pgfleet rotate-ca") != strings.HasSuffix(c.hint, "-ca") {
+				t.Errorf("%s %s: %s", r.Host, r.Path, r.Renewal.Reason)
+			}
+		}
+		w.fleet.Now = now.Add(c.after)
+		for _, r := range Judge(w.fleet) {
+			for _, f := range r.Findings {
+				if r.Kind == KindAuthority && r.Subject == subject && f.State == RenewSoon {
+					if due++; !strings.HasSuffix(f.Hint, ": "+c.hint) {
+						t.Errorf("%s %s: %s", r.Host, r.Path, f.Hint)
+					}
+				}
+			}
+		}
+		if due < 2 { // on its own host, and where it is believed
+			t.Errorf("%s is due in %d places", subject, due)
+		}
+	}
+}

@@ -1,8 +1,10 @@
 package survey
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
+	"slices"
 
 	"github.com/pgfleet/pgfleet/tasks/pki"
 )
@@ -83,14 +85,31 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 		}
 		return
 	}
-	if due, why := pki.Renew(c, pki.RenewPolicy{}, j.f.Now); due {
+	due, why := pki.Renew(c, pki.RenewPolicy{}, j.f.Now)
+	renews := j.renewed(c)
+	switch {
+	case due:
 		r.Renewal = &Renewal{Due: true, At: j.now(), Reason: why}
-		if !r.has(Expired) {
-			r.find(RenewSoon, why, "declare its successor in the inventory (replaces), then: pgfleet rotate-ca")
+		if r.has(Expired) {
+			return
 		}
-	} else {
-		r.Renewal = &Renewal{At: renewAt(c), Reason: "two thirds of its life are over; pgfleet does not replace an authority by itself"}
+		hint := "declare its successor in the inventory (replaces), then: pgfleet rotate-ca"
+		if renews {
+			hint = "have the authority above it sign another one, for the same name and key: pgfleet rotate"
+		}
+		r.find(RenewSoon, why, hint)
+	case renews:
+		r.Renewal = &Renewal{At: renewAt(c), Reason: "two thirds of its life are over"}
+	default:
+		r.Renewal = &Renewal{At: renewAt(c), Reason: "two thirds of its life are over; pgfleet does not renew it, a successor takes its place (pgfleet rotate-ca)"}
 	}
+}
+
+// renewed tells whether a certificate is that of an intermediate authority that renewals see to: one on a host of the inventory.
+func (j *judge) renewed(c *x509.Certificate) bool {
+	return slices.ContainsFunc(j.f.Authorities, func(a Authority) bool {
+		return a.Cert != nil && !a.Root && !a.External && a.File == "" && pki.SameKey(a.Cert.PublicKey, c.PublicKey) && bytes.Equal(a.Cert.RawSubject, c.RawSubject)
+	})
 }
 
 // listed finds that a CA in force has no list of its own.
