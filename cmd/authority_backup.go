@@ -74,7 +74,7 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 		}
 	}
 	if info, err := os.Stat(o.to); err != nil || !info.IsDir() {
-		return usagef("--to %s: is not a folder", o.to)
+		return usagef("--to %s: there is no such folder; make one that only you can read", o.to)
 	}
 	if authorities, err = asRoot(inv, o.fleet, "authority backup", authorities, o.vars); err != nil {
 		return err

@@ -82,6 +82,7 @@ func newRun(sys *System) *command {
 		Command: &cli.Command{
 			Name: "run", Usage: "Bring hosts to the state that a playbook describes", ArgsUsage: "PLAYBOOK",
 			Description: `Hosts are looked at first, then only what differs is changed, proved and verified. A second run changes nothing.
+PLAYBOOK is a file, or the name of one that is part of the program: mtls, crl. Your copy of such a one, playbooks/mtls.yaml beside the inventory, wins.
 It asks nothing. --check --diff shows what would be done and does none of it. Standard output gets results, diffs, the
 recap and the verification table; standard error gets live progress, notices and errors.
 Ctrl-C lets the steps under way finish; a second Ctrl-C stops now. Either way the next run goes on from there.`,
