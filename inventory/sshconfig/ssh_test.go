@@ -44,23 +44,37 @@ func TestAgainstSSH(t *testing.T) {
 	}
 }
 
-// prepare writes a case to a file of its own and gives what it asks.
+// prepare writes a case, and what it includes, to files of its own and gives what it asks. ssh refuses files that are another user's, as those of a checkout are for
+// root, or that a group may write.
 func prepare(t *testing.T, path string) (config string, asks []string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := filepath.Abs("testdata")
-	if err != nil {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "inc"), 0o700); err != nil {
 		t.Fatal(err)
+	}
+	included, err := filepath.Glob("testdata/inc/*")
+	if err != nil || len(included) == 0 {
+		t.Fatalf("nothing to include: %v", err)
+	}
+	for _, path := range included {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "inc", filepath.Base(path)), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, line := range strings.Split(string(data), "\n") {
 		if ask, ok := strings.CutPrefix(line, "# ask: "); ok {
 			asks = append(asks, ask)
 		}
 	}
-	config = filepath.Join(t.TempDir(), "config")
+	config = filepath.Join(dir, "config")
 	if err := os.WriteFile(config, bytes.ReplaceAll(data, []byte("@DIR@"), []byte(dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
