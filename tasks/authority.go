@@ -100,6 +100,9 @@ func (t *authorityTask) Check(_ context.Context, h *Host) (*Change, error) {
 			return nil, fmt.Errorf("authorities %s and %s have the same folder %s: %w", other, a.Name, a.DirOrDefault(), ErrRefused)
 		}
 		dirs[a.DirOrDefault()] = a.Name
+		if h.Fleet.CheckOnly && h.View.Planned(KeyAuthority(a.Name)) {
+			continue // shown by an earlier play: a host can be there for roots and for intermediates
+		}
 		above := slices.ContainsFunc(plans, func(p *authorityPlan) bool { return p.a.Name == a.Issuer && p.certificate })
 		p, err := t.plan(h, a, above)
 		if err != nil {

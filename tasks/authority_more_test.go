@@ -49,6 +49,27 @@ func TestAuthoritiesOnOneHost(t *testing.T) {
 	}
 }
 
+// A host for roots and for intermediates is in two plays: --check shows what is to be done once.
+func TestAuthoritiesShownOnce(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, pki.Authority{Name: "root", Host: "a", Subject: "CN=top", ValidFor: 10 * year}, pki.Authority{Name: "below", Host: "a", Issuer: "root", Subject: "CN=below", ValidFor: 6 * year})
+	h := w.fleet.Hosts["a"]
+	results, err := w.Do(t.Context(), (&authorityTask{}).Needs(h)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.View.Put(results...)
+	w.fleet.CheckOnly = true
+	change, err := (&authorityTask{}).Check(t.Context(), h)
+	if err != nil || change == nil || !strings.Contains(change.Summary, "root: ") || !strings.Contains(change.Summary, "below: ") {
+		t.Fatalf("%+v %v", change, err)
+	}
+	h.View.Plan(change.Touches...)
+	if again, err := (&authorityTask{}).Check(t.Context(), h); err != nil || again != nil {
+		t.Errorf("again: %+v %v", again, err)
+	}
+}
+
 // The intermediate's host begins before the root is there, and waits.
 func TestIntermediateWaitsForItsRoot(t *testing.T) {
 	t.Parallel()
