@@ -189,10 +189,11 @@ func (t *certificateTask) clientRepair(h *Host, w *clientWork) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	if block != st.Block {
+	told := h.Fleet.CheckOnly && h.View.Planned(identityKey(st.ID)) // the trust task before this one writes them, too, and has shown them
+	if block != st.Block && !told {
 		out = append(out, "the services in "+st.ServiceFile)
 	}
-	if st.entry(st.Base+"/pgfleet.env").Text != environment(t.files(w)) {
+	if st.entry(st.Base+"/pgfleet.env").Text != environment(t.files(w)) && !told {
 		out = append(out, st.Base+"/pgfleet.env")
 	}
 	if v.Key.Mode&0o077 != 0 || v.Key.Mode&0o400 == 0 {

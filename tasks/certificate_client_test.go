@@ -50,4 +50,15 @@ func TestClientFromNothing(t *testing.T) {
 			t.Errorf("%s: %s", harm, got)
 		}
 	}
+
+	// With --check, what a trust task before it would write is not shown again.
+	w.sb.Shell("echo >>/home/app/.postgresql/pgfleet/dbuser1/pgfleet.env")
+	w.fleet.CheckOnly = true
+	if change, err := w.check(w.client, cert); err != nil || change == nil {
+		t.Errorf("%+v %v", change, err)
+	}
+	w.client.View.Plan(identityKey(w.client.Identities[0]))
+	if change, err := w.check(w.client, cert); err != nil || change != nil {
+		t.Errorf("%+v %v", change, err)
+	}
 }
