@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -16,6 +17,9 @@ import (
 
 	"github.com/pgfleet/pgfleet/transport"
 )
+
+// largestSource is how many bytes a file may have: what a host gives when it is read.
+const largestSource = 64 << 20
 
 //go:embed file_probe.sh
 var fileProbeProgram string
@@ -60,7 +64,7 @@ func (t *fileTask) Validate() []*ParamError {
 	case t.Content != "" && t.Src != "":
 		errs = append(errs, &ParamError{"src", "content and src cannot be together"})
 	case t.Src != "":
-		if t.data, err = os.ReadFile(t.Src); err != nil {
+		if t.data, err = readSource(t.Src); err != nil {
 			errs = append(errs, &ParamError{"src", err.Error()})
 		}
 	default:
@@ -70,6 +74,20 @@ func (t *fileTask) Validate() []*ParamError {
 		errs = append(errs, &ParamError{"content", "is a private key: a key stays on the machine that made it; let the certificate task make one there"})
 	}
 	return errs
+}
+
+// readSource gives the bytes of a file of this machine, of which there are no more than can be read back from a host.
+func readSource(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, largestSource+1))
+	if err == nil && len(data) > largestSource {
+		err = fmt.Errorf("%s has more than %d MiB", name, largestSource>>20)
+	}
+	return data, err
 }
 
 // checkPath refuses what is not an absolute, clean path.

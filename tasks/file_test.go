@@ -130,6 +130,7 @@ func TestParametersRefused(t *testing.T) {
 		{"file", map[string]any{"path": "/x", "mode": "04755"}, "octal"},
 		{"file", map[string]any{"path": "/x", "content": "a", "src": "b"}, "cannot be together"},
 		{"file", map[string]any{"path": "/x", "src": "/no/such/file"}, "no such file"},
+		{"file", map[string]any{"path": "/x", "src": "/dev/zero"}, "/dev/zero has more than 64 MiB"},
 		{"file", map[string]any{"path": "/x", "content": "-----BEGIN PRIVATE KEY-----\n"}, "stays on the machine"},
 		{"file", map[string]any{"path": "/x", "state": "absent", "content": "a"}, "no content"},
 		{"directory", map[string]any{"path": "/"}, "not / itself"},
