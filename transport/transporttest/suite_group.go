@@ -64,7 +64,7 @@ func testTogether(_ *testing.T, h *host) {
 		{"return", `f() { return 5; }; f`, "", "", 5},
 		{"errors only", `echo a >&2`, "", "a\n", 0},
 		{"killed", `kill -KILL $$`, "", "", 137},
-		{"a signal", `sh -c 'kill -HUP $$'`, "", "", 129},
+		{"a signal", `sh -c 'kill -USR2 $$'`, "", "", 140}, // not HUP, which nohup has everything below it ignore
 		{"pipe", `echo y | cat`, "y\n", "", 0},
 		{"closed", `echo a; exec >&- 2>&-`, "a\n", "", 0},
 		{"comment", "# it's\n#", "", "", 0},
