@@ -69,6 +69,14 @@ func TestPatroni(t *testing.T) {
 	p.must(false, &postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.3"}})
 	p.must(false, &postgresReload{WithProof: true})
 
+	// It may say the same itself.
+	p.patroniWrites("ssl = 'on'\nssl_min_protocol_version = 'TLSv1.3'\n")
+	p.must(false, &postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.3"}})
+	p.must(false, &postgresReload{WithProof: true})
+	p.must(true, &postgresSettings{Settings: map[string]string{"ssl": "on", "ssl_ciphers": "HIGH"}})
+	p.must(true, &postgresReload{WithProof: true})
+	p.must(false, &postgresReload{WithProof: true})
+
 	// What Patroni's own configuration says otherwise wins, and is named.
 	p.patroniWrites("ssl_min_protocol_version = 'TLSv1.2'\n")
 	p.refused(&postgresSettings{Settings: map[string]string{"ssl_min_protocol_version": "TLSv1.3"}}, `ssl_min_protocol_version is set to "TLSv1.2" by Patroni (/etc/postgresql/15/main/postgresql.conf line 6)`)
