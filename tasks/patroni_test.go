@@ -181,3 +181,13 @@ func TestPatroniConnInfo(t *testing.T) {
 		}
 	}
 }
+
+// A password in a rule is not shown, and nobody applies the word that stands in its place unawares.
+func TestPatroniHidesPasswords(t *testing.T) {
+	for text, hidden := range map[string]bool{"host all all 10.0.0.0/8 ldap ldapserver=x ldapbindpasswd=\"top secret\"\n": true, "host all all 10.0.0.0/8 md5\n": false} {
+		hint := hinted((&hbaWork{c: &Cluster{Managed: "patroni", HBAFile: "/hba"}, user: []byte(text), lines: []string{"x"}}).managed())
+		if strings.Contains(hint, "secret") || strings.Contains(hint, "your passwords in place of (hidden)") != hidden {
+			t.Error(hint)
+		}
+	}
+}

@@ -57,6 +57,9 @@ func (w *hbaWork) managed() error {
 			fmt.Fprintf(&b, "  - '%s'\n", strings.ReplaceAll(line, "'", "''"))
 		}
 	}
-	return &managedError{w.c.HBAFile, w.c.Managed, "apply this where postgresql.pg_hba stands today (patronictl edit-config, or Patroni's own file on each host and patronictl reload)",
-		secretOption.ReplaceAllString(b.String(), "$1=(hidden)")}
+	how, shown := "apply this where postgresql.pg_hba stands today (patronictl edit-config, or Patroni's own file on each host and patronictl reload)", secretOption.ReplaceAllString(b.String(), "$1=(hidden)")
+	if shown != b.String() {
+		how += ", with your passwords in place of (hidden)"
+	}
+	return &managedError{w.c.HBAFile, w.c.Managed, how, shown}
 }

@@ -19,7 +19,7 @@ const (
 
 // finish turns what a step printed and its code into its Result; limit is the time that it had.
 func finish(s transport.Step, code int, stdout, stderr []byte, took, limit time.Duration) transport.Result {
-	if code == 125 && took >= limit-time.Second {
+	if code == 125 && took >= max(limit-time.Second, limit/2) {
 		code = 124 // timeout of the coreutils in Rust, until spring 2026: what its TERM ended
 	}
 	r := transport.Result{Key: s.Key, Code: code, Stdout: stdout, Stderr: stderr, Took: took}
