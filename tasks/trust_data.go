@@ -118,8 +118,8 @@ func (w *serverTrust) copyDiffers(name string) bool {
 // install puts the copies in place, and the settings that name them in force. Stopped between any two of its steps, a server that starts has a list for every
 // authority that it believes.
 func (w *serverTrust) install(h *Host, settings []transport.Step) []transport.Step {
-	if !w.differ || len(settings) > 0 && w.c.writer(w.c.Config) != "" {
-		return settings // where another tool writes them, they fail and nothing is begun
+	if !w.differ {
+		return settings
 	}
 	steps := []transport.Step{undoStep(h, w.c, w.c.Dir+"/"+settingsFile, w.c.ConfigFile, w.set["ssl_ca_file"], listBeside(w.set["ssl_ca_file"]))}
 	if w.lists != nil {
