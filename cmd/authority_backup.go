@@ -116,7 +116,7 @@ func (o *backupOptions) do(ctx context.Context, sys *System, names []string) err
 
 // contents says in short what a backup holds.
 func contents(b *backup.Backup) string {
-	text := fmt.Sprintf("%s on record, %d revoked; ", plural(len(b.Serials("issued")), "certificate"), len(b.Serials("revoked")))
+	text := fmt.Sprintf("%s on record, %d revoked; ", printers.Count(len(b.Serials("issued")), "certificate"), len(b.Serials("revoked")))
 	switch {
 	case b.Sealed == "token":
 		return text + "the key is in a token, and not in here"

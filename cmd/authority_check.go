@@ -283,7 +283,7 @@ func printChecked(sys *System, found []checked) {
 		case !c.Seen:
 			say("%s: on %s, not looked at", c.Authority, c.Host)
 		case len(c.Problems) == 0:
-			say("%s: on %s, sound: %s on record, %d revoked", c.Authority, c.Host, plural(c.Records, "certificate"), c.Revoked)
+			say("%s: on %s, sound: %s on record, %d revoked", c.Authority, c.Host, printers.Count(c.Records, "certificate"), c.Revoked)
 		}
 		for _, p := range c.Problems {
 			say("%s: on %s, %s", c.Authority, c.Host, p)

@@ -194,7 +194,7 @@ func authorityCertificate(fleet *survey.Fleet, a pki.Authority, b *backup.Backup
 // ask shows what is at hand; the error is the answer no.
 func (o *restoreOptions) ask(sys *System, t *tasks.Restore) error {
 	a, b := t.Authority, t.Backup
-	lines := []string{fmt.Sprintf("the fleet has of authority %s: %s, %s in lists, highest list number %v", a.Name, plural(len(t.Seen.Certificates), "certificate"), plural(len(t.Seen.Revoked), "revocation"), number(t.Seen))}
+	lines := []string{fmt.Sprintf("the fleet has of authority %s: %s, %s in lists, highest list number %v", a.Name, printers.Count(len(t.Seen.Certificates), "certificate"), printers.Count(len(t.Seen.Revoked), "revocation"), number(t.Seen))}
 	question := fmt.Sprintf("Take what its records lack into those of authority %s on %s?", a.Name, a.Host)
 	if b != nil {
 		lines = append([]string{fmt.Sprintf("backup of authority %s on %s, %s: %s", b.Authority, b.Host, b.Made.Format("2006-01-02 15:04 MST"), contents(b))}, lines...)

@@ -219,7 +219,7 @@ func (o *trustOptions) record(sys *System, scans []keyScan) error {
 		return nil
 	}
 	if !o.yes && o.fingerprint == "" {
-		yes, err := sys.confirm(fmt.Sprintf("Record %s of %s?", plural(keys, "key"), plural(hosts, "host")))
+		yes, err := sys.confirm(fmt.Sprintf("Record %s of %s?", printers.Count(keys, "key"), printers.Count(hosts, "host")))
 		if err != nil {
 			return err
 		}

@@ -267,9 +267,9 @@ func certCount(out io.Writer, opt CertsOptions, rows []survey.Row) {
 	for i, s := range states {
 		parts[i] = opt.Style.paint(levelColor(s), fmt.Sprintf("%d %s", number[s], s.Word()))
 	}
-	text := fmt.Sprintf("%d certificates, keys and lists on %s", len(rows), count(len(hosts), "host"))
+	text := fmt.Sprintf("%d certificates, keys and lists on %s", len(rows), Count(len(hosts), "host"))
 	if opt.Orphans {
-		text = fmt.Sprintf("%s on %s", count(len(rows), "certificate"), count(len(hosts), "host"))
+		text = fmt.Sprintf("%s on %s", Count(len(rows), "certificate"), Count(len(hosts), "host"))
 	}
 	if len(parts) > 0 {
 		text += ": " + strings.Join(parts, ", ")

@@ -162,7 +162,7 @@ func (l *live) frame(now time.Time, width, height int) []string {
 		out = append(out, cut(row, width))
 	}
 	if more > 0 && rows > 0 {
-		out = append(out, l.style.paint(faint, cut(fmt.Sprintf("  … and %s more", count(more, "host")), width)))
+		out = append(out, l.style.paint(faint, cut(fmt.Sprintf("  … and %s more", Count(more, "host")), width)))
 	}
 	return out
 }
@@ -187,18 +187,18 @@ func (l *live) headline(now time.Time, width int) string {
 		}
 		// Plays may overlap: the first that is not through is shown, else the last.
 		if batch, begun := l.batches[p.Name]; begun && !open {
-			parts = []string{fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), title(p.Name, batch)), fmt.Sprintf("%d of %s", hosts, count(len(p.Tasks), "host"))}
+			parts = []string{fmt.Sprintf("[%d/%d] %s", i+1, len(l.shape), title(p.Name, batch)), fmt.Sprintf("%d of %s", hosts, Count(len(p.Tasks), "host"))}
 			open = hosts < len(p.Tasks)
 		}
 	}
 	if len(parts) == 0 {
-		parts = append(parts, fmt.Sprintf("connecting  %d of %s", len(l.dialled), count(l.hosts, "host")))
+		parts = append(parts, fmt.Sprintf("connecting  %d of %s", len(l.dialled), Count(l.hosts, "host")))
 	} else {
-		parts = append(parts, fmt.Sprintf("%d of %s", through, count(total, "task")))
+		parts = append(parts, fmt.Sprintf("%d of %s", through, Count(total, "task")))
 	}
 	trouble := l.trouble()
 	if trouble > 0 {
-		parts = append(parts, fmt.Sprintf("%s in trouble", count(trouble, "host")))
+		parts = append(parts, fmt.Sprintf("%s in trouble", Count(trouble, "host")))
 	}
 	if !l.started.IsZero() {
 		parts = append(parts, stopwatch(now.Sub(l.started)))

@@ -208,7 +208,7 @@ func differences(out io.Writer, s Style, cells []tasks.Cell) {
 		}
 		difference(out, s, group)
 	}
-	sum := fmt.Sprintf("%s: %d as wanted, %d differ, %d not proven", count(len(cells), "check"), all.ok, all.differ, all.unproven)
+	sum := fmt.Sprintf("%s: %d as wanted, %d differ, %d not proven", Count(len(cells), "check"), all.ok, all.differ, all.unproven)
 	fmt.Fprintln(out, "\n"+s.paint(bold, sum))
 }
 

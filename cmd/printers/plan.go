@@ -66,7 +66,7 @@ func PlanDocument(plan *playbooks.Plan) PlanJSON {
 
 // Plan prints plays, batches and tasks. Tasks that are the same on all hosts of a play are printed once; verbose prints them host by host.
 func Plan(out io.Writer, s Style, plan *playbooks.Plan, verbose bool) {
-	fmt.Fprintf(out, "%s: %s", s.paint(bold, Clean(plan.Playbook)), count(len(plan.Hosts), "host"))
+	fmt.Fprintf(out, "%s: %s", s.paint(bold, Clean(plan.Playbook)), Count(len(plan.Hosts), "host"))
 	if n := len(plan.Support); n > 0 {
 		support := make([]string, n)
 		for i, h := range plan.Support {

@@ -202,7 +202,7 @@ func (r *recap) sum(opt Options) string {
 			parts = append(parts, fmt.Sprintf("%d %s", ends[k], word(k)))
 		}
 	}
-	out := count(len(r.hosts), "host") + ": " + strings.Join(parts, ", ")
+	out := Count(len(r.hosts), "host") + ": " + strings.Join(parts, ", ")
 	if !r.finished.IsZero() {
 		out += " in " + elapsed(r.finished.Sub(r.started))
 	}

@@ -180,8 +180,8 @@ func wrap(text string, width int) []string {
 	return append(out, line)
 }
 
-// count writes a number with its noun: 1 host, 2 hosts.
-func count(n int, noun string) string {
+// Count writes a number with its noun: 1 host, 2 hosts.
+func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
