@@ -69,7 +69,8 @@ func (c *Cluster) readAnswer(body []byte) error {
 	for _, topic := range []string{"server", "settings", "lines", "hba", "roles", "databases", "sessions"} {
 		if !seen[topic] {
 			c.problem(fmt.Sprintf("its server runs but could not be asked as %s through %s, port %d (psql's code %s): %s", c.OSUser, c.SocketDir, c.Port, code,
-				strings.Join(complaints, "; ")))
+				strings.Join(complaints, "; ")) + "; that OS user has to be let in as a superuser of the same name, into the database postgres, without being asked (local all " + c.OSUser +
+				" peer as first line of pg_hba.conf, or a ~/.pgpass)")
 			return nil
 		}
 	}

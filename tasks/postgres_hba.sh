@@ -22,12 +22,17 @@ rewrite() { # rewrite <bytes: in one rename, with mode and owner as they are
 }
 rewrite || fail "cannot write $path as $who"
 case $state:$kind$major in
-running:hba*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
+running:hba*) query="select 'refused: ' || coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
   where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'" ;;
 running:ident1[234] | stopped:*) query='' ;;
-*) query="select coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || error from pg_ident_file_mappings r where error is not null" ;;
+*) query="select 'refused: ' || coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || error from pg_ident_file_mappings r where error is not null" ;;
 esac
-if [ -n "$query" ] && { ! wrong=$(as_exec=exec; ask "$bin" "$socket" "$port" "$query" 2>&1 </dev/null) || [ -n "$wrong" ]; }; then
+accepted=yes
+if [ -n "$query" ]; then
+  wrong=$(as_exec=exec; ask "$bin" "$socket" "$port" "$query" 2>&1 </dev/null) || accepted=no
+  case $wrong in *'refused: '*) accepted=no ;; esac # what else there is are warnings, of another version of the collation for one
+fi
+if [ "$accepted" = no ]; then
   rewrite <"$copied" || fail "cannot put $path back as it was: $wrong"
   fail "the server does not accept the new $path, it was put back: $wrong"
 fi

@@ -187,9 +187,24 @@ func readCells(ctx context.Context, cases []verifyCase, which []int, r transport
 		if !ok {
 			return errors.New("some connection tests gave no answer")
 		}
-		cells[i] = cases[i].cell(classify(a.code, a.text), a.text, "psql")
+		cells[i] = cases[i].answered(ctx, a, via)
 	}
 	return nil
+}
+
+// answered judges what psql said. Where that is a server's refusal in its own language, the server is asked again for what it says in codes.
+func (c verifyCase) answered(ctx context.Context, a tried, via Prober) Cell {
+	got := classify(a.code, a.text)
+	if got != otherFatal {
+		return c.cell(got, a.text, "psql")
+	}
+	got, err := c.inCodes(ctx, via)
+	cell := c.cell(got, a.text, "psql")
+	if err != nil && !cell.OK {
+		cell.NotProven = true
+		cell.Detail += " (why, is not known: that is in the server's language, see lc_messages, and asking for the code failed: " + err.Error() + ")"
+	}
+	return cell
 }
 
 // cell judges one answer.
@@ -225,10 +240,16 @@ func (c verifyCase) blank() Cell {
 		Target: fmt.Sprintf("%s:%d", s.Host, s.Port), Want: want, Refusal: c.want[0] != connects}
 }
 
-// seen checks what the server said of the session: TLS, and the serial number of the certificate in the client's file.
+// seen checks what the server said of the session: TLS, and the serial number of the certificate in the client's file. Warnings of the server, of another version of the
+// database's collation for one, stand before it.
 func (c verifyCase) seen(text string) string {
-	fields := strings.Split(strings.TrimSpace(text), "|")
-	if len(fields) != 4 {
+	var fields []string
+	for line := range strings.Lines(text) {
+		if f := strings.Split(strings.TrimSpace(line), "|"); len(f) == 4 {
+			fields = f
+		}
+	}
+	if fields == nil {
 		return "the answer cannot be read"
 	}
 	switch {

@@ -30,6 +30,7 @@ const (
 	keyFile         outcome = "refused by libpq: key file"
 	localFile       outcome = "refused by libpq: file missing or broken"
 	roleMissing     outcome = "refused: no such role"
+	roleRefused     outcome = "refused: no such role, or it may not log in"
 	databaseMissing outcome = "refused: no such database"
 	loginForbidden  outcome = "refused: role may not log in"
 	notReplicating  outcome = "refused: role may not replicate"
@@ -83,6 +84,7 @@ var outcomes = []struct {
 	{"SSL error", otherAlert},
 	{"FATAL:  database ", databaseMissing},
 	{"FATAL:  role ", roleMissing},
+	{"pg_hba.conf", ruleRefuses}, // in whichever language the server says it
 }
 
 // classify tells from psql's exit code and text how a connection ended.
@@ -100,7 +102,7 @@ func classify(code int, text string) outcome {
 
 // afterTLS: outcomes that only a server reached through a finished, verified handshake can give.
 var afterTLS = []outcome{connects, noPassword, wrongPassword, certAuthFailed, certWanted, ruleRefuses, roleMissing,
-	databaseMissing, loginForbidden, notReplicating, tooMany}
+	roleRefused, databaseMissing, loginForbidden, notReplicating, tooMany}
 
 // tried is one test's answer from verify.sh.
 type tried struct {

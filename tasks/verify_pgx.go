@@ -138,7 +138,10 @@ func classifyGo(err error) outcome {
 	var pg *pgconn.PgError
 	switch {
 	case errors.As(err, &pg):
-		return classify(2, "FATAL:  "+pg.Message)
+		if got := classify(2, goText(err)); got != otherFatal {
+			return got
+		}
+		return classifyCode(pg.Code, pg.Routine)
 	case errors.As(err, &host):
 		return nameDiffers
 	case errors.As(err, new(x509.UnknownAuthorityError)), errors.As(err, new(*tls.CertificateVerificationError)):
@@ -155,6 +158,54 @@ func classifyGo(err error) outcome {
 		}
 	}
 	return cannotReach
+}
+
+// classifyCode tells by what the protocol carries beside a message why a server refuses: it says the message in its own language (lc_messages), but never the code and the
+// function that has given it (PostgreSQL 17 manual, 54.8 and appendix A; the functions are those of PostgreSQL 12 to 18).
+func classifyCode(code, routine string) outcome {
+	switch code + " " + routine {
+	case "28000 ClientAuthentication": // so do rules of pg_hba.conf, which its message names
+		return certWanted
+	case "28000 auth_failed":
+		return certAuthFailed
+	case "28000 InitializeSessionUserId":
+		return roleRefused
+	case "42501 InitPostgres":
+		return notReplicating
+	}
+	switch code {
+	case "28P01":
+		return wrongPassword
+	case "3D000":
+		return databaseMissing
+	case "53300":
+		return tooMany
+	case "57P03":
+		return startingUp
+	}
+	return otherFatal
+}
+
+// inCodes asks again why the server refuses, where psql has printed it in a language that is not known here.
+func (c verifyCase) inCodes(ctx context.Context, via Prober) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*verifyCaseLimit)
+	defer cancel()
+	config, err := c.pgxConfig(ctx, via)
+	if err != nil {
+		return otherFatal, err
+	}
+	if c.replication {
+		config.RuntimeParams["replication"] = "true"
+	}
+	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
+	switch {
+	case err == nil:
+		_ = conn.Close(ctx)
+		return otherFatal, errors.New("the server lets the same login in when it comes through pgfleet")
+	case errors.As(err, new(*pgconn.PgError)):
+		return classifyGo(err), nil
+	}
+	return otherFatal, err
 }
 
 // goText gives the innermost useful text of a pgx error.
