@@ -4,7 +4,7 @@ SHELL := /bin/bash
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 BUILD := go build -trimpath -o bin/
 
-.PHONY: all build root setup demo postgresql patroni test check fuzz lint vuln cross bench scale load clean
+.PHONY: all build root setup demo postgresql further test check fuzz lint vuln cross bench scale load clean
 
 all: build
 
@@ -24,10 +24,10 @@ demo: root setup build ## five hosts from nothing to verified mutual TLS, twice
 postgresql: setup ## PostgreSQL 12 to 18 for the tests of all versions, in bin/postgresql; what needs them is skipped where they cannot be had (CI=true: fails)
 	-@lab/postgresql.sh bin/postgresql
 
-patroni: # for the tests; it starts nothing on this machine
-	@lab/setup.sh patroni python3-pysyncobj
+further: # for the tests: Patroni, and servers that speak another language; it starts nothing on this machine
+	@lab/setup.sh patroni python3-pysyncobj locales
 
-test: root setup postgresql patroni check ## everything, with the race detector, real sshd and real PostgreSQL
+test: root setup postgresql further check ## everything, with the race detector, real sshd and real PostgreSQL
 	@test -d /usr/lib/postgresql/15 || { echo "the tests name PostgreSQL 15, which Debian 12 has and this machine has not; make demo runs with any"; exit 1; }
 	@mkdir -p bin && rm -f bin/skipped
 	@status=0; PGFLEET_SKIPPED=$(CURDIR)/bin/skipped go test -race -timeout 25m $(if $(SUDO),-exec '$(SUDO)') ./... || status=$$?; \

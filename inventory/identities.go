@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"fmt"
+	"path"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -15,7 +17,7 @@ const canaryPrefix = "pgfleet-canary-"
 // (RFC 5280 appendix A, ub-common-name).
 const maxIdentifier = 63
 
-var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password", "after_change", "formats", "replication"}
+var identityKeys = []string{"user", "databases", "default", "allow_privileged", "password", "after_change", "formats", "replication", "home"}
 
 // identities reads {osuser: [dbuser, {user: x, …}]}.
 func (h *hostEntry) identities(e entry) {
@@ -54,6 +56,9 @@ func (r *reader) osUser(os entry, what string) []Identity {
 			r.add(n.Line, "%s: database user %s is given twice", what, id.DBUser)
 		}
 		seen[id.DBUser] = true
+		if len(out) > 0 && id.Home != out[0].Home {
+			r.add(n.Line, "%s: the identities of an OS user share one file of services: write the same home with %s and %s", what, out[0].DBUser, id.DBUser)
+		}
 		if id.Default {
 			if byDefault++; byDefault == 2 {
 				r.add(n.Line, "%s: only one identity of an OS user can be its default", what)
@@ -99,6 +104,9 @@ func (r *reader) identity(n *yaml.Node, what string) (Identity, bool) {
 	case strings.HasPrefix(user.text, canaryPrefix):
 		r.add(user.line, "%s: names beginning with %s are pgfleet's own", what, canaryPrefix)
 	}
+	if id.Home != "" && id.Default {
+		r.add(user.line, "%s: libpq looks for its default files in the home directory of the OS user, not in %s: leave out default or home", what, id.Home)
+	}
 	id.DBUser = user.text
 	r.replication(id, user.line, what)
 	return id, true
@@ -134,9 +142,23 @@ func (r *reader) identityKey(id *Identity, user *item, e entry, what string) {
 		id.P12 = r.formats(e.value, name)
 	case "replication":
 		id.Replication, _ = r.boolean(e.value, name)
+	case "home":
+		id.Home = r.home(e, name)
 	default:
 		r.unknown(e, what, identityKeys)
 	}
+}
+
+// homeRE is what the path of a home folder can be: it stands in files of services, in variables and on command lines of the user's.
+var homeRE = regexp.MustCompile(`^(/[A-Za-z0-9_.@%+=:,-]+)+$`)
+
+// home reads the folder in the place of a home directory.
+func (r *reader) home(e entry, name string) string {
+	text, ok := r.text(e, name)
+	if ok && (!homeRE.MatchString(text) || path.Clean(text) != text) {
+		r.add(e.value.Line, "%s: %q is no absolute path of letters, digits and _ . @ %% + = : , - (such as /var/lib/pgfleet/app)", name, short(text))
+	}
+	return text
 }
 
 // checkIdentifier tells whether a text can be a role or database here: it also becomes a folder's name and a common name.

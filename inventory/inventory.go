@@ -63,6 +63,8 @@ type Identity struct {
 	OSUser, DBUser string
 	// Databases admitted; none: all.
 	Databases []string
+	// Home is the folder in the place of the OS user's home directory; "": that. The identities of an OS user have the same.
+	Home string
 	// Default: libpq's default file names too. AllowPrivileged: see tasks.Identity.
 	Default, AllowPrivileged bool
 	// Password: a reference {env|file|command}, nil: none.

@@ -43,7 +43,7 @@ func newHost(h *inventory.Host, fleet *tasks.Fleet, vars map[string]any) *tasks.
 		Clusters: h.Clusters, Servers: h.ConnectsTo, Vars: vars, View: &tasks.View{}, Fleet: fleet}
 	for _, id := range h.Identities {
 		out.Identities = append(out.Identities, tasks.Identity{OSUser: id.OSUser, DBUser: id.DBUser, Databases: id.Databases,
-			Default: id.Default, AllowPrivileged: id.AllowPrivileged, Password: id.Password, AfterChange: (*tasks.Command)(id.AfterChange), P12: id.P12, Replication: id.Replication})
+			Home: id.Home, Default: id.Default, AllowPrivileged: id.AllowPrivileged, Password: id.Password, AfterChange: (*tasks.Command)(id.AfterChange), P12: id.P12, Replication: id.Replication})
 	}
 	return out
 }

@@ -24,6 +24,8 @@ var identitySwitchProgram string
 type clientWork struct {
 	st   *identityState
 	plan *certificatePlan
+	// home makes the folder in the place of the home directory.
+	home []transport.Step
 	// copies are the names in ~/.postgresql that the pair is copied to.
 	copies []string
 	// written: the new certificate's files are there.
@@ -59,6 +61,9 @@ func (t *certificateTask) checkClient(h *Host) (*Change, error) {
 	for _, st := range states {
 		w, err := t.clientWork(h, st)
 		if err != nil {
+			return nil, err
+		}
+		if w.home, err = st.homeSteps(h); err != nil {
 			return nil, err
 		}
 		if err := t.noRenewal(h, w.plan); err != nil {
@@ -193,7 +198,7 @@ func (t *certificateTask) clientRepair(h *Host, w *clientWork) ([]string, error)
 	if block != st.Block && !told {
 		out = append(out, "the services in "+st.ServiceFile)
 	}
-	if st.entry(st.Base+"/pgfleet.env").Text != environment(t.files(w)) && !told {
+	if st.entry(st.Base+"/pgfleet.env").Text != st.environment(t.files(w)) && !told {
 		out = append(out, st.Base+"/pgfleet.env")
 	}
 	if v.Key.Mode&0o077 != 0 || v.Key.Mode&0o400 == 0 {
@@ -224,7 +229,9 @@ func (t *certificateTask) clientChange(h *Host, work []*clientWork) *Change {
 	c := &Change{}
 	var titles []string
 	var plans []*certificatePlan
+	var homes []transport.Step
 	for _, w := range work {
+		homes = append(homes, w.home...)
 		c.Touches = append(c.Touches, identityKey(w.st.ID))
 		plans = append(plans, w.plan)
 		if w.plan.Why != "" {
@@ -237,6 +244,15 @@ func (t *certificateTask) clientChange(h *Host, work []*clientWork) *Change {
 	}
 	c.Summary = strings.Join(titles, "; ")
 	c.Apply = func(ctx context.Context, do Doer) ([]transport.Step, error) {
+		if len(homes) > 0 {
+			results, err := do.Do(ctx, homes...)
+			if err == nil {
+				err = transport.Failed(homes, results)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
 		certs, err := t.issueAll(ctx, do, h, plans)
 		if err != nil {
 			return nil, err
@@ -287,7 +303,7 @@ func switchStep(st *identityState, gen, kept string, leaf *x509.Certificate, fil
 	}
 	step := transport.Step{Key: "switch " + st.ID.DBUser + " of " + st.ID.OSUser, User: st.ID.OSUser, Shell: certificateCheckProgram + identityBlockProgram + identitySwitchProgram,
 		Argv: []string{st.Home, st.Below, gen, kept, first, last, strings.Join(copies, " "), say("copy", existing == "replace" || existing == "overlap"),
-			strings.TrimSuffix(environment(files), "\n"), say("roots", gen == ""), say("services", block != st.Block), public}}
+			strings.TrimSuffix(st.environment(files), "\n"), say("roots", gen == ""), say("services", block != st.Block), public}}
 	return withLines(step, block)
 }
 

@@ -102,6 +102,7 @@ func (c *Cluster) foreseeRoles(list []roleWork) {
 // foresee is the effect of clientClosing on what an identity's probe sees.
 func (w *trustWork) foresee(l *look) {
 	base := w.st.Base
+	l.put(&entry{Kind: "dir", Path: w.st.Home, UID: l.UID, Mode: 0o700})
 	l.put(&entry{Kind: "dir", Path: base, UID: l.UID, Mode: 0o700})
 	l.Listed[base] = true
 	file := func(path string, data []byte) {
@@ -111,7 +112,7 @@ func (w *trustWork) foresee(l *look) {
 	if w.lists != nil {
 		file(base+"/root.crl", w.lists)
 	}
-	file(base+"/pgfleet.env", []byte(environment(w.files)))
+	file(base+"/pgfleet.env", []byte(w.st.environment(w.files)))
 	for _, word := range w.copies {
 		from, name, _ := strings.Cut(word, ":")
 		file(w.st.Home+"/.postgresql/"+name, w.content(from))

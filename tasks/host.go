@@ -53,6 +53,8 @@ type Identity struct {
 	OSUser, DBUser string
 	// Databases that the rules admit to; none: all.
 	Databases []string
+	// Home is the folder in the place of OSUser's home directory, absolute; "": the home directory.
+	Home string
 	// Default: libpq's default file names are used as well (~/.postgresql/postgresql.crt …).
 	Default bool
 	// AllowPrivileged permits a certificate for postgres, superuser or replication roles.

@@ -14,6 +14,9 @@ import (
 //go:embed identity_probe.sh
 var identityProbeProgram string
 
+//go:embed identity_home.sh
+var identityHomeProgram string
+
 // identityKey is the view key of one identity's probe.
 func identityKey(id Identity) string { return "identity:" + id.OSUser + ":" + id.DBUser }
 
@@ -21,7 +24,7 @@ func identityKey(id Identity) string { return "identity:" + id.OSUser + ":" + id
 func identityProbe(id Identity) transport.Step {
 	first, last := blockMarks(id)
 	return transport.Step{Key: identityKey(id), User: id.OSUser, Probe: true, Limit: 30 * time.Second,
-		Shell: certificateLookProgram + identityProbeProgram, Argv: []string{folderName(id.DBUser), first, last}}
+		Shell: certificateLookProgram + identityProbeProgram, Argv: []string{folderName(id.DBUser), first, last, id.Home}}
 }
 
 // identityProbes gives the probes of a client's identities, and those of the servers' names.
@@ -124,8 +127,7 @@ func (st *identityState) refuse(h *Host) error {
 		return fmt.Errorf("%w: %s on %s is a symbolic link that %s made", ErrRefused, st.Home, h.Name, home.Owner)
 	}
 	if home.Kind == "dir" && home.UID != st.UID {
-		return fmt.Errorf("%w: the home directory %s on %s belongs to %s, not to %s, who could write nothing there; give it to that user or name another OS user",
-			ErrRefused, st.Home, h.Name, home.Owner, st.ID.OSUser)
+		return fmt.Errorf("%w: the home directory %s on %s belongs to %s, not to %s, who could write nothing there: %s", ErrRefused, st.Home, h.Name, home.Owner, st.ID.OSUser, st.elsewhere())
 	}
 	paths := []string{st.Home + "/.postgresql", st.Home + "/.postgresql/pgfleet", st.Base, st.Base + "/v", st.Base + "/root.crt", st.Base + "/root.crl",
 		st.Base + "/pgfleet.env", st.ServiceFile}
@@ -142,6 +144,39 @@ func (st *identityState) refuse(h *Host) error {
 	if st.Markers != "" && st.Markers != "be" {
 		first, last := blockMarks(st.ID)
 		return fmt.Errorf("%w: %s on %s does not have %q and %q once each, in that order: repair it by hand", ErrRefused, st.ServiceFile, h.Name, first, last)
+	}
+	return nil
+}
+
+// elsewhere says what to do about a home directory where nothing can be kept.
+func (st *identityState) elsewhere() string {
+	if st.ID.Home != "" {
+		return "give it to that user, or let the inventory name a folder that pgfleet is to make (home)"
+	}
+	return fmt.Sprintf("let the inventory name a folder in its place, which pgfleet makes: {user: %s, home: /var/lib/pgfleet/%s}", st.ID.DBUser, st.ID.OSUser)
+}
+
+// homeSteps makes the folder in the place of the home directory where the inventory names one and it is not there. The error is ErrRefused for a home directory that is not there.
+func (st *identityState) homeSteps(h *Host) ([]transport.Step, error) {
+	switch {
+	case st.entry(st.Home).Kind != "absent":
+		return nil, nil
+	case st.ID.Home == "":
+		return nil, fmt.Errorf("%w: the home directory %s of %s on %s is not there: %s", ErrRefused, st.Home, st.ID.OSUser, h.Name, st.elsewhere())
+	}
+	return []transport.Step{{Key: "folder of " + st.ID.OSUser, Shell: identityHomeProgram, Argv: []string{st.Home, st.ID.OSUser}}}, nil
+}
+
+// refuseHomes is ErrRefused where an identity of a client has no home directory to keep its files in.
+func refuseHomes(h *Host) error {
+	for _, id := range h.Identities {
+		st, err := stateOf(h, id)
+		if err == nil {
+			_, err = st.homeSteps(h)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

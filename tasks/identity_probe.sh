@@ -1,8 +1,8 @@
 # What one identity has: its OS user's home, psql, files of libpq's default names, pgfleet's folder, services. Runs as that OS user.
-# $1: folder name of the database user; $2, $3: first and last line of its block in ~/.pg_service.conf.
+# $1: folder name of the database user; $2, $3: first and last line of its block in ~/.pg_service.conf; $4: the folder in the place of the home directory, or "".
 me=${PGFLEET_USER:-$(id -un)} || exit 1
-home=
-[ "${PGFLEET_USER:-}" = "" ] || home=${HOME:-} # the connection's shell has it from the OS user's entry
+home=$4
+[ -n "$home" ] || [ "${PGFLEET_USER:-}" = "" ] || home=${HOME:-} # the connection's shell has it from the OS user's entry
 [ -n "$home" ] || home=$(getent passwd "$me" 2>/dev/null | cut -d: -f6)
 [ -n "$home" ] || home=$(ME=$me awk -F: '$1 == ENVIRON["ME"] { print $6; exit }' /etc/passwd)
 case $home in

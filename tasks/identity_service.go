@@ -203,9 +203,13 @@ func writeService(b *strings.Builder, st *identityState, s Service) {
 	}
 }
 
-// environment is the content of pgfleet.env: libpq's variables (PostgreSQL 17 manual, 32.15) for shells and for systemd's EnvironmentFile.
-func environment(files ServiceFiles) string {
+// environment is the content of pgfleet.env: libpq's variables (PostgreSQL 17 manual, 32.15) for shells and for systemd's EnvironmentFile. The file of services is named where libpq
+// would not look for it.
+func (st *identityState) environment(files ServiceFiles) string {
 	var b strings.Builder
+	if st.ID.Home != "" {
+		fmt.Fprintf(&b, "PGSERVICEFILE='%s'\n", st.ServiceFile)
+	}
 	b.WriteString("PGSSLMODE='verify-full'\n")
 	for _, v := range [][2]string{{"PGSSLROOTCERT", files.Root}, {"PGSSLCERT", files.Cert}, {"PGSSLKEY", files.Key}, {"PGSSLCRL", files.CRL}} {
 		if v[1] != "" {

@@ -112,6 +112,11 @@ func (t *trustTask) check(h *Host) (*Change, error) {
 	if t.Only == "drop" && (t.Until != "drop" || !t.follows(h)) || t.Only == "add" && !t.follows(h) {
 		return nil, nil
 	}
+	if t.Only == "" && !t.server(h) {
+		if err := refuseHomes(h); err != nil { // before the authorities: a look ahead tells of it when there are none yet
+			return nil, err
+		}
+	}
 	var a *anchors
 	if !t.follows(h) {
 		var err error

@@ -18,6 +18,8 @@ var identityFoldersProgram string
 // trustWork is one identity whose trust is not as wanted.
 type trustWork struct {
 	st *identityState
+	// home makes the folder in the place of the home directory.
+	home []transport.Step
 	// roots and lists are the wanted files; lists nil: none. union holds lists that stay until the old authorities are gone, nil when not needed.
 	roots, lists, union []byte
 	files               ServiceFiles
@@ -64,6 +66,9 @@ func (t *trustTask) checkClient(h *Host, a *anchors) (*Change, error) {
 		}
 		w, err := t.clientWork(h, st, a)
 		if err != nil {
+			return nil, err
+		}
+		if w.home, err = st.homeSteps(h); err != nil {
 			return nil, err
 		}
 		all = append(all, w)
@@ -191,7 +196,7 @@ func (w *trustWork) compare() {
 	if w.block != st.Block {
 		w.repair = append(w.repair, "the services in "+st.ServiceFile)
 	}
-	if st.entry(st.Base+"/pgfleet.env").Text != environment(w.files) {
+	if st.entry(st.Base+"/pgfleet.env").Text != w.st.environment(w.files) {
 		w.repair = append(w.repair, "pgfleet.env")
 	}
 }
@@ -271,6 +276,7 @@ func (t *trustTask) clientClosing(work []*trustWork) []transport.Step {
 			told = append(told, w.application())
 			writes = append(writes, w.application().markStep()...)
 		}
+		folders = append(folders, w.home...)
 		if st.entry(st.Base).Kind != "dir" {
 			folders = append(folders, transport.Step{Key: "folders of " + st.ID.DBUser, User: user, Shell: certificateCheckProgram + identityFoldersProgram,
 				Argv: []string{st.Home, st.Below}})

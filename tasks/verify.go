@@ -201,8 +201,12 @@ func (c verifyCase) answered(ctx context.Context, a tried, via Prober) Cell {
 	got, err := c.inCodes(ctx, via)
 	cell := c.cell(got, a.text, "psql")
 	if err != nil && !cell.OK {
+		reason := err.Error()
+		if errors.Is(err, transport.ErrForwarding) {
+			reason = "this client's sshd forwards no connection that could ask for the code"
+		}
 		cell.NotProven = true
-		cell.Detail += " (why, is not known: that is in the server's language, see lc_messages, and asking for the code failed: " + err.Error() + ")"
+		cell.Detail += " (the server speaks a language of its own, lc_messages, and " + reason + ")"
 	}
 	return cell
 }

@@ -2,12 +2,15 @@ package tasks
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -36,6 +39,32 @@ func TestClassify(t *testing.T) {
 	}
 	if got := classify(0, "certificate verify failed"); got != connects {
 		t.Errorf("exit code 0 is %q", got)
+	}
+}
+
+// What servers say in other languages is told by the protocol's codes, rules of pg_hba.conf by the file's name.
+func TestClassifyOtherLanguages(t *testing.T) {
+	for _, tt := range []struct {
+		code, routine, message string
+		want                   outcome
+	}{
+		{"28000", "ClientAuthentication", "Verbindung erfordert ein gültiges Client-Zertifikat", certWanted},
+		{"28000", "ClientAuthentication", "pg_hba.conf lehnt Verbindung ab für Host »10.88.0.31«", ruleRefuses},
+		{"28000", "ClientAuthentication", "ホスト\"10.88.0.31\"用のエントリがpg_hba.confにありません", ruleRefuses},
+		{"28000", "auth_failed", "пользователь \"u\" не прошёл проверку подлинности (по сертификату)", certAuthFailed},
+		{"28P01", "auth_failed", "пользователь \"u\" не прошёл проверку подлинности (по паролю)", wrongPassword},
+		{"28000", "InitializeSessionUserId", "Rolle »u« existiert nicht", roleRefused},
+		{"42501", "InitPostgres", "keine Berechtigung, um WAL-Sender zu starten", notReplicating},
+		{"42501", "CheckMyDatabase", "keine Berechtigung für Datenbank »x«", otherFatal},
+		{"3D000", "InitPostgres", "Datenbank »x« existiert nicht", databaseMissing},
+		{"53300", "ProcArrayAdd", "tut mir leid, schon zu viele Verbindungen", tooMany},
+		{"57P03", "ProcessStartupPacket", "das Datenbanksystem startet", startingUp},
+		{"XX000", "other", "interner Fehler", otherFatal},
+	} {
+		err := fmt.Errorf("connect: %w", &pgconn.PgError{Severity: "FATAL", Code: tt.code, Routine: tt.routine, Message: tt.message})
+		if got := classifyGo(err); got != tt.want {
+			t.Errorf("%s %s %s: %q, want %q", tt.code, tt.routine, tt.message, got, tt.want)
+		}
 	}
 }
 
@@ -85,6 +114,8 @@ func TestCellJudges(t *testing.T) {
 		{"good login", login, connects, "t|TLSv1.3|17|dbuser1", true, false},
 		{"old certificate", login, connects, "t|TLSv1.3|16|dbuser1", false, false},
 		{"without TLS", login, connects, "f|||dbuser1", false, false},
+		{"warnings around it", login, connects, "WARNING:  database \"a|b\" has a collation version mismatch\nHINT:  rebuild\nt|TLSv1.3|17|dbuser1\nDEBUG:  x\n", true, false},
+		{"warnings alone", login, connects, "WARNING:  x\n", false, false},
 		{"unreadable", login, connects, "", false, false},
 		{"refused", login, certWanted, "FATAL:  connection requires a valid client certificate", false, false},
 		{"right refusal", verifyCase{want: []outcome{certWanted}}, certWanted, "x", true, false},

@@ -1,0 +1,76 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pgfleet/pgfleet/lab"
+)
+
+// oddServer has a server speak German, warn on every login of another version of the collation and of what it does, and be read-only by default; names are looked for in a
+// schema of somebody else's first.
+const oddServer = `localedef -i de_DE -f UTF-8 de_DE.UTF-8
+pg_ctlcluster 15 main restart
+cd /tmp
+PGOPTIONS='-c default_transaction_read_only=off' runuser -u postgres -- ` + psqlPath + ` -XAtq -v ON_ERROR_STOP=1 <<SQL
+create schema odd;
+create function odd.current_setting(text) returns text language sql as 'select ''odd''::text';
+update pg_database set datcollversion = '1.0';
+alter role postgres set search_path = odd, pg_catalog;
+alter system set lc_messages = 'de_DE.UTF-8';
+alter system set default_transaction_read_only = on;
+alter system set standard_conforming_strings = off;
+alter system set client_min_messages = debug1;
+alter system set DateStyle = 'German';
+alter system set default_transaction_isolation = serializable;
+alter system set track_activities = off;
+select pg_reload_conf();
+SQL`
+
+// TestOddServers sets up, changes, renews and revokes on a server that is not as one thinks, with an application of www-data, whose home directory is root's.
+func TestOddServers(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	f.sh(t, "db1", oddServer)
+	f.sh(t, "app1", "install -d /var/www")
+	const www = "/var/lib/pgfleet/www-data"
+	app := f.with(t, "identities: {postgres: [dbuser1]}", "identities: {postgres: [dbuser1], www-data: [{user: shop, home: "+www+"}]}")
+	app.finishes(t)
+	refused, err := f.psql(t, "app1", "host="+f.addr(t, "db1")+" user=dbuser1 dbname=postgres sslmode=require", "select 1")
+	if err == nil || !strings.Contains(refused, "Client-Zertifikat") {
+		t.Fatalf("the server does not speak German (are PostgreSQL's translations installed?): %s", refused)
+	}
+	t.Run("the reasons of refusals", func(t *testing.T) {
+		app.want(t, 0, []string{" as wanted, 0 differ, 0 not proven"}, "verify")
+		_, out := app.pgfleet(t, "verify", "-o", "json")
+		got := map[string]string{}
+		for _, c := range readDocument(t, out).Cells {
+			got[c.Check] = c.Got
+		}
+		for check, want := range map[string]string{"login": "connects", "no-tls": "refused: pg_hba.conf", "no-certificate": "refused: client certificate wanted"} {
+			if got[check] != want {
+				t.Errorf("%s: %q, want %q", check, got[check], want)
+			}
+		}
+	})
+	t.Run("an application without a home directory", func(t *testing.T) {
+		out, err := f.try(t.Context(), "app1", "www-data", "sh", "-ec", `set -a; . "$1/.postgresql/pgfleet/shop/pgfleet.env"; exec "$2" -XAtw -d 'service=shop@db1 dbname=postgres' -c 'select current_user' 2>/dev/null`, "sh", www, psqlPath)
+		if err != nil || out != "shop" {
+			t.Errorf("%s %v", out, err)
+		}
+	})
+	t.Run("other rules", func(t *testing.T) {
+		app.want(t, 0, []string{"0 differ"}, "run", shipped, "-e", "enforce=password")
+		app.finishes(t)
+	})
+	t.Run("renewal and revocation", func(t *testing.T) {
+		app.want(t, 0, []string{"renew certificate of shop of www-data"}, "rotate", "--force", "-l", "all")
+		app.want(t, 0, nil, "revoke", "--host", "app1.example.net", "--name", "shop", "-y")
+		app.want(t, 3, []string{"refused: certificate revoked"}, "verify", "-l", "app1.example.net")
+		app.finishes(t)
+	})
+	t.Run("no forwarding", func(t *testing.T) {
+		f.sh(t, "app1", again, "AllowTcpForwarding no")
+		app.want(t, 0, []string{" 0 differ, ", "not proven", "client certificate wanted", "this client's sshd forwards no connection"}, "verify")
+	})
+}
