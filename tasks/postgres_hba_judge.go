@@ -111,6 +111,36 @@ func (j *judge) session(s Session) string {
 	return fmt.Sprintf("session open now: role %s, database %s, from %s, %s", s.User, s.Database, s.Address, how)
 }
 
+// elsewhere lists the declared users whose client was seen to come from an address that the new rules do not know it by: it has others than the inventory says.
+func (j *judge) elsewhere() []string {
+	var out []string
+	proofs := j.w.h.Fleet.Proofs
+	for _, client := range j.w.h.Fleet.Clients(j.w.h.Name) {
+		for _, from := range proofs.Sources(client.Name, j.w.h.Name) {
+			for _, id := range client.identitiesAt(j.w.h) {
+				l := postgres.Login{User: id.DBUser, Database: "postgres", Address: from, TLS: true}
+				if len(id.Databases) > 0 {
+					l.Database = id.Databases[0]
+				}
+				if id.Replication || j.admitted(l) {
+					continue
+				}
+				out = append(out, fmt.Sprintf("%s of %s: connects from %s, and by the inventory from %s", id.DBUser, client.Name, from, addressWords(j.w.c.addressesOf(client))))
+			}
+		}
+	}
+	return out
+}
+
+// addressWords puts addresses into words.
+func addressWords(list []netip.Addr) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = a.String()
+	}
+	return strings.Join(texts, ", ")
+}
+
 // addresses are samples: the first two addresses of every range in the rules, the clients', some address outside.
 func (j *judge) addresses() []netip.Addr {
 	out := []netip.Addr{netip.MustParseAddr("198.51.100.77"), netip.MustParseAddr("2001:db8::77"), netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}

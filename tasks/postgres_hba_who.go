@@ -147,32 +147,31 @@ func (c *Cluster) addressesOf(client *Host) []netip.Addr {
 	return out
 }
 
-// shutOut lists who is admitted now, would not be afterwards, and is not declared: roles that may log in, and sessions that are open.
-func (w *hbaWork) shutOut() ([]string, error) {
+// shutOut lists who is admitted now, would not be afterwards, and is not declared: roles that may log in, and sessions that are open; and who is declared and comes from elsewhere.
+func (w *hbaWork) shutOut() (undeclared, elsewhere []string, err error) {
 	before, err := postgres.ReadHBA([]byte(w.before), w.c.Major)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, w.c.HBAFile, err)
+		return nil, nil, fmt.Errorf("%w: %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
 	after, err := postgres.ReadHBA([]byte(w.after), w.c.Major)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
+		return nil, nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
 	j := &judge{w: w, reader: postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}, before: before, after: after, blockEnd: len(w.lines) + 2,
 		declared: w.declaredUsers(false), replicating: w.declaredUsers(true)}
-	var out []string
 	for _, r := range w.c.Roles {
 		if r.Login && !r.ValidUntilPast {
 			if text := j.role(r); text != "" {
-				out = append(out, text)
+				undeclared = append(undeclared, text)
 			}
 		}
 	}
 	for _, s := range w.c.Sessions {
-		if text := j.session(s); text != "" && !w.readyStandby(s) && !slices.Contains(out, text) {
-			out = append(out, text)
+		if text := j.session(s); text != "" && !w.readyStandby(s) && !slices.Contains(undeclared, text) {
+			undeclared = append(undeclared, text)
 		}
 	}
-	return out, nil
+	return undeclared, j.elsewhere(), nil
 }
 
 // declaredUsers are the database users of the identities that use this server, for replication or for databases.

@@ -1,6 +1,10 @@
 package tasks
 
-import "sync"
+import (
+	"net/netip"
+	"slices"
+	"sync"
+)
 
 // Proofs collects logins that were seen to work in this run, and which hosts it has changed. It is safe for concurrent use.
 type Proofs struct {
@@ -10,6 +14,8 @@ type Proofs struct {
 	// changes counts by host. tested has how many there were on a client and a server when they were tested, by both names.
 	changes map[string]int
 	tested  map[string][2]int
+	// sources are the addresses from which a client reaches a server, by both names.
+	sources map[string][]netip.Addr
 	// serves has what a server's cluster has shown last, by both names.
 	serves map[string]string
 }
@@ -71,6 +77,26 @@ func (p *Proofs) Changed(client, server string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.tested[client+"\x00"+server] != [2]int{p.changes[client], p.changes[server]}
+}
+
+// NoteSource notes an address from which a client reaches a server.
+func (p *Proofs) NoteSource(client, server string, from netip.Addr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sources == nil {
+		p.sources = map[string][]netip.Addr{}
+	}
+	key := client + "\x00" + server
+	if !slices.Contains(p.sources[key], from) {
+		p.sources[key] = append(p.sources[key], from)
+	}
+}
+
+// Sources gives what NoteSource noted of a client and a server.
+func (p *Proofs) Sources(client, server string) []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sources[client+"\x00"+server]
 }
 
 // NoteServes notes which files a server's cluster has shown to serve, as a digest; "": it is not known.

@@ -79,6 +79,11 @@ func (v *verify) Verify(ctx context.Context, h *Host, via Prober) ([]Cell, error
 	if err != nil {
 		return nil, err
 	}
+	if v.tlsOnly() {
+		if err := noteSources(ctx, h, cases, cells, via); err != nil {
+			return nil, err
+		}
+	}
 	if v.Level == "full" && !v.tlsOnly() {
 		cells = append(cells, v.canaries(ctx, h, cases, via)...)
 	}
@@ -187,6 +192,7 @@ func readCells(ctx context.Context, cases []verifyCase, which []int, r transport
 		if !ok {
 			return errors.New("some connection tests gave no answer")
 		}
+		cases[i].said = a.text
 		cells[i] = cases[i].answered(ctx, a, via)
 	}
 	return nil
@@ -195,10 +201,10 @@ func readCells(ctx context.Context, cases []verifyCase, which []int, r transport
 // answered judges what psql said. Where that is a server's refusal in its own language, the server is asked again for what it says in codes.
 func (c verifyCase) answered(ctx context.Context, a tried, via Prober) Cell {
 	got := classify(a.code, a.text)
-	if got != otherFatal {
-		return c.cell(got, a.text, "psql")
+	var err error
+	if got == otherFatal {
+		got, err = c.inCodes(ctx, via)
 	}
-	got, err := c.inCodes(ctx, via)
 	cell := c.cell(got, a.text, "psql")
 	if err != nil && !cell.OK {
 		reason := err.Error()

@@ -38,6 +38,8 @@ type verifyCase struct {
 	// replication: a login for replication; system is the system identifier that has to answer, "" for any.
 	replication bool
 	system      string
+	// said is what psql printed, once the test was made.
+	said string
 	// tlsOnly: the test is about the server's certificate and name; what the server says to the login is not judged.
 	tlsOnly bool
 }

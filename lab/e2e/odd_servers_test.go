@@ -74,3 +74,28 @@ func TestOddServers(t *testing.T) {
 		app.want(t, 0, []string{" 0 differ, ", "not proven", "client certificate wanted", "this client's sshd forwards no connection"}, "verify")
 	})
 }
+
+// TestOtherAddress has a client connect from an address that the inventory does not give it, as hosts with a network of their own for data do: rules for the address that is known
+// would lock it out. It is told before, whether the server asks for a password (so only the client's routes say it) or has no rule for it (and says it).
+func TestOtherAddress(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 2, Client: 1})
+	other := strings.TrimSuffix(f.addr(t, "app1"), "31") + "199"
+	for _, db := range []string{"db1", "db2"} {
+		f.sh(t, "app1", `dev=$(ip -o -4 route show | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+			ip addr replace "$2/24" dev "$dev"
+			ip route replace "$1/32" dev "$dev" src "$2"`, f.addr(t, db), other)
+	}
+	f.sh(t, "db1", `sed -i '1i host all all samenet scram-sha-256' /etc/postgresql/15/main/pg_hba.conf; pg_ctlcluster 15 main reload`)
+	f.sh(t, "db2", `sed -i '/^host/d' /etc/postgresql/15/main/pg_hba.conf; pg_ctlcluster 15 main reload`)
+	before := f.sh(t, "db1", "cat /etc/postgresql/15/main/pg_hba.conf") + f.sh(t, "db2", "cat /etc/postgresql/15/main/pg_hba.conf")
+	for _, db := range []string{"db1", "db2"} {
+		f.want(t, 2, []string{"failed        " + db + ".example.net", "dbuser1 of app1.example.net: connects from " + other + ", and by the inventory from " + f.addr(t, "app1")},
+			"run", shipped, "-e", "serial=100%", "--max-failures", "5")
+	}
+	if after := f.sh(t, "db1", "cat /etc/postgresql/15/main/pg_hba.conf") + f.sh(t, "db2", "cat /etc/postgresql/15/main/pg_hba.conf"); after != before {
+		t.Errorf("rules were changed:\n%s", after)
+	}
+	known := f.with(t, "address: "+f.addr(t, "app1")+"\n", "address: "+f.addr(t, "app1")+"\n    names: ["+other+"]\n")
+	known.finishes(t)
+}

@@ -68,6 +68,7 @@ var known = []struct {
 	{(*Host).undoProving, []string{as, lib, "tasks/undo_proving.sh"}},
 	{(*Host).undoProved, []string{as, lib, "tasks/undo_proved.sh"}},
 	{(*Host).verify, []string{"tasks/verify.sh"}},
+	{(*Host).sources, []string{"tasks/verify_source.sh"}},
 	{(*Host).authority, []string{"tasks/ca.sh"}},
 	{(*Host).leaseTake, []string{"playbooks/lease_take.sh"}},
 	{(*Host).leaseRelease, []string{"playbooks/lease_release.sh"}},

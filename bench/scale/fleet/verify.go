@@ -34,6 +34,18 @@ func (h *Host) verify(s *step) reply {
 	return said(b.String())
 }
 
+// sources says that connections to servers, which psql has named by their addresses, come from this host's only one.
+func (h *Host) sources(s *step) reply {
+	var b strings.Builder
+	for _, to := range s.argv() {
+		fmt.Fprintf(&b, "server %s %s\n", to, to)
+	}
+	for _, to := range s.argv() {
+		fmt.Fprintf(&b, "%s dev eth0 src %s uid 0 \\    cache \n", to, h.address)
+	}
+	return said(b.String())
+}
+
 // conninfo reads "name='value' …".
 func conninfo(text string) map[string]string {
 	out := map[string]string{}
