@@ -34,7 +34,7 @@ var _ = register(Kind{
 		`The block lets nobody in who was refused before, unless you declared it.
 
 Refused, with a list, unless --accept-refusals is given: a stage for which some client has not shown in this run that it can connect with sslmode=verify-full; somebody who ` +
-		`is not declared and would be shut out (roles that may log in, sessions that are open now); a client that was seen to connect from an address that the rules would not be for; a standby that streams without its certificate still. Also refused: a pg_hba.conf that the server does not accept now (file and ` +
+		`is not declared and would be shut out (roles that may log in, sessions that are open now); an application whose sessions show no certificate, or no TLS, where the stage wants it; a client that was seen to connect from an address that the rules would not be for; a standby that streams without its certificate still. Also refused: a pg_hba.conf that the server does not accept now (file and ` +
 		`line are named), TLS that is not in force yet, a pg_hba.conf that Patroni writes (what to apply there is printed; one that it leaves alone is changed like any other).
 
 The server reads the new file before it stays; when it finds an error the file of before comes back. It takes effect with postgres_reload. Stopped clusters are left alone.`,
@@ -187,18 +187,11 @@ func (t *postgresHBA) mayEnforce(w *hbaWork) error {
 			" (they have to be in the same run, with a verify task before this one: leave -l away, or add them to it)")
 	}
 	list = append(list, w.cutStreams()...)
-	undeclared, elsewhere, err := w.shutOut()
+	shutOut, err := w.shutOut()
 	if err != nil {
 		return err
 	}
-	if len(undeclared) > 0 {
-		list = append(list, "these would be refused and are not declared:\n  "+strings.Join(undeclared, "\n  ")+
-			"\ndeclare them as identities, or as exceptions of this task, or go on with --accept-refusals")
-	}
-	if len(elsewhere) > 0 {
-		list = append(list, "these come from another address than the rules would be for, and would be refused:\n  "+strings.Join(elsewhere, "\n  ")+
-			"\nadd the address to names of that client in the inventory, or to addresses of this task, or go on with --accept-refusals")
-	}
+	list = append(list, shutOut...)
 	if w.h.Fleet.AcceptRefusals {
 		return nil
 	}

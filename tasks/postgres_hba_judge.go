@@ -88,7 +88,7 @@ func wantsCertificate(r *postgres.Rule) bool {
 	return r.Method == "cert" || slices.ContainsFunc(r.Options, func(o string) bool { return strings.HasPrefix(o, "clientcert=verify") })
 }
 
-// session tells how an open session's like would be refused, "" when not. Users that are declared, at their clients' addresses, have been proved.
+// session tells how an open session's like would be refused, "" when not.
 func (j *judge) session(s Session) string {
 	addr, err := netip.ParseAddr(s.Address)
 	if err != nil {
@@ -107,6 +107,29 @@ func (j *judge) session(s Session) string {
 		if l.TLS = true; j.admitted(l) {
 			how += " (with TLS it would be admitted: where its sslmode lets it, have it connect again)"
 		}
+	}
+	return fmt.Sprintf("session open now: role %s, database %s, from %s, %s", s.User, s.Database, s.Address, how)
+}
+
+// application tells how an open session of a declared user would be refused if it began anew, "" when not: without TLS, or without a certificate. That its client can show one
+// has been proved, not that its application does.
+func (j *judge) application(s Session) string {
+	addr, err := netip.ParseAddr(s.Address)
+	l := postgres.Login{User: s.User, Database: s.Database, Address: addr.Unmap(), TLS: true}
+	if err != nil || s.Database == "replication" || !j.isDeclared(l) || !j.admitted(l) {
+		return ""
+	}
+	how := ""
+	if l.TLS = s.TLS; !s.TLS && !j.admitted(l) {
+		how = "without TLS"
+	}
+	l.TLS = true
+	wanted := !slices.ContainsFunc(j.reader.Deciding(j.after, l), func(r *postgres.Rule) bool { return r != nil && r.Method != "reject" && !wantsCertificate(r) })
+	if wanted && s.Serial == "" && (how != "" || s.TLS) {
+		how = strings.TrimPrefix(how+" and without a certificate", " and ")
+	}
+	if how == "" {
+		return ""
 	}
 	return fmt.Sprintf("session open now: role %s, database %s, from %s, %s", s.User, s.Database, s.Address, how)
 }

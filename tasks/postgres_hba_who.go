@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
 )
@@ -147,18 +148,20 @@ func (c *Cluster) addressesOf(client *Host) []netip.Addr {
 	return out
 }
 
-// shutOut lists who is admitted now, would not be afterwards, and is not declared: roles that may log in, and sessions that are open; and who is declared and comes from elsewhere.
-func (w *hbaWork) shutOut() (undeclared, elsewhere []string, err error) {
+// shutOut says who would be refused by surprise, and what to do about it: roles that may log in and sessions that are open, both without being declared; applications that do not show
+// their certificate; clients that come from another address. Each part is one reason.
+func (w *hbaWork) shutOut() (parts []string, err error) {
 	before, err := postgres.ReadHBA([]byte(w.before), w.c.Major)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %s: %w", ErrRefused, w.c.HBAFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
 	after, err := postgres.ReadHBA([]byte(w.after), w.c.Major)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
+		return nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
 	j := &judge{w: w, reader: postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}, before: before, after: after, blockEnd: len(w.lines) + 2,
 		declared: w.declaredUsers(false), replicating: w.declaredUsers(true)}
+	var undeclared, applications []string
 	for _, r := range w.c.Roles {
 		if r.Login && !r.ValidUntilPast {
 			if text := j.role(r); text != "" {
@@ -167,11 +170,28 @@ func (w *hbaWork) shutOut() (undeclared, elsewhere []string, err error) {
 		}
 	}
 	for _, s := range w.c.Sessions {
-		if text := j.session(s); text != "" && !w.readyStandby(s) && !slices.Contains(undeclared, text) {
+		if text := j.application(s); text != "" {
+			if !slices.Contains(applications, text) {
+				applications = append(applications, text)
+			}
+		} else if text := j.session(s); text != "" && !w.readyStandby(s) && !slices.Contains(undeclared, text) {
 			undeclared = append(undeclared, text)
 		}
 	}
-	return undeclared, j.elsewhere(), nil
+	for _, part := range []struct {
+		what, todo string
+		who        []string
+	}{
+		{"these would be refused and are not declared", "declare them as identities, or as exceptions of this task", undeclared},
+		{"the applications of these users do not use what pgfleet has given them yet, and would be refused when they connect again",
+			"have them use their service or its files (pgfleet.env) and connect again, then run again", applications},
+		{"these come from another address than the rules would be for, and would be refused", "add the address to names of that client in the inventory, or to addresses of this task", j.elsewhere()},
+	} {
+		if len(part.who) > 0 {
+			parts = append(parts, part.what+":\n  "+strings.Join(part.who, "\n  ")+"\n"+part.todo+", or go on with --accept-refusals")
+		}
+	}
+	return parts, nil
 }
 
 // declaredUsers are the database users of the identities that use this server, for replication or for databases.
