@@ -113,7 +113,7 @@ func (t *offboardTask) withdraw(h *Host, c *Cluster) (*hbaWork, error) {
 	for _, client := range h.Fleet.Clients(h.Name) {
 		for _, id := range client.Identities {
 			if t.means(client.Name, id) {
-				w.lines = postgres.Withdraw(w.lines, id.DBUser, t.theirsAlone(h, c, client, id))
+				w.lines = postgres.Withdraw(w.lines, id.DBUser, t.theirsAlone(h, c, client, id), client.Name == h.Name)
 			}
 		}
 	}

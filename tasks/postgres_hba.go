@@ -21,7 +21,7 @@ type postgresHBA struct {
 	Databases  []string `param:"databases" doc:"databases for identities that name none; default: all"`
 	Addresses  []string `param:"addresses" doc:"further addresses or ranges from which the identities may come, besides those of their clients"`
 	Exceptions []string `param:"exceptions" doc:"whole lines of pg_hba.conf that come first, for monitoring, poolers, replication; a list"`
-	Loopback   string   `param:"loopback" default:"keep" allowed:"keep enforce" doc:"keep: for connections from the host itself (127.0.0.0/8, ::1) your own rules go on to decide; enforce: the rules hold there too"`
+	Loopback   string   `param:"loopback" default:"keep" allowed:"keep enforce" doc:"keep: for connections from the host itself (127.0.0.0/8, ::1) your own rules go on to decide, but for logins over TLS of identities that the host itself has as a client; enforce: the rules hold there too"`
 	Only       string   `param:"only" allowed:"replication" doc:"replication: put in front the rules by which declared standbys log in with their certificate, where they are missing; nobody is refused by it, nothing else changes"`
 	HostNoSSL  string   `param:"hostnossl" default:"reject" allowed:"reject allow" doc:"reject: connections without TLS are refused, replication too; allow: your own rules decide"`
 }
@@ -229,7 +229,7 @@ func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
 		return b, err
 	}
 	if t.Loopback != "enforce" {
-		b.Keep = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+		b.Keep = loopback()
 	}
 	if t.Scope == "all" {
 		b.CatchAll = t.method(c, "")
@@ -240,6 +240,11 @@ func (t *postgresHBA) block(h *Host, c *Cluster) (postgres.Block, error) {
 		err = fmt.Errorf("%w: no client in the inventory has an identity that uses %s: there is nobody to admit", ErrRefused, h.Name)
 	}
 	return b, err
+}
+
+// loopback are the addresses by which a host reaches itself.
+func loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
 // method is what a login of role needs; role "" is anybody.

@@ -77,6 +77,9 @@ func (t *postgresHBA) clientAddresses(h *Host, c *Cluster, client *Host) ([]neti
 		return nil, fmt.Errorf("%w: from which address does client %s come? %q means none on %s; give the client an address in the inventory (address: or names:), or this task addresses:",
 			ErrRefused, client.Name, client.Address, h.Name)
 	}
+	if client.Name == h.Name { // its own name often means 127.0.1.1
+		out = append(out, loopback()...)
+	}
 	for _, text := range t.Addresses {
 		if p, err := readPrefix(text); err == nil && !slices.Contains(out, p) {
 			out = append(out, p)

@@ -284,6 +284,9 @@ func (c *pairContext) test(check string, want []outcome, changes ...keyword) ver
 	if c.replication {
 		changes = append(changes, keyword{"replication", "true"})
 	}
+	if c.client == c.service.Server && c.addr != "" && want[0] != connects {
+		changes = append(changes, keyword{"hostaddr", c.addr}) // from its loopback addresses a server refuses less
+	}
 	return verifyCase{client: c.client, check: check, service: c.service, want: want, replication: c.replication, system: c.system,
 		params: with(c.service, changes...), chain: c.chain, roots: c.roots, hostaddr: c.addr}
 }

@@ -99,3 +99,20 @@ func TestOtherAddress(t *testing.T) {
 	known := f.with(t, "address: "+f.addr(t, "app1")+"\n", "address: "+f.addr(t, "app1")+"\n    names: ["+other+"]\n")
 	known.finishes(t)
 }
+
+// TestServerAsClient has an application on a server's own host, where the server's name means a loopback address, as Debian's installer has it: the application comes from another
+// address than every other client, one for which the server's rules are otherwise left as they were.
+func TestServerAsClient(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, lab.Options{DB: 1, Client: 1})
+	f.sh(t, "db1", `sed -i '/[[:space:]]db1/d' /etc/hosts; echo '127.0.1.1 db1.example.net db1' >>/etc/hosts`)
+	both := f.with(t, "roles: [db_server]\n", "roles: [db_server, client]\n    identities: {postgres: [batch]}\n")
+	both.finishes(t)
+	if _, err := f.psql(t, "db1", "service=batch@db1 dbname=postgres", "select 1"); err != nil {
+		t.Error(err)
+	}
+	if out, err := f.psql(t, "db1", "host=db1.example.net user=batch dbname=postgres sslmode=require", "select 1"); err == nil || !strings.Contains(out, "(127.0.1.1)") || !strings.Contains(out, "valid client certificate") {
+		t.Errorf("without its certificate: %v %s", err, out)
+	}
+	both.want(t, 0, []string{" 0 differ, 0 not proven"}, "verify")
+}

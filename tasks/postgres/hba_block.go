@@ -15,6 +15,8 @@ const (
 	beginStart = "# BEGIN pgfleet"
 	// declaredMark comes before the logins that the inventory declares.
 	declaredMark = "# declared identities, from their clients only"
+	// ownMark comes before those of the host itself, by its loopback addresses.
+	ownMark = "# declared identities of this host itself"
 	// replicationMark comes before the logins of standbys that the inventory declares.
 	replicationMark = "# replication, by certificate, from declared servers only"
 )
@@ -109,6 +111,9 @@ func (b Block) Lines(user []Rule) []string {
 	if len(b.Exceptions) > 0 {
 		out = append(append(out, "# exceptions"), b.Exceptions...)
 	}
+	if own := b.ownLines(); len(own) > 0 {
+		out = append(append(out, ownMark), own...)
+	}
 	if kept := keepLines(b.Keep, user); len(kept) > 0 {
 		out = append(append(out, "# this host itself: your own rules, as before"), kept...)
 	}
@@ -169,14 +174,29 @@ func (b Block) Replicating(block []string) []string {
 	return slices.Concat([]string{replicationMark}, lines, slices.DeleteFunc(slices.Clone(block), func(line string) bool { return line == replicationMark }))
 }
 
-// admitLines gives the declared logins, then the refusals of the same roles elsewhere.
+// ownLines gives the declared logins from loopback addresses: they come before what Keep copies, which may let the same roles in another way.
+func (b Block) ownLines() []string {
+	var out []string
+	for _, a := range b.Admit {
+		for _, p := range a.Addresses {
+			if p.Addr().IsLoopback() {
+				out = append(out, rule("hostssl", nameList(a.Databases), QuoteName(a.User), p, a.Method))
+			}
+		}
+	}
+	return out
+}
+
+// admitLines gives the declared logins from elsewhere, then the refusals of the same roles from anywhere else.
 func (b Block) admitLines() []string {
 	var out []string
 	seen := map[string]bool{}
 	var roles []string
 	for _, a := range b.Admit {
 		for _, p := range a.Addresses {
-			out = append(out, rule("hostssl", nameList(a.Databases), QuoteName(a.User), p, a.Method))
+			if !p.Addr().IsLoopback() {
+				out = append(out, rule("hostssl", nameList(a.Databases), QuoteName(a.User), p, a.Method))
+			}
 		}
 		if !seen[a.User] {
 			seen[a.User] = true

@@ -40,7 +40,7 @@ func TestReplicate(t *testing.T) {
 		}
 	}
 	// A standby that goes loses its rule, and is let in by no other.
-	gone := Withdraw(closed.Lines(nil), "r", []netip.Addr{netip.MustParseAddr("10.0.0.2")})
+	gone := Withdraw(closed.Lines(nil), "r", []netip.Addr{netip.MustParseAddr("10.0.0.2")}, false)
 	rules, err := ReadHBA(JoinBlock(gone, user), 15)
 	if got := (Reader{Major: 15}).Deciding(rules, Login{User: "r", Replication: true, TLS: true, Address: netip.MustParseAddr("10.0.0.2")}); err != nil || len(got) != 1 || got[0].Method != "reject" {
 		t.Errorf("after it went: %+v, %v", got, err)
