@@ -133,8 +133,21 @@ func lines(text string) []string {
 	return out
 }
 
-// oneLine puts foreign text on one clean line.
-func oneLine(text string) string { return strings.Join(lines(text), "; ") }
+// oneLine puts foreign text on one clean line: what follows a colon after it, everything else after a semicolon.
+func oneLine(text string) string {
+	var b strings.Builder
+	for i, line := range lines(text) {
+		if i > 0 {
+			line = strings.TrimLeft(line, " ")
+			if !strings.HasSuffix(b.String(), ":") {
+				b.WriteByte(';')
+			}
+			b.WriteByte(' ')
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
 
 // because is a reason without the words that the outcome before it has said already.
 func because(k events.Kind, reason string) string {
