@@ -124,6 +124,20 @@ func (c *Cluster) take(r record) {
 	}
 }
 
+// checkTold refuses a server of which its OS user told nothing, because nothing could be run as that user: without it not even the version is known. said is what
+// the probe wrote to its error output.
+func (c *Cluster) checkTold(said []byte) {
+	if !c.Running || c.Stranger || c.Major > 0 {
+		return
+	}
+	why, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
+	if why == "" {
+		why = "was what asked it ended?"
+	}
+	c.problem(fmt.Sprintf("the server in %s runs, but nothing was told of it as OS user %s (%s); see on the host whether that user can run programs: limits of processes and memory, an expired account",
+		c.DataDir, c.OSUser, why))
+}
+
 // read takes one record of a cluster.
 func (c *Cluster) read(r record) error {
 	switch r.name {

@@ -2,7 +2,9 @@ package tasks
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -13,6 +15,19 @@ func TestProbeWithoutGetent(t *testing.T) {
 	p.Shell(`rm -f /usr/bin/getent /bin/getent; ! command -v getent`)
 	if c := p.cluster("15/main"); !c.Running || c.Problem != "" {
 		t.Fatalf("%+v", c)
+	}
+}
+
+// TestProbeCannotAsk: a server whose OS user can run no programs is not taken for one of version 0 that has nothing yet.
+func TestProbeCannotAsk(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell(`printf '#!/bin/sh\necho "setpriv: failed to execute /bin/sh: Resource temporarily unavailable" >&2\nexit 126\n' >/opt/setpriv &&
+		chmod 755 /opt/setpriv && mount --bind /opt/setpriv "$(command -v setpriv)"`)
+	if err := p.look(); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := Clusters(p.host); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "Resource temporarily unavailable") {
+		t.Fatal(err, len(list))
 	}
 }
 

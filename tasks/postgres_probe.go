@@ -106,6 +106,9 @@ func foundClusters(h *Host) ([]*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what PostgreSQL's probe of %s printed: %w", h.Name, err)
 	}
+	for _, c := range found {
+		c.checkTold(result.Stderr)
+	}
 	h.View.remember(found)
 	return found, nil
 }
@@ -151,7 +154,12 @@ func chooseClusters(h *Host, found []*Cluster) ([]*Cluster, error) {
 	for _, id := range h.Clusters {
 		i := indexOf(ids, id)
 		if i < 0 {
-			return nil, fmt.Errorf("%w: cluster %s is not on %s; found: %s", ErrRefused, id, h.Name, strings.Join(ids, ", "))
+			more := ""
+			// It may be one that could not be asked for its version.
+			if unread := slices.IndexFunc(found, func(c *Cluster) bool { return c.Major == 0 && c.Problem != "" }); unread >= 0 {
+				more = "; " + ids[unread] + ": " + found[unread].Problem
+			}
+			return nil, fmt.Errorf("%w: cluster %s is not on %s; found: %s%s", ErrRefused, id, h.Name, strings.Join(ids, ", "), more)
 		}
 		out = append(out, found[i])
 	}
