@@ -12,7 +12,7 @@ fail() {
 	exit 1
 }
 # folders MODE LAST ANCHOR NAME…: each NAME below the one before, made when it is missing, with MODE, the last with LAST; never through a link, never below a
-# stranger's folder: what is there is looked at before anything is made. rights has owner, rights and path of it, and of the file also, which
+# stranger's folder: what is there is looked at before anything is made. Of several that cannot be made the first one's reason is told. rights has owner, rights and path of it, and of the file also, which
 # is not judged, if one is named.
 also=
 folders() {
@@ -41,13 +41,19 @@ folders() {
 		missing=${missing%"$nl"}
 		if [ "$mode" != "$last" ] && [ "$missing" != "$d" ]; then
 			# shellcheck disable=SC2086 # one word a folder
-			mkdir -m "$mode" -- ${missing%"$nl"*} || exit 1
+			said=$(exec mkdir -m "$mode" -- ${missing%"$nl"*} 2>&1) || fail "${said%%"$nl"*}"
 			missing=$d
 		fi
 		# shellcheck disable=SC2086 # one word a folder
-		mkdir -m "$last" -- $missing || exit 1
+		said=$(exec mkdir -m "$last" -- $missing 2>&1) || fail "${said%%"$nl"*}"
 	fi
 	unset IFS
+}
+# full FOLDER: fails with what the system says of a full disk, which programs say in other words, or cut what they write without a word.
+full() {
+	fresh "$1/.pgfleet-room"
+	wrong=$(head -c 16384 /dev/zero 2>&1 >"$1/.pgfleet-room") || { rm -f -- "$1/.pgfleet-room"; fail "cannot write in $1: ${wrong##*: }"; }
+	rm -f -- "$1/.pgfleet-room"
 }
 # fresh FILE: nothing of that name is there any more.
 fresh() {

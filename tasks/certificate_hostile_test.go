@@ -78,6 +78,21 @@ func TestClientStrangers(t *testing.T) {
 	}
 }
 
+// What the system says is told where a home directory takes nothing.
+func TestClientWithoutRoom(t *testing.T) {
+	w := newWorld(t)
+	w.serverSeen(5432)
+	trust := task(t, "trust", clientTrust)
+	for mount, want := range map[string]string{"ro": "Read-only file system", "size=8k": "No space left on device"} {
+		w.emptyClient()
+		w.sb.Shell(`mount -t tmpfs -o "$1,mode=755,uid=$(id -u app),gid=$(id -g app)" none /home/app`, mount)
+		if _, err := w.run(w.client, trust); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", mount, err)
+		}
+		w.sb.Shell(`umount /home/app`)
+	}
+}
+
 func TestClientPrivileged(t *testing.T) {
 	w := newWorld(t)
 	w.serverSeen(5432)

@@ -13,18 +13,13 @@ for f in "$key" "$key.new" "$conf"; do
 	[ ! -L "$f" ] || fail "$f is a symbolic link: nothing is written through it; remove it"
 done
 [ ! -e "$key.new" ] || rm -f -- "$key.new"
-# full: fails with what the system says of a full disk, which programs say in other words, or cut what they write without a word.
-full() {
-	wrong=$(head -c 16384 /dev/zero 2>&1 >"$v/room") || { rm -f -- "$v/room"; fail "cannot write in $v: ${wrong##*: }"; }
-	rm -f -- "$v/room"
-}
 printf '%s\n' "${7:-[req]
 prompt = no
 distinguished_name = dn
 [dn]
-CN = pgfleet}" >"$conf" || { full; exit 1; }
+CN = pgfleet}" >"$conf" || { full "$v"; exit 1; }
 request() {
-	csr=$(openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: </dev/null) || { full; fail "openssl made no request from $1"; }
+	csr=$(openssl req -new -sha256 -config "$conf" -key "$1" -passin pass: </dev/null) || { full "$v"; fail "openssl made no request from $1"; }
 }
 # whole: the new key is there from its first line to its last.
 whole() {
@@ -35,7 +30,7 @@ whole() {
 if [ -f "$key" ]; then
 	request "$key"
 elif [ -n "$old" ]; then
-	cp -- "$old" "$key.new" || { full; exit 1; }
+	cp -- "$old" "$key.new" || { full "$v"; exit 1; }
 	chmod 600 "$key.new" || exit 1
 	request "$key.new"
 else
@@ -47,10 +42,10 @@ else
 	*) fail "unknown key type $type" ;;
 	esac
 	if ! csr=$(openssl req -new -sha256 -config "$conf" -nodes -keyout "$key.new" -newkey "$@" 2>/dev/null </dev/null) || ! whole; then
-		full
+		full "$v"
 		# An older OpenSSL: in two steps, and still PKCS#8.
 		rm -f -- "$key.new"
-		err=$(openssl genpkey -algorithm "$@" -out "$key.new" </dev/null 2>&1) && whole || { full; fail "this host's $(openssl version) makes no $type key: $err"; }
+		err=$(openssl genpkey -algorithm "$@" -out "$key.new" </dev/null 2>&1) && whole || { full "$v"; fail "this host's $(openssl version) makes no $type key: $err"; }
 		request "$key.new"
 	fi
 fi

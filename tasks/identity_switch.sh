@@ -25,7 +25,7 @@ if [ -n "$gen" ]; then
 	note "$v/client.key"
 fi
 # What the names of files are in is ready, and on the disk, before anything is put in force.
-printf '%s\n' "$text" >"$env.new" || exit 1
+printf '%s\n' "$text" >"$env.new" || { full "$base"; exit 1; }
 if [ "$switch" = services ]; then
 	fresh "$new"
 	IFS=$nl
@@ -33,9 +33,9 @@ if [ "$switch" = services ]; then
 	[ $# -gt 0 ] || set -- $(cat)
 	unset IFS
 	if [ -f "$services" ]; then
-		with_block "$services" "$begin" "$end" "$new" "$@" || exit 1
+		with_block "$services" "$begin" "$end" "$new" "$@" || { full "$home"; exit 1; }
 	else
-		{ [ $# = 0 ] || printf '%s\n' "$@"; } >"$new" || exit 1
+		{ [ $# = 0 ] || printf '%s\n' "$@"; } >"$new" || { full "$home"; exit 1; }
 	fi
 	durable "$env.new" "$new"
 else

@@ -40,11 +40,16 @@ type ExitError struct {
 	Stderr []byte
 }
 
-// Error gives the code and the last line of what the command printed on standard error.
+// Error gives the code and the last line of what the command printed on standard error. Where that is what a program could not do, the line before it is the
+// system's reason: a file system that is read-only, a file that is immutable.
 func (e *ExitError) Error() string {
 	text := strings.TrimSpace(string(e.Stderr))
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		before := strings.TrimSpace(text[:i])
 		text = text[i+1:]
+		if strings.HasPrefix(text, "cannot ") && !strings.Contains(text, ": ") {
+			text += ": " + before[strings.LastIndexByte(before, '\n')+1:]
+		}
 	}
 	if text == "" {
 		return fmt.Sprintf("exit code %d", e.Code)
