@@ -10,4 +10,6 @@ IFS=$nl
 unset IFS
 with_block "$f" "$first" "$last" "$f.pgfleet-new" "$@" || exit 1
 durable "$f.pgfleet-new"
-mv -f -- "$f.pgfleet-new" "$f"
+said=$(exec mv -f -- "$f.pgfleet-new" "$f" 2>&1) && exit 0
+rm -f -- "$f.pgfleet-new"
+fail "$f cannot be replaced (${said##*: }): where it is mounted, as in a container, or immutable, have its owner or DNS make the names resolve: a name that does gets no line"

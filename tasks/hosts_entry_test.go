@@ -35,6 +35,21 @@ func TestHostsEntry(t *testing.T) {
 	w.refused(w.client, task, "/etc/hosts", "repair")
 }
 
+// Where /etc/hosts is a mount, as in containers, it cannot be replaced: what to do instead is said, and nothing is left behind.
+func TestHostsEntryMounted(t *testing.T) {
+	w := newWorld(t)
+	w.sb.Shell(`cp /etc/hosts /opt/hosts && mount --bind /opt/hosts /etc/hosts`)
+	w.server.Address = "10.9.8.7"
+	if _, err := w.run(w.client, task(t, "hosts_entry", nil)); err == nil || !strings.Contains(err.Error(), "DNS") {
+		t.Error(err)
+	}
+	if left := w.sb.Shell(`ls /etc | grep pgfleet-new || true`); left != "" {
+		t.Error(left)
+	}
+	w.sb.Shell(`echo "10.9.8.7 db1.example.net" >>/etc/hosts`)
+	w.must(w.client, task(t, "hosts_entry", nil), false)
+}
+
 // One question tells of all names, known or not; a getent that does not answer it as glibc's does is asked for each by itself, and one that fails is not believed.
 func TestHostsEntryAsks(t *testing.T) {
 	const known = `case $n in db1.example.net) a="10.9.8.7 fd00::7" ;; db3.example.net) a=10.9.8.9 ;; 127.0.0.1) a=$n ;; *) a= ;; esac`
