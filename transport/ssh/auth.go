@@ -25,6 +25,8 @@ type auth struct {
 	// offered counts keys; notes are reasons why something could not be offered.
 	offered int
 	notes   []string
+	// banner is what the other side said last before it let anybody in or hung up.
+	banner string
 }
 
 func (a *auth) note(format string, args ...any) {
@@ -69,6 +71,24 @@ func (a *auth) refused(err error) error {
 	}
 	return &hinted{fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err),
 		"ssh_user and ssh_identity_file of the inventory, else your ssh_config and agent, say who logs in with which key; ssh -v shows what the host takes"}
+}
+
+// heard keeps what the other side says before the login is decided: why an account may not log in is said this way alone.
+func (a *auth) heard(message string) error {
+	if message = strings.TrimSpace(message); message != "" {
+		a.banner = message[strings.LastIndexByte(message, '\n')+1:]
+	}
+	return nil
+}
+
+// ended is a login that the other side broke off: sshd does so where PAM lets the account not in, whatever key was shown.
+func (a *auth) ended(err error) error {
+	what := "the other side ended the login"
+	if a.banner != "" {
+		what += fmt.Sprintf(", and had said %q", a.banner)
+	}
+	return &hinted{unreachable(a.target, fmt.Errorf("%s: %w", what, err)),
+		"the log of sshd on that host says why: an account that has expired or is locked (chage -l " + a.target.User + "), /run/nologin while it boots or shuts down, a rule of PAM"}
 }
 
 // signers gives the keys in the order of ssh(1): certificates and agent keys that are also named, named files, the agent's others.

@@ -245,7 +245,7 @@ func (p *Pool) handshake(ctx context.Context, t transport.Target, raw net.Conn) 
 	check := known.checker(t)
 	auth := &auth{pool: p, target: t, ctx: ctx}
 	config := &ssh.ClientConfig{User: t.User, Auth: auth.methods(), HostKeyCallback: check.callback, HostKeyAlgorithms: known.algorithms(t),
-		ClientVersion: "SSH-2.0-pgfleet"}
+		ClientVersion: "SSH-2.0-pgfleet", BannerCallback: auth.heard}
 	sc, channels, requests, err := ssh.NewClientConn(raw, check.name, config)
 	if !stop() && err == nil {
 		sc.Close()
@@ -270,7 +270,9 @@ func classify(ctx context.Context, t transport.Target, check *hostCheck, auth *a
 		return unreachable(t, context.Cause(ctx))
 	case !check.passed && ended:
 		return unreachable(t, &tooEarly{fmt.Errorf("the other side hung up before the key exchange: %w", err)})
-	case !check.passed || ended || errors.Is(err, net.ErrClosed) || errors.As(err, new(net.Error)):
+	case ended:
+		return auth.ended(err)
+	case !check.passed || errors.Is(err, net.ErrClosed) || errors.As(err, new(net.Error)):
 		return unreachable(t, err)
 	}
 	return auth.refused(err)

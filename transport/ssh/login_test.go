@@ -206,6 +206,15 @@ func TestRefusedLogin(t *testing.T) {
 	fails(t, "no such user", s.try(t, target, opt), transport.ErrAuth)
 }
 
+// An account that PAM lets not in: what sshd says of it is told, and where to look.
+func TestAccountClosed(t *testing.T) {
+	s := newServer(t)
+	s.Shell(`echo "The machine boots. Come back later." >/run/nologin`)
+	fails(t, "nologin", s.try(t, s.target, Options{}), transport.ErrUnreachable, "Come back later.", "/run/nologin", "chage -l ops")
+	s.Shell(`rm /run/nologin; chage -E 1 ops`)
+	fails(t, "expired", s.try(t, s.target, Options{}), transport.ErrUnreachable, "expired", "chage -l ops")
+}
+
 func TestPassphrase(t *testing.T) {
 	s := newServer(t)
 	target := s.target
