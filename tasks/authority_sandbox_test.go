@@ -14,10 +14,20 @@ import (
 	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
-// On a real host, in the default place, below a root by another authority of the same host; then the second run.
+// On a real host, in the default place, below a root by another authority of the same host; then the second run. Also where /etc has a default ACL: the folders
+// are closed from the start, whatever the umask.
 func TestAuthorityOnAHost(t *testing.T) {
 	t.Parallel()
-	sb := transporttest.NewSandbox(t)
+	t.Run("plain", func(t *testing.T) { testAuthorityOnAHost(t, transporttest.NewSandbox(t)) })
+	t.Run("default ACL", func(t *testing.T) {
+		sb := transporttest.NewSandbox(t)
+		sb.Exec("sh", "-c", transporttest.DefaultACL, "sh", "/etc")
+		testAuthorityOnAHost(t, sb)
+	})
+}
+
+func testAuthorityOnAHost(t *testing.T, sb *transporttest.Sandbox) {
+	t.Helper()
 	kind, ok := tasks.Lookup("authority")
 	if !ok {
 		t.Fatal("there is no kind authority")

@@ -169,7 +169,7 @@ check_path() {
 		[ "$owner" = 0 ] || [ "$owner" = "$uid" ] || die "folder of the authority: $1 belongs to user $owner, who could change what is in it"
 		case $mode in
 		d????????[tT]*) ;;
-		d????w* | d???????w*) die "folder of the authority: others may write to $1" ;;
+		d????w* | d???????w*) die "folder of the authority: others may write to $1: close it (chmod go-w $1)" ;;
 		esac
 		[ $# -gt 1 ] || [ -n "$rest" ] || modes="$mode $owner .$nl"
 		shift
@@ -217,7 +217,7 @@ lock() {
 		echo $$ >lock.d/pid
 	fi
 	if [ ! -d pending ]; then
-		mkdir pending || die "cannot write to $dir"
+		mkdir -m 700 pending || die "cannot write to $dir"
 	elif left_over; then
 		set +f
 		rm -rf pending/* || die "cannot write to $dir"
@@ -726,7 +726,7 @@ take_token() {
 make_folder() {
 	[ -d "${dir%/*}/" ] || { umask 022 && mkdir -p "${dir%/*}/"; }
 	umask 077
-	mkdir "$dir" "$dir/pending" && cd "$dir" && laid=new
+	mkdir -m 700 "$dir" "$dir/pending" && cd "$dir" && laid=new
 }
 
 # lay_out makes what is missing in the folder, first the file that says whose it is, and closes it to others. What was made just now is closed.
@@ -754,7 +754,7 @@ lay_out() {
 	for folder in keys certs issued revoked pending crl requests holders; do
 		[ -d $folder ] || lacking="$lacking $folder"
 	done
-	[ -z "$lacking" ] || mkdir $lacking || return 1
+	[ -z "$lacking" ] || mkdir -m 700 $lacking || return 1
 	if [ -z "$laid" ]; then
 		chmod 0700 . keys certs issued revoked pending crl requests holders || return 1
 		for part in keys/ca.key keys/ca.pkcs11; do

@@ -50,7 +50,7 @@ do_backup() {
 # unpack reads files up to the line "end" into the folder it is in: "file PATH", then its lines, each with "|" before it. Records get an old date: in mode
 # restricted those of today are counted, and there would be nothing left of a day's number.
 unpack() {
-	mkdir keys certs crl issued revoked && awk '
+	mkdir -m 700 keys certs crl issued revoked && awk '
 		substr($0, 1, 1) == "|" { if (path == "") exit; print substr($0, 2) >path; next }
 		path != "" { close(path) }
 		$0 == "end" { whole = 1; exit }
@@ -86,7 +86,7 @@ do_restore() {
 	esac
 	case $sealing$identity in token*) ;; age/* | cms/*) [ -f "$identity" ] ;; *) false ;; esac || { refuse "there is no file $identity on this host: put there what opens the backup" && return; }
 	room=$dir.restoring
-	(umask 022 && mkdir -p "${dir%/*}/") && rm -rf "$room" && mkdir "$room" && cd "$room" || { refuse "cannot make $room" && return; }
+	(umask 022 && mkdir -p "${dir%/*}/") && rm -rf "$room" && mkdir -m 700 "$room" && cd "$room" || { refuse "cannot make $room" && return; }
 	unpack || { give_up "the backup did not arrive whole; is the disk full?" && return; }
 	case $sealing in
 	age)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pgfleet/pgfleet/transport/transporttest"
 )
 
 func TestSurveyOfTwoClusters(t *testing.T) {
@@ -186,4 +188,16 @@ echo "ssl_key_file = 'a.key'" >>/etc/postgresql/15/two/postgresql.conf`)
 		t.Error(err)
 	}
 	p.Exec("pg_ctlcluster", "15", "two", "start")
+}
+
+// Below a default ACL no umask counts: copies of what a server's configuration was before, which may hold passwords, are closed to others all the same.
+func TestCopiesBelowADefaultACL(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell(transporttest.DefaultACL, "/etc")
+	if err := p.run(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}); err != nil {
+		t.Fatal(err)
+	}
+	if open := p.Shell("stat -c '%a %n' /etc/pgfleet/15-main/.undo /etc/pgfleet/15-main/.undo/* | grep -v ^700 || true"); open != "" {
+		t.Error(open)
+	}
 }

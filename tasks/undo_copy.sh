@@ -30,7 +30,9 @@ keep_before() {
   for keep; do kept "$keep" || missing=yes; done
   [ "$missing" = yes ] || return 0
   [ -d "$dir" ] || { mkdir -p "$dir" && chmod 755 "${dir%/*}" "$dir" || fail "cannot make $dir"; }
-  mkdir -p "$folder" || fail "cannot make $folder"
+  # With a mode of their own: where a folder above has a default ACL, no umask counts.
+  [ -d "$dir/.undo" ] || mkdir -m 700 "$dir/.undo" || fail "cannot make $dir/.undo"
+  [ -d "$folder" ] || mkdir -m 700 "$folder" || fail "cannot make $folder"
   [ ! -s "$folder/manifest" ] || cp "$folder/manifest" "$folder/manifest.new" || fail "cannot write $folder"
   kept '' # for its count
   keep_n=$count copies=

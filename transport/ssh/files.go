@@ -180,7 +180,8 @@ func each(files []*staged, do func(*staged)) {
 }
 
 // stage makes the complete file under its temporary name; that it is on the disk is seen to when it is put in place. O_EXCL: whatever stands there is not
-// followed. The server's umask keeps others out from the first moment; its owner comes before the first byte.
+// followed. The server's umask keeps others out from the first moment, but for folders with a default ACL, where none counts: owner and mode come before the
+// first byte of what not everybody may read.
 func (f *staged) stage() {
 	begin := time.Now()
 	f.err = f.tryStage()
@@ -198,12 +199,16 @@ func (f *staged) tryStage() error {
 			return err
 		}
 	}
-	// Both at once: the name is nobody's yet.
 	var wg sync.WaitGroup
 	var modeErr, writeErr error
-	if mode := shell.Mode(f.step.Write); mode != 0o600 {
-		wg.Go(func() { modeErr = f.server.Chmod(f.temp, fs.FileMode(mode)) })
+	mode := shell.Mode(f.step.Write)
+	wg.Go(func() { modeErr = f.server.Chmod(f.temp, fs.FileMode(mode)) })
+	if mode&0o004 == 0 {
+		if wg.Wait(); modeErr != nil {
+			return modeErr
+		}
 	}
+	// Else both at once: the name is nobody's yet.
 	if len(f.step.Stdin) > 0 {
 		_, writeErr = file.Write(f.step.Stdin)
 	}

@@ -15,6 +15,10 @@ func write(path, owner, group string, mode fs.FileMode, content string) transpor
 	return transport.Step{Key: path, Write: &transport.FileMeta{Path: path, Owner: owner, Group: group, Mode: mode}, Stdin: []byte(content)}
 }
 
+// DefaultACL is a shell program that gives the folder $1 a default ACL, as setfacl -d -m u:1:r-x,o::r-x does: no umask counts for what is made there.
+const DefaultACL = `perl -e '$n = "system.posix_acl_default"; $v = pack("L<(S<S<L<)*", 2, 1,7,~0, 2,5,1, 4,5,~0, 16,5,~0, 32,5,~0);
+	syscall($ARGV[1] eq "aarch64" ? 5 : 188, $ARGV[0], $n, $v, length $v, 0) == 0 or die $!' "$1" "$(uname -m)"`
+
 // state lists everything below a folder: type, mode, owner, size, name, link target.
 func (h *host) state(dir string) string {
 	h.T.Helper()
@@ -55,6 +59,11 @@ f 600 root:root 7 dangling
 f 660 postgres:ssl-cert 1 e with 'space' and \n 
 f 600 root:root 7 link 
 f 600 root:root 3 replaced `)
+	h.sh(`mkdir "$1/acl"`, dir)
+	h.sh(DefaultACL, dir+"/acl")
+	h.succeed(write(dir+"/acl/a", "", "", 0o600, "secret"), write(dir+"/acl/b", "", "", 0o644, "b"), write(dir+"/acl/c", "root", "postgres", 0o640, "c"))
+	h.equal("below a default ACL", h.state(dir+"/acl"), "f 600 root:root 6 a \nf 644 root:root 1 b \nf 640 root:postgres 1 c ")
+	h.sh(`rm -r "$1/acl"`, dir)
 	h.succeed(write(dir+"/two\nlines", "", "", 0, "x"))
 	h.equal("two lines", h.sh(`cat "$1/two
 lines"`, dir), "x")

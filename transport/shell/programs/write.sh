@@ -14,9 +14,10 @@ trap "exit 143" HUP INT TERM
 if [ -n "$2$3" ]; then
   chown -h -- "$2${3:+:$3}" "$t" || exit 1
 fi
+# Where the folder has a default ACL the umask does not count: the mode comes before the first byte.
+chmod -- "$4" "$t" || exit 1
 cat >&3 || exit 1
 exec 3>&- || exit 1
-chmod -- "$4" "$t" || exit 1
 sync -- "$t" 2>/dev/null || fsync "$t" 2>/dev/null || sync
 if mv -T -f -- "$t" "$1" 2>/dev/null; then :
 elif [ -d "$1" ]; then
