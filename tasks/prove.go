@@ -159,6 +159,9 @@ func sideBySide(ctx context.Context, shows []proof) error {
 func (p *tlsProbe) servesFiles(c *Cluster) proof {
 	return func(ctx context.Context) error {
 		seen, err := p.connect(ctx, attempt{})
+		if errors.Is(err, errNoTLS) {
+			err = fmt.Errorf("%w: it did not take the files, or its OpenSSL forbids them; its log says why", err)
+		}
 		if err != nil {
 			return fmt.Errorf("a new TLS connection to %s: %w", p.addr, err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/pgfleet/pgfleet/transport"
 )
 
-// fakeServer is a PostgreSQL as far as TLS goes.
+// fakeServer is a PostgreSQL as far as TLS goes; without a config it offers none.
 type fakeServer struct {
 	t      *testing.T
 	config *tls.Config
@@ -34,6 +34,10 @@ func (s *fakeServer) Dial(context.Context, string, string) (net.Conn, error) {
 		if _, err := io.ReadFull(there, make([]byte, 8)); err != nil {
 			return
 		}
+		if s.config == nil {
+			_, _ = there.Write([]byte("N"))
+			return
+		}
 		if _, err := there.Write([]byte("S")); err != nil {
 			return
 		}
@@ -41,6 +45,14 @@ func (s *fakeServer) Dial(context.Context, string, string) (net.Conn, error) {
 		_, _ = io.Copy(io.Discard, conn)
 	}()
 	return here, nil
+}
+
+// A server whose OpenSSL allows nothing of the kind (SECLEVEL=3 and PostgreSQL's own DH parameters) goes on without TLS, and says why in its log alone.
+func TestProofWithoutTLS(t *testing.T) {
+	p := &tlsProbe{via: &fakeServer{t, nil}, addr: "127.0.0.1:5432"}
+	if err := p.servesFiles(&Cluster{})(t.Context()); err == nil || !strings.Contains(err.Error(), "its log says why") {
+		t.Error(err)
+	}
 }
 
 // What a server does not do that PostgreSQL could be made to do only by breaking it: it still takes TLS 1.1, presents its certificate without the authority above it,
