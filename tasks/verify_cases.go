@@ -155,15 +155,19 @@ type pairContext struct {
 	service Service
 	// stage to expect; now: what the server's rules say for this identity, "" when they do not admit it.
 	stage, now, password string
-	// serial: decimal, of the certificate in the client's file. others: users that the same rules ask for a certificate. names: what the
-	// server's certificate must carry. addr: an IP address of the server, "" when the inventory has none.
-	serial, addr  string
-	others, names []string
-	chain, roots  []*x509.Certificate
+	// serial: decimal, of the certificate in the client's file. others: users that the same rules ask for a certificate, each with a database of its own: rules
+	// refuse it elsewhere before they ask. names: what the server's certificate must carry. addr: an IP address of the server, "" when the inventory has none.
+	serial, addr string
+	others       []otherUser
+	names        []string
+	chain, roots []*x509.Certificate
 	// replication: the identity is a standby's; system is the server's system identifier.
 	replication bool
 	system      string
 }
+
+// otherUser is a database user whose certificate an identity does not have, and a database that the rules let that user into.
+type otherUser struct{ name, db string }
 
 // settled: the server asks of this identity already what it is to prove before it is asked.
 func (c *pairContext) settled(v *verify) bool {
@@ -241,14 +245,14 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	if scope == "all" {
 		for _, r := range cluster.Roles {
 			if r.Login && r.Name != c.service.DBUser {
-				c.others = append(c.others, r.Name)
+				c.others = append(c.others, otherUser{r.Name, c.service.DB})
 			}
 		}
 		return nil
 	}
 	for _, id := range h.Identities {
 		if id.DBUser != c.service.DBUser && !id.Replication && cluster.stageFor(cluster.HBA, h, id) == "cert" {
-			c.others = append(c.others, id.DBUser)
+			c.others = append(c.others, otherUser{id.DBUser, firstDatabase(id)})
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (c *pairContext) refusals() []verifyCase {
 	}
 	list = append(list, c.test("no-certificate", []outcome{certWanted}, keyword{"sslcert", none}, keyword{"sslkey", none}))
 	if len(c.others) > 0 && c.stage == "cert" {
-		list = append(list, c.test("other-user", []outcome{certAuthFailed}, keyword{"user", c.others[0]}))
+		list = append(list, c.test("other-user", []outcome{certAuthFailed}, keyword{"user", c.others[0].name}, keyword{"dbname", c.others[0].db}))
 	}
 	return list
 }

@@ -224,7 +224,7 @@ func TestVerifyNotSetUp(t *testing.T) {
 	fleet.Proofs.NoteChange("db1")
 
 	pair := &pairContext{service: Service{OSUser: "app", DBUser: "one", Server: "db1", Cluster: "15/main", Installed: true}}
-	if err := pair.ofCluster(client, c); err != nil || !slices.Equal(pair.others, []string{"two"}) {
+	if err := pair.ofCluster(client, c); err != nil || !slices.Equal(pair.others, []otherUser{{"two", "postgres"}}) {
 		t.Errorf("others whose certificates are asked for: %q, %v", pair.others, err)
 	}
 	changed := &verify{Only: "changed"}
@@ -238,4 +238,27 @@ func TestVerifyNotSetUp(t *testing.T) {
 	if changed.concerns(client, pair.service) {
 		t.Error("a server that is not set up is tested by a run that has changed nothing of it")
 	}
+}
+
+// TestVerifyOtherUserDatabase: the rules let another user into one database alone. The test that his certificate is asked for goes there: elsewhere the rules refuse him before
+// they ask, and what was wanted would look different.
+func TestVerifyOtherUserDatabase(t *testing.T) {
+	from := []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}
+	block := postgres.Block{Admit: []postgres.Admission{
+		{User: "one", Addresses: from, Method: "cert"}, {User: "two", Databases: []string{"shop"}, Addresses: from, Method: "cert"}}}
+	c := &Cluster{ID: "15/main", Major: 15, HBA: postgres.JoinBlock(block.Lines(nil), nil)}
+	client := &Host{Name: "app1", Address: "10.0.0.7", Identities: []Identity{{OSUser: "app", DBUser: "one"}, {OSUser: "app", DBUser: "two", Databases: []string{"shop"}}}}
+	pair := &pairContext{service: Service{OSUser: "app", DBUser: "one", DB: "postgres"}}
+	if err := pair.ofCluster(client, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range pair.refusals() {
+		if test.check == "other-user" {
+			if !slices.Contains(test.params, keyword{"user", "two"}) || !slices.Contains(test.params, keyword{"dbname", "shop"}) {
+				t.Errorf("the login as another user: %q", test.params)
+			}
+			return
+		}
+	}
+	t.Error("no login as another user is tried")
 }
