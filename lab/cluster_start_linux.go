@@ -9,7 +9,8 @@ func startCluster(order bootOrder, r *reaper) error {
 	if !order.First || order.Host.Installation != "" {
 		return r.run("/usr/bin/pg_ctlcluster", version, "main", "start")
 	}
-	return r.run("/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--",
+	// Without HOME, as pg_ctlcluster does it: libpq in the server, for subscriptions and foreign servers, then reads the services of the server's OS user.
+	return r.run("/usr/bin/env", "-u", "HOME", "/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--",
 		filepath.Join("/usr/lib/postgresql", version, "bin/pg_ctl"), "start", "-s", "-w",
 		"-D", filepath.Join("/var/lib/postgresql", version, "main"),
 		"-l", "/var/log/postgresql/postgresql-"+version+"-main.log",

@@ -210,6 +210,7 @@ func namespaces(t *testing.T, l *lab.Lab) {
 }
 
 func likeDebian(t *testing.T, l *lab.Lab) {
+	want(t, "HOME of PostgreSQL", labtest.Exec(t, l, "db2", "sh", "-c", `tr '\0' '\n' </proc/$(head -n 1 /var/lib/postgresql/*/main/postmaster.pid)/environ | grep ^HOME= || echo none`), "none")
 	out := labtest.Exec(t, l, "db1", "stat", "-c", "%n %U:%G %a", "/etc/postgresql/15/main", "/var/lib/postgresql/15/main", "/etc/postgresql/15/main/pg_hba.conf",
 		"/etc/ssl/private", "/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem", "/var/run/postgresql", "/var/log/postgresql", "/tmp", "/home/ops", "/root")
 	want(t, "owners and modes", out, `/etc/postgresql/15/main postgres:postgres 755
