@@ -112,6 +112,11 @@ type Fleet struct {
 		once  sync.Once
 		count map[string]int
 	}
+	// shared are further names of several servers; see sharedName.
+	shared struct {
+		once  sync.Once
+		names map[string]bool
+	}
 }
 
 // Clients gives the clients that use a server, in name order.

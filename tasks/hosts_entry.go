@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sort"
 	"strings"
 
@@ -31,7 +32,8 @@ var _ = register(Kind{
 	Name:    "hosts_entry",
 	Summary: "make the names of servers resolve, with a block in /etc/hosts where they do not",
 	Doc: `For a client without entries: the names of each server that it uses, for servers whose address in the inventory is an address. A name that
-already resolves to its address gets no line. All other lines of /etc/hosts stay as they are.`,
+already resolves to its address gets no line. Nor does one of names (in the inventory) that several servers have, or that resolves to another address: it means what stands in front of
+them, a virtual address or a proxy. All other lines of /etc/hosts stay as they are.`,
 	Example: "hosts_entry: {}",
 	New:     func() Task { return new(hostsEntryTask) },
 })
@@ -41,10 +43,11 @@ type hostsEntryTask struct {
 	Entries map[string]string `param:"entries" doc:"address: names, separated by blanks; not given: the servers that this client uses"`
 }
 
-// hostsLine is one address with the names that shall resolve to it.
+// hostsLine is one address with the names that shall resolve to it. further are those of them that are left alone where they resolve to something else.
 type hostsLine struct {
 	address netip.Addr
 	names   []string
+	further map[string]bool
 }
 
 // Validate refuses addresses and names that /etc/hosts cannot hold.
@@ -70,12 +73,12 @@ func (t *hostsEntryTask) Validate() []*ParamError {
 // lines gives what is wanted, in a stable order.
 func (t *hostsEntryTask) lines(h *Host) []hostsLine {
 	var out []hostsLine
-	add := func(address string, names []string) {
+	add := func(address string, names []string, further map[string]bool) {
 		ip, err := netip.ParseAddr(address)
 		if err != nil {
 			return
 		}
-		line := hostsLine{address: ip}
+		line := hostsLine{address: ip, further: further}
 		for _, name := range names {
 			if pki.CheckDNSName(name) != nil || strings.ContainsAny(name, "*") || strings.HasPrefix(name, "-") {
 				continue
@@ -95,16 +98,43 @@ func (t *hostsEntryTask) lines(h *Host) []hostsLine {
 		}
 		sort.Strings(addresses)
 		for _, a := range addresses {
-			add(a, strings.Fields(t.Entries[a]))
+			add(a, strings.Fields(t.Entries[a]), nil)
 		}
 		return out
 	}
 	for _, name := range h.Servers {
-		if server := h.Fleet.Hosts[name]; server != nil {
-			add(server.Address, serverNames(server, nil))
+		server := h.Fleet.Hosts[name]
+		if server == nil {
+			continue
 		}
+		further := map[string]bool{}
+		for _, n := range server.Names {
+			further[n] = n != server.Name
+		}
+		add(server.Address, slices.DeleteFunc(serverNames(server, nil), func(n string) bool { return further[n] && h.Fleet.sharedName(n) }), further)
 	}
 	return out
+}
+
+// sharedName tells whether several servers have a further name. Such a name means none of them but what stands in front of them, a virtual address or a proxy: a line for it would
+// lead past that, and to a server that is not the primary any more. They are found once: every look of every client asks.
+func (f *Fleet) sharedName(name string) bool {
+	f.shared.once.Do(func() {
+		of := map[string]*Host{}
+		f.shared.names = map[string]bool{}
+		for _, h := range f.Hosts {
+			if !h.HasRole("db_server") {
+				continue
+			}
+			for _, n := range h.Names {
+				if other := of[n]; other != nil && other != h {
+					f.shared.names[n] = true
+				}
+				of[n] = h
+			}
+		}
+	})
+	return f.shared.names[name]
 }
 
 func (t *hostsEntryTask) names(h *Host) []string {
@@ -166,18 +196,20 @@ func (t *hostsEntryTask) Check(_ context.Context, h *Host) (*Change, error) {
 // hostsBlock keeps the lines that the block has rightly and adds those for names that do not resolve to their address.
 func hostsBlock(l *look, lines []hostsLine) string {
 	var b strings.Builder
-	has := map[string]bool{}
+	has, ours := map[string]bool{}, map[string]bool{}
 	for _, line := range strings.Split(l.Block, "\n") {
 		if f := strings.Fields(line); len(f) > 1 && f[0] != "#" {
 			for _, name := range f[1:] {
-				has[f[0]+" "+name] = true
+				has[f[0]+" "+name], ours[name] = true, true
 			}
 		}
 	}
 	for _, line := range lines {
 		var names []string
 		for _, name := range line.names {
-			if has[line.address.String()+" "+name] || !resolvesTo(l.Resolved[name], line.address) {
+			// What a name of the block resolves to is the block's doing.
+			elsewhere := line.further[name] && len(l.Resolved[name]) > 0 && !ours[name]
+			if has[line.address.String()+" "+name] || !elsewhere && !resolvesTo(l.Resolved[name], line.address) {
 				names = append(names, name)
 			}
 		}
