@@ -228,6 +228,8 @@ func (c verifyCase) cell(got outcome, text, via string) Cell {
 	}
 	if c.tlsOnly && cell.OK && got != connects {
 		cell.Got = cell.Want + ", then " + string(got)
+	} else if cell.OK && !cell.Refusal && got != connects {
+		cell.Got = "logs in, then " + string(got)
 	}
 	if got != connects {
 		cell.Detail = lastLine(text)

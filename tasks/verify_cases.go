@@ -164,6 +164,8 @@ type pairContext struct {
 	// replication: the identity is a standby's; system is the server's system identifier.
 	replication bool
 	system      string
+	// anyDatabase: the inventory names no databases for the identity.
+	anyDatabase bool
 }
 
 // otherUser is a database user whose certificate an identity does not have, and a database that the rules let that user into.
@@ -231,7 +233,7 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	if c.stage == "" {
 		c.stage = now
 	}
-	c.now = now
+	c.now, c.anyDatabase = now, len(c.identity(h).Databases) == 0
 	if now != "permissive" {
 		c.now = cluster.stageFor(cluster.HBA, h, c.identity(h))
 	}

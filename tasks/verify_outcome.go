@@ -32,6 +32,7 @@ const (
 	roleMissing     outcome = "refused: no such role"
 	roleRefused     outcome = "refused: no such role, or it may not log in"
 	databaseMissing outcome = "refused: no such database"
+	databaseClosed  outcome = "refused: no right to connect to that database"
 	loginForbidden  outcome = "refused: role may not log in"
 	notReplicating  outcome = "refused: role may not replicate"
 	tooMany         outcome = "refused: too many connections"
@@ -82,6 +83,7 @@ var outcomes = []struct {
 	{"No route to host", cannotReach},
 	{"Network is unreachable", cannotReach},
 	{"SSL error", otherAlert},
+	{"permission denied for database", databaseClosed},
 	{"FATAL:  database ", databaseMissing},
 	{"FATAL:  role ", roleMissing},
 	{"pg_hba.conf", ruleRefuses}, // in whichever language the server says it
@@ -102,7 +104,7 @@ func classify(code int, text string) outcome {
 
 // afterTLS: outcomes that only a server reached through a finished, verified handshake can give.
 var afterTLS = []outcome{connects, noPassword, wrongPassword, certAuthFailed, certWanted, ruleRefuses, roleMissing,
-	roleRefused, databaseMissing, loginForbidden, notReplicating, tooMany}
+	roleRefused, databaseMissing, databaseClosed, loginForbidden, notReplicating, tooMany}
 
 // tried is one test's answer from verify.sh.
 type tried struct {

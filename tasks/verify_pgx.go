@@ -172,6 +172,8 @@ func classifyCode(code, routine string) outcome {
 		return roleRefused
 	case "42501 InitPostgres":
 		return notReplicating
+	case "42501 CheckMyDatabase":
+		return databaseClosed
 	}
 	switch code {
 	case "28P01":

@@ -122,6 +122,8 @@ func TestCellJudges(t *testing.T) {
 		{"wrong refusal", verifyCase{want: []outcome{certWanted}}, cannotReach, "x", false, false},
 		{"connects instead", verifyCase{want: []outcome{certWanted}}, connects, "t|||u", false, false},
 		{"no password known", verifyCase{want: []outcome{connects}, needsPassword: true}, noPassword, "x", false, true},
+		{"logged in, database closed", verifyCase{want: []outcome{connects, databaseClosed}}, databaseClosed, "x", true, false},
+		{"the identity's database closed", login, databaseClosed, "x", false, false},
 		{"password known", verifyCase{want: []outcome{connects}, needsPassword: true, password: "p"}, wrongPassword, "x", false, false},
 	} {
 		cell := tt.c.cell(tt.got, tt.text, "psql")
@@ -261,4 +263,13 @@ func TestVerifyOtherUserDatabase(t *testing.T) {
 		}
 	}
 	t.Error("no login as another user is tried")
+}
+
+// What a server says in its own language is known by its code: that the login was done, and the database is closed to the user.
+func TestClassifyCode(t *testing.T) {
+	for code, want := range map[[2]string]outcome{{"42501", "CheckMyDatabase"}: databaseClosed, {"42501", "InitPostgres"}: notReplicating, {"3D000", "InitPostgres"}: databaseMissing} {
+		if got := classifyCode(code[0], code[1]); got != want {
+			t.Errorf("%v: %s, want %s", code, got, want)
+		}
+	}
 }
