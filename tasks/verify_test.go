@@ -55,7 +55,7 @@ func TestClassifyOtherLanguages(t *testing.T) {
 		{"28P01", "auth_failed", "пользователь \"u\" не прошёл проверку подлинности (по паролю)", wrongPassword},
 		{"28000", "InitializeSessionUserId", "Rolle »u« existiert nicht", roleRefused},
 		{"42501", "InitPostgres", "keine Berechtigung, um WAL-Sender zu starten", notReplicating},
-		{"42501", "CheckMyDatabase", "keine Berechtigung für Datenbank »x«", otherFatal},
+		{"42501", "CheckMyDatabase", "keine Berechtigung für Datenbank »x«", databaseClosed},
 		{"3D000", "InitPostgres", "Datenbank »x« existiert nicht", databaseMissing},
 		{"53300", "ProcArrayAdd", "tut mir leid, schon zu viele Verbindungen", tooMany},
 		{"57P03", "ProcessStartupPacket", "das Datenbanksystem startet", startingUp},
