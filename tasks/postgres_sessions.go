@@ -159,6 +159,10 @@ func endSQL(sessions []Session) string {
 	var which []string
 	for _, s := range sessions {
 		text := fmt.Sprintf("client_serial = %s and issuer_dn = %s", s.Serial, quoteLiteral(s.Issuer))
+		// What is no UTF-8, of a character that PostgreSQL has cut for one, cannot be written here: bytes are compared as far as it can.
+		if known, _, cut := strings.Cut(s.Issuer, "\uFFFD"); cut {
+			text = fmt.Sprintf("client_serial = %s and position(textsend(%s) in textsend(issuer_dn)) = 1", s.Serial, quoteLiteral(known))
+		}
 		if !slices.Contains(which, text) {
 			which = append(which, text)
 		}

@@ -39,4 +39,7 @@ func TestSessionsOfACertificate(t *testing.T) {
 	if sql := endSQL([]Session{{Serial: "1", Issuer: "/CN=o'brien"}}); !strings.Contains(sql, "'/CN=o''brien'") {
 		t.Error(sql)
 	}
+	if sql := endSQL([]Session{{Serial: "1", Issuer: "/CN=o'brien und M\uFFFDller"}}); !strings.Contains(sql, "client_serial = 1 and position(textsend('/CN=o''brien und M') in textsend(issuer_dn)) = 1") {
+		t.Error(sql)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // nameKeys are the short names of attributes as OpenSSL writes them.
@@ -32,9 +33,28 @@ func IsName(shown string, raw []byte) bool {
 		}
 	}
 	bare := strings.NewReplacer(`\`, "")
-	want := bare.Replace(b.String())
-	if len(shown) < shownName-2 { // a character that was cut in its middle takes up to three bytes
-		return bare.Replace(shown) == want
+	want, is := bare.Replace(b.String()), bare.Replace(shown)
+	cut := len(shown) >= shownName-2 // a character that was cut in its middle takes up to three bytes
+	if cut {
+		is = strings.TrimRight(is, "\uFFFD")
 	}
-	return strings.HasPrefix(want, strings.TrimRight(bare.Replace(shown), "\uFFFD"))
+	if strings.Contains(is, "\uFFFD") { // in the encoding of a database that is not UTF-8: what is ASCII counts
+		is, want = asciiOf(is), asciiOf(want)
+	}
+	return is == want || cut && strings.HasPrefix(want, is)
+}
+
+// asciiOf writes every run of other characters as one.
+func asciiOf(name string) string {
+	var b strings.Builder
+	other := false
+	for _, r := range name {
+		if r < utf8.RuneSelf {
+			b.WriteRune(r)
+		} else if !other {
+			b.WriteRune(utf8.RuneError)
+		}
+		other = r >= utf8.RuneSelf
+	}
+	return b.String()
 }

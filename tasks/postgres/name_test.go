@@ -20,6 +20,11 @@ func TestIsName(t *testing.T) {
 		{`/C=DE/O=Acme\, Inc/CN=grün \"x\"`, pkix.Name{Country: []string{"DE"}, Organization: []string{"Acme, Inc"}, CommonName: `grün "x"`}, true},
 		{("/O=" + long)[:63], pkix.Name{Organization: []string{long}, CommonName: "root"}, true},
 		{("/O=" + long)[:63], pkix.Name{Organization: []string{"Another" + long}, CommonName: "root"}, false},
+		// As databases in LATIN1 and EUC_JP show it, in what JSON makes of their bytes.
+		{"/CN=W\uFFFDrzel und C\uFFFD", pkix.Name{CommonName: "Würzel und Cö"}, true},
+		{"/CN=W\uFFFD\uFFFD\uFFFDrzel und C\uFFFD\uFFFD\uFFFD", pkix.Name{CommonName: "Würzel und Cö"}, true},
+		{"/CN=W\uFFFDrzel und C\uFFFD", pkix.Name{CommonName: "Würzel und Co"}, false},
+		{("/O=" + long)[:58] + "\uFFFD", pkix.Name{Organization: []string{long[:55] + "ü"}, CommonName: "root"}, true},
 	} {
 		raw, err := asn1.Marshal(c.name.ToRDNSequence())
 		if err != nil {
