@@ -7,8 +7,9 @@ export LC_ALL PATH SSL_CERT_FILE SSL_CERT_DIR
 unset HOME PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGPASSFILE PGSERVICE PGSERVICEFILE PGSYSCONFDIR PGSSLMODE PGREQUIRESSL PGSSLNEGOTIATION PGSSLCERT PGSSLKEY \
   PGSSLCERTMODE PGSSLROOTCERT PGSSLCRL PGSSLCRLDIR PGSSLSNI PGSSLCOMPRESSION PGSSLMINPROTOCOLVERSION PGSSLMAXPROTOCOLVERSION PGREQUIREPEER PGREQUIREAUTH PGGSSENCMODE \
   PGGSSDELEGATION PGKRBSRVNAME PGGSSLIB PGCHANNELBINDING PGTARGETSESSIONATTRS PGLOADBALANCEHOSTS PGDATESTYLE PGTZ PGGEQO PGLOCALEDIR PGMINPROTOCOLVERSION PGMAXPROTOCOLVERSION
-PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=UTF8
-PGOPTIONS='-c search_path=pg_catalog -c default_transaction_read_only=off -c standard_conforming_strings=on -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning'
+# Names of roles are bytes, in the encoding of whichever database they were made in, and a login is compared with them byte by byte: nothing is converted.
+PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=SQL_ASCII
+PGOPTIONS='-c role=none -c search_path=pg_catalog -c default_transaction_read_only=off -c standard_conforming_strings=on -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning'
 export PGAPPNAME PGCONNECT_TIMEOUT PGCLIENTENCODING PGOPTIONS
 me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
 as_for='' as_exec=''
