@@ -162,8 +162,9 @@ func (w *hbaWork) shutOut() (parts []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: the new %s: %w", ErrRefused, w.c.HBAFile, err)
 	}
-	j := &judge{w: w, reader: postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}, before: before, after: after, blockEnd: len(w.lines) + 2,
-		declared: w.declaredUsers(false), replicating: w.declaredUsers(true)}
+	reader := postgres.Reader{Major: w.c.Major, Groups: groupsOf(w.c.Roles)}
+	j := &judge{w: w, reader: reader, before: before, after: after, blockEnd: len(w.lines) + 2, declared: w.declaredUsers(false), replicating: w.declaredUsers(true),
+		indexBefore: reader.Index(before), indexAfter: reader.Index(after), ofRoles: map[string]loss{}, ofDatabases: map[string]loss{}}
 	var undeclared, applications []string
 	for _, r := range w.c.Roles {
 		if r.Login && !r.ValidUntilPast {
@@ -216,15 +217,22 @@ func groupsOf(roles []Role) func(string) []string {
 	for _, r := range roles {
 		direct[r.Name] = r.Groups
 	}
+	known := map[string][]string{}
 	return func(role string) []string {
-		var out []string
+		out, ok := known[role]
+		if ok {
+			return out
+		}
+		seen := map[string]bool{}
 		for todo := []string{role}; len(todo) > 0; todo = todo[1:] {
 			for _, g := range direct[todo[0]] {
-				if !slices.Contains(out, g) {
+				if !seen[g] {
+					seen[g] = true
 					out, todo = append(out, g), append(todo, g)
 				}
 			}
 		}
+		known[role] = out
 		return out
 	}
 }
