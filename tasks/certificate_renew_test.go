@@ -97,6 +97,12 @@ func TestRenewServer(t *testing.T) {
 		now != string(pki.CertificatePEM(w.ca.certs["clients_root"], w.ca.certs["clients"])) {
 		t.Errorf("believed was\n%s\nand is\n%s", believed, now)
 	}
+	// A repair brings it too: before the server reloads for something else, since the list beside the old one may have ended.
+	w.ca.renew(t, "clients")
+	w.must(w.server, having(t, "trust", map[string]any{"authorities": []any{"servers"}, "profile": "server"}, "only", "repair"), false)
+	w.must(w.server, having(t, "trust", trust, "only", "repair"), true)
+	w.must(w.server, having(t, "trust", trust, "only", "repair"), false)
+	w.must(w.server, task(t, "trust", trust), false)
 
 	// Another root, and a name less, would not be accepted by everybody.
 	w.refused(w.server, only(t, "certificate", map[string]any{"issuer": "clients", "profile": "server"}), "another root, root-ca1")

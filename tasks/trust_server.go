@@ -85,7 +85,9 @@ func (t *trustTask) serverTrust(h *Host, c *Cluster, l *look, a *anchors) (*serv
 	stay := t.Existing == "overlap"
 	switch t.Only {
 	case "repair":
-		if !t.believesAlready(c, l, a) {
+		if own := t.renewedOn(c, l, a); own != nil {
+			t = own
+		} else if !t.believesAlready(c, l, a) {
 			return nil, nil
 		}
 	case "renew":
