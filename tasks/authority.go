@@ -23,8 +23,8 @@ Where the one above is offline or not ours, the request is kept beside the inven
 
 Found and taken over: certificates revoked by hand with ` + "`openssl ca -revoke`" + `. Refused: a folder that holds something else, a key or a certificate
 that is missing or does not belong, a subject or type of key that differs from the declared one (declare a new authority instead),
-a certificate that has ended. An intermediate is renewed from its own key when two thirds of its life are gone, or with force. A root is not: those who believe it have to
-learn a new one first.`,
+a root that has ended. An intermediate is renewed from its own key when two thirds of its life are gone, when it has ended, or with force, until its root's end at most; its list of
+revoked certificates is renewed with it. A root is not: those who believe it have to learn a new one first.`,
 	Example: "authority: {}",
 	New:     func() Task { return &authorityTask{} },
 	Roles:   []string{"root_ca", "intermediate_ca"},

@@ -140,14 +140,15 @@ func (p *authorityPlan) signing(ctx context.Context, h *Host, made *madeKeys) (*
 	}
 	now := h.Fleet.Now
 	revoked := p.state.Revoked
+	end := p.canaryEnd(h, ca)
 	for _, canary := range p.canaries() {
-		r, serial, err := p.canaryRequest(ca, canary, now)
+		r, serial, err := p.canaryRequest(ca, canary, end, now)
 		if err != nil {
 			return nil, err
 		}
 		requests = append(requests, r)
 		if canary == "canary-revoked" {
-			revoked = append(revoked[:len(revoked):len(revoked)], pki.Revoked{Serial: serial, At: now, Expires: ca.NotAfter, Reason: 5})
+			revoked = append(revoked[:len(revoked):len(revoked)], pki.Revoked{Serial: serial, At: now, Expires: end, Reason: 5})
 		}
 	}
 	// What was found revoked in index.txt a moment ago is to be listed too.
@@ -255,8 +256,16 @@ func waitForParent(ctx context.Context, ca Authorities, name string, limit time.
 	}
 }
 
-// canaryRequest asks for one canary; it lives as long as its authority, since nobody can use it.
-func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, now time.Time) (caRequest, *big.Int, error) {
+// canaryEnd is when the canaries of an authority end: with the root above it. Its own certificate is renewed before that, and servers are proved with the same canaries then.
+func (p *authorityPlan) canaryEnd(h *Host, ca *x509.Certificate) time.Time {
+	if chain, err := h.Fleet.CA.Chain(p.a.Issuer); !p.a.IsRoot() && err == nil && len(chain) > 0 {
+		return chain[len(chain)-1].NotAfter
+	}
+	return ca.NotAfter
+}
+
+// canaryRequest asks for one canary. Nobody can use it, so that it may live long.
+func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, end, now time.Time) (caRequest, *big.Int, error) {
 	pub, err := nobodysKey()
 	if err != nil {
 		return caRequest{}, nil, err
@@ -265,7 +274,7 @@ func (p *authorityPlan) canaryRequest(ca *x509.Certificate, id string, now time.
 	if err != nil {
 		return caRequest{}, nil, err
 	}
-	t := pki.Template{Profile: pki.ProfileCanary, Subject: pkix.Name{CommonName: CanaryPrefix + p.a.Name}, ValidFor: ca.NotAfter.Sub(now)}
+	t := pki.Template{Profile: pki.ProfileCanary, Subject: pkix.Name{CommonName: CanaryPrefix + p.a.Name}, ValidFor: end.Sub(now)}
 	tbs, algorithm, err := pki.TBS(t, pub, ca, ca.PublicKey, serial, now)
 	if err != nil {
 		return caRequest{}, nil, err

@@ -19,6 +19,7 @@ type authorityPlan struct {
 	// look: the host has to act or to be asked before something can be signed.
 	look bool
 	// certificate, list: to be made. good, bad: canaries to be made. due: the certificate that is there is to be renewed.
+	// With a certificate that is renewed, the list is too: it would end with the one before.
 	certificate, list, good, bad, due bool
 	// ask: somebody else signs its certificate, and the request is to be made. waits: why it has to wait, nil when it need not.
 	ask   bool
@@ -64,6 +65,7 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 		if err := p.planElsewhere(h); err != nil {
 			return nil, err
 		}
+		p.list = p.due
 		p.look = p.certificate || p.ask
 		if !p.look && p.waits == nil {
 			return nil, nil
@@ -91,6 +93,7 @@ func (t *authorityTask) compare(h *Host, a pki.Authority, state *AuthorityState,
 	if err := p.planElsewhere(h); err != nil {
 		return nil, err
 	}
+	p.list = p.due
 	if state.Certificate != nil || p.certificate {
 		p.planCanaries(h.Fleet.Now)
 		p.planList(h.Fleet.Now)
@@ -147,6 +150,14 @@ func authorityTemplate(declared map[string]pki.Authority, a pki.Authority) (pki.
 	return t, t.Check()
 }
 
+// within is the template of an authority that ends no later than the one above it: a shorter life is better than none, since everything below waits for it.
+func within(t pki.Template, issuer *x509.Certificate, now time.Time) pki.Template {
+	if left := issuer.NotAfter.Sub(now); left > 0 {
+		t.ValidFor = min(t.ValidFor, left)
+	}
+	return t
+}
+
 // refuseState refuses what only a person can decide.
 func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 	dir := a.DirOrDefault()
@@ -172,7 +183,7 @@ func refuseState(a pki.Authority, s *AuthorityState, now time.Time) error {
 		return refuse("%s/certs/ca.crt is there, but its key is missing: bring %s/keys/ca.key back from its backup, or declare a new authority with a new subject", dir, dir)
 	case refusePair(a, s) != nil:
 		return refusePair(a, s)
-	case !now.Before(s.Certificate.NotAfter):
+	case a.IsRoot() && !now.Before(s.Certificate.NotAfter):
 		return refuse("its certificate ended on %s: declare a new authority with a new subject and roll over to it", s.Certificate.NotAfter.UTC().Format(time.RFC3339))
 	}
 	subject, err := pki.ParseSubject(a.Subject)
@@ -200,12 +211,21 @@ func (p *authorityPlan) planCertificate(h *Host, asked, above bool) {
 		if list, err := h.Fleet.CA.CRL(p.a.Issuer); err == nil {
 			policy.CRL = list
 		}
-		if due, why := pki.Renew(cert, policy, h.Fleet.Now); due {
+		if due, why := pki.Renew(cert, policy, h.Fleet.Now); due && !endsWith(cert, policy) {
 			p.want("renew its certificate ("+why+")", &p.certificate, &p.due)
 		} else if above || len(p.state.Chain) == 0 || !p.chainIs(h) {
 			p.want("bring the chain above it", &p.certificate)
 		}
 	}
+}
+
+// endsWith tells whether a certificate ends with its issuer's, and nothing but its age asks for another one, which could not live longer.
+func endsWith(cert *x509.Certificate, policy pki.RenewPolicy) bool {
+	if policy.Issuer == nil || cert.NotAfter.Before(policy.Issuer.NotAfter) {
+		return false
+	}
+	other, _ := pki.Renew(cert, policy, cert.NotBefore)
+	return !other
 }
 
 // chainIs tells whether the chain above an authority is the one that its issuer has now, or that is not known.
@@ -278,6 +298,9 @@ func (p *authorityPlan) diff(h *Host) string {
 	}
 	if !p.a.IsRoot() {
 		issuer = p.a.Issuer
+	}
+	if up, err := h.Fleet.CA.Certificate(p.a.Issuer); err == nil {
+		t = within(t, up, h.Fleet.Now)
 	}
 	fmt.Fprintf(&b, "+ subject:     %s\n+ key:         %s\n+ not after:   %s\n+ issuer:      %s\n", pki.FormatSubject(t.Subject), key,
 		h.Fleet.Now.Add(t.ValidFor).UTC().Format("2006-01-02"), issuer)

@@ -112,7 +112,8 @@ func (c *CA) CRL(name string) (*x509.RevocationList, error) {
 	return state.CRL, nil
 }
 
-// Canaries gives the good and the revoked test certificate of an authority, ErrPending when they are not made yet.
+// Canaries gives the good and the revoked test certificate of an authority, ErrPending when they are not made yet, ErrRefused when they
+// have ended.
 func (c *CA) Canaries(name string) (good, revoked *x509.Certificate, err error) {
 	a, err := c.authority(name)
 	if err != nil {
@@ -127,6 +128,11 @@ func (c *CA) Canaries(name string) (good, revoked *x509.Certificate, err error) 
 	}
 	if state.Good == nil || state.Bad == nil {
 		return nil, nil, fmt.Errorf("canaries of authority %s: %w", name, ErrPending)
+	}
+	for _, cert := range []*x509.Certificate{state.Good, state.Bad} {
+		if !c.now().Before(cert.NotAfter) {
+			return nil, nil, fmt.Errorf("%w: they ended on %s: pgfleet run mtls, on the whole fleet, makes new ones", ErrRefused, cert.NotAfter.UTC().Format("2006-01-02"))
+		}
 	}
 	return state.Good, state.Bad, nil
 }
@@ -163,11 +169,18 @@ func (c *CA) warnDue() {
 		}
 		end := cert.NotAfter.UTC().Format("2006-01-02")
 		if due, why := pki.Renew(cert, pki.RenewPolicy{}, now); due {
-			next := "declare its successor (replaces: " + name + ")"
-			if by := pki.Successor(c.declared, name); by != "" {
-				next = "its successor " + by + " is declared"
+			if a.Ours() && !a.IsRoot() {
+				continue // it is renewed by itself, as long as the root above it lives
 			}
-			c.warn("authority %s is due, %s: it ends on %s; %s and run pgfleet rotate-ca", name, why, end, next)
+			state := "is due, " + why + ": it ends on " + end
+			if !now.Before(cert.NotAfter) {
+				state = "ended on " + end
+			}
+			next := "declare its successor (replaces: " + name + ") and"
+			if by := pki.Successor(c.declared, name); by != "" {
+				next = "its successor " + by + " is declared:"
+			}
+			c.warn("authority %s %s; %s run pgfleet rotate-ca", name, state, next)
 		} else if a.Ours() && cert.NotAfter.Before(now.Add(a.LeafLife())) {
 			c.warn("authority %s ends on %s, sooner than a certificate of %s that it may be asked for", name, end, days(a.LeafLife()))
 		}

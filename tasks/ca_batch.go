@@ -156,7 +156,11 @@ func certificateRequest(ca *x509.Certificate, pub crypto.PublicKey, req IssueReq
 	if err != nil {
 		return caRequest{}, err
 	}
-	tbs, algorithm, err := pki.TBS(req.Template, pub, ca, ca.PublicKey, serial, now)
+	t := req.Template
+	if t.Profile == pki.ProfileCA {
+		t = within(t, ca, now)
+	}
+	tbs, algorithm, err := pki.TBS(t, pub, ca, ca.PublicKey, serial, now)
 	if err != nil {
 		return caRequest{}, err
 	}

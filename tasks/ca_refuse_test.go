@@ -110,7 +110,16 @@ func TestDueAuthoritiesAreNamed(t *testing.T) {
 	}
 	w.now = func() time.Time { return time.Now().Add(8 * year) }
 	got := strings.Join(ca.Warnings(), "\n")
-	if !strings.Contains(got, "authority long is due, two thirds of its life are over") || !strings.Contains(got, "authority short is due, it ended on") {
+	if !strings.Contains(got, "authority long is due, two thirds of its life are over") || !strings.Contains(got, "authority short ended on ") ||
+		!strings.Contains(got, "; declare its successor (replaces: short) and run pgfleet rotate-ca") {
+		t.Errorf("in eight years: %q", got)
+	}
+	// An intermediate is renewed by itself; a successor that is declared only has to be put in force.
+	w = newCAWorld(t, append(walkthrough()[1:], pki.Authority{Name: "servers_root_g2", Host: "a", Subject: "CN=g2", Replaces: "servers_root"})...)
+	w.mustRun("b", "c")
+	w.now = func() time.Time { return time.Now().Add(8 * year) }
+	if got := w.fleet.CA.(*CA).Warnings(); len(got) != 1 || !strings.Contains(got[0], "authority servers_root is due, ") ||
+		!strings.HasSuffix(got[0], "; its successor servers_root_g2 is declared: run pgfleet rotate-ca") {
 		t.Errorf("in eight years: %q", got)
 	}
 }

@@ -23,7 +23,7 @@ var ErrAuthorityDue = errors.New("the authority is due for renewal")
 // TBS gives the bytes of a certificate that are to be signed (TBSCertificate, RFC 5280 4.1.1.1) and the name of the signature algorithm:
 // ecdsa-with-SHA256, -SHA384 or -SHA512, sha256WithRSAEncryption, ed25519. pub is the key that the certificate is for. issuer nil makes a
 // self-signed root; then issuerPub is not used. The certificate is valid from Backdate before now until now + t.ValidFor, and never longer
-// than its issuer: ErrAuthorityDue.
+// than its issuer: ErrAuthorityDue. Only a canary may: its issuer's certificate is renewed meanwhile.
 func TBS(t Template, pub crypto.PublicKey, issuer *x509.Certificate, issuerPub crypto.PublicKey, serial *big.Int, now time.Time) (tbs []byte, algorithmName string, err error) {
 	template, err := t.certificate(pub, serial, now)
 	if err != nil {
@@ -199,7 +199,7 @@ func checkIssuer(t Template, issuer, cert *x509.Certificate) error {
 		return fmt.Errorf("path length %d is too large below %s, which has %d", t.MaxPathLen, by, issuer.MaxPathLen)
 	case t.Profile == ProfileServer && KeyType(issuer.PublicKey) == "ed25519":
 		return fmt.Errorf("%s has an Ed25519 key: libpq cannot log in with a password (SCRAM channel binding) to a server whose certificate it signed; use an ecdsa or rsa authority for servers", by)
-	case cert.NotAfter.After(issuer.NotAfter):
+	case t.Profile != ProfileCanary && cert.NotAfter.After(issuer.NotAfter):
 		return fmt.Errorf("it would end on %s, after %s, which ends on %s: %w",
 			day(cert.NotAfter), by, day(issuer.NotAfter), ErrAuthorityDue)
 	}

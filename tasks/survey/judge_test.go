@@ -420,4 +420,20 @@ func TestDueAuthority(t *testing.T) {
 			t.Errorf("%s is due in %d places", subject, due)
 		}
 	}
+	// So is one that has ended, as long as the root above it lives.
+	w := newWorld(t)
+	w.fleet.Now = now.Add(6 * year)
+	over := 0
+	for _, r := range Judge(w.fleet) {
+		for _, f := range r.Findings {
+			if r.Kind == KindAuthority && r.Subject == "CN=servers" && f.State == Expired {
+				if over++; !strings.HasSuffix(f.Hint, ": pgfleet rotate") {
+					t.Errorf("%s %s: %s", r.Host, r.Path, f.Hint)
+				}
+			}
+		}
+	}
+	if over < 2 {
+		t.Errorf("it is over in %d places", over)
+	}
 }

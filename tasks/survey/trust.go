@@ -74,7 +74,13 @@ func (j *judge) believes(base Row, u user) {
 // ca judges the certificate of a CA in force, wherever it is.
 func (j *judge) ca(r *Row, c *x509.Certificate) {
 	j.describe(r, c)
-	j.valid(r, c, "have it replaced by an authority with a new subject, and take it out of the files that name it")
+	const renew = "have the authority above it sign another one, for the same name and key: pgfleet rotate"
+	renews := j.renewed(c)
+	over := "have it replaced by an authority with a new subject, and take it out of the files that name it"
+	if renews {
+		over = renew
+	}
+	j.valid(r, c, over)
 	a, _, _ := j.signer(c)
 	if why := j.revocation(c, a); why != "" {
 		r.find(Revoked, why, "")
@@ -86,7 +92,6 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 		return
 	}
 	due, why := pki.Renew(c, pki.RenewPolicy{}, j.f.Now)
-	renews := j.renewed(c)
 	switch {
 	case due:
 		r.Renewal = &Renewal{Due: true, At: j.now(), Reason: why}
@@ -95,7 +100,7 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 		}
 		hint := "declare its successor in the inventory (replaces), then: pgfleet rotate-ca"
 		if renews {
-			hint = "have the authority above it sign another one, for the same name and key: pgfleet rotate"
+			hint = renew
 		}
 		r.find(RenewSoon, why, hint)
 	case renews:
@@ -105,9 +110,13 @@ func (j *judge) ca(r *Row, c *x509.Certificate) {
 	}
 }
 
-// renewed tells whether a certificate is that of an intermediate authority that renewals see to: one on a host of the inventory.
+// renewed tells whether a certificate is that of an intermediate authority that renewals see to: one on a host of the inventory, that ends
+// before the one above it: it could not live longer.
 func (j *judge) renewed(c *x509.Certificate) bool {
-	return slices.ContainsFunc(j.f.Authorities, func(a Authority) bool {
+	above := func(ca *x509.Certificate) bool {
+		return !ca.NotAfter.After(c.NotAfter) && c.CheckSignatureFrom(ca) == nil
+	}
+	return !slices.ContainsFunc(j.cas[string(c.RawIssuer)], above) && slices.ContainsFunc(j.f.Authorities, func(a Authority) bool {
 		return a.Cert != nil && !a.Root && !a.External && a.File == "" && pki.SameKey(a.Cert.PublicKey, c.PublicKey) && bytes.Equal(a.Cert.RawSubject, c.RawSubject)
 	})
 }
