@@ -1224,8 +1224,10 @@ check_path
 look
 IFS=' ' read -r protocol version theirs || die "no requests"
 [ "$protocol $version" = 'pgfleet-ca 1' ] || die "this ca.sh speaks version 1 of its protocol"
-clock=$(date -u '+%s %y%m%d%H%M%SZ')
+clock=$(date -u '+%s %Y%m%d%H%M%SZ')
 stamp=${clock#* } clock=${clock%% *}
+# As index.txt has times: of the year two digits, from 2050 on all four.
+case $stamp in 20[0-4]*) stamp=${stamp#20} ;; esac
 case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - theirs)) ;; esac
 printf 'pgfleet-ca 1 %s %s\n' "$clock" "$skew"
 while read_request; do

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -262,5 +263,39 @@ func TestFolderOpenToOthers(t *testing.T) {
 		if refused := r.Err != nil; refused != open || refused && !strings.Contains(string(r.Stderr), "others may write to "+above) {
 			t.Errorf("%v: %v %s", mode, r.Err, r.Stderr)
 		}
+	}
+}
+
+// From 2050 on index.txt has years of four digits, and so have the records: the clock of the authority's host decides whether a certificate on record has ended.
+func TestListsAfter2049(t *testing.T) {
+	t.Parallel()
+	w := newCAWorld(t, pki.Authority{Name: "clients", Host: "a", Subject: "CN=clients", ValidFor: 40 * year})
+	w.mustRun("a")
+	request, _ := csr(t)
+	for _, at := range []time.Time{time.Now(), time.Date(2049, 12, 31, 23, 0, 0, 0, time.UTC), time.Date(2051, 2, 28, 0, 0, 0, 0, time.UTC)} {
+		leaf, err := w.issue(request, client("dbuser1"), "e", true) // its own openssl has the clock of now
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := at.Sub(time.Now()).Round(time.Second)
+		bin := t.TempDir()
+		if err := os.WriteFile(filepath.Join(bin, "date"), fmt.Appendf(nil, "#!/bin/sh\nexec /bin/date -d @$(($(/bin/date +%%s) + %d)) \"$@\"\n", int(later.Seconds())), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.program = strings.Replace(caProgram, "\nPATH=", "\nPATH="+bin+":", 1)
+		w.now = func() time.Time { return time.Now().Add(later) }
+		w.fleet.Now = w.now()
+		if changed, err := w.runTask("a", &revokeTask{Reason: "superseded", List: "new", named: []namedCertificate{{"clients", leaf.SerialNumber}}}); !changed || err != nil {
+			t.Fatalf("%s: changed %v, %v", at.Format("2006-01-02"), changed, err)
+		}
+		state, err := ParseAuthority(w.one(t.Context(), AuthorityProbe(w.fleet.Authorities["clients"])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(state.Revoked, func(r pki.Revoked) bool { return r.Serial.Cmp(leaf.SerialNumber) == 0 })
+		if i < 0 || state.Revoked[i].At.Sub(at).Abs() > time.Minute || len(state.Differs) > 0 {
+			t.Errorf("%s: revoked are %v; %q", at.Format("2006-01-02"), state.Revoked, state.Differs)
+		}
+		w.program, w.now, w.fleet.Now = "", time.Now, time.Now()
 	}
 }
