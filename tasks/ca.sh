@@ -45,7 +45,7 @@ nl='
 '
 tab='	'
 dir=${1-} policy=${2-}
-locked='' reconciled='' staged='' queue='' rows='' skew=0 public='' proved='' laid=''
+locked='' reconciled='' unsettled='' staged='' queue='' rows='' skew=0 public='' proved='' laid=''
 secret='' named='' clear='' signer=keys/ca.key token='' room=''
 
 die() {
@@ -1013,6 +1013,12 @@ verify_problem() {
 	openssl verify -partial_chain -CAfile certs/ca.crt "pending/$1" </dev/null 2>&1 | sed -n '/^error/{s/^error [^:]*: *//p;q;}'
 }
 
+# settle rebuilds index.txt after revocations: once, however many they were.
+settle() {
+	[ -z "$unsettled" ] || rebuild
+	unsettled=''
+}
+
 # revoke: one certificate of this authority.
 do_revoke() {
 	ready && clocks || return
@@ -1023,7 +1029,7 @@ do_revoke() {
 		expires=$(sed -n 's/^expires //p' "issued/$serial" </dev/null)
 		put "revoked/$serial" "$serial $stamp $cause $expires" || { refuse "cannot write to $dir/revoked" && return; }
 		durable revoked
-		rebuild
+		unsettled=yes
 		[ -z "$policy" ] || say info "certificate $serial is revoked ($cause)"
 	fi
 	printf 'answer %s ok\nend\n' "$verb"
@@ -1232,6 +1238,7 @@ case $theirs in '' | *[!0-9]*) die "broken request" ;; 0) ;; *) skew=$((clock - 
 printf 'pgfleet-ca 1 %s %s\n' "$clock" "$skew"
 while read_request; do
 	[ "$verb" = status ] || modes=''
+	[ "$verb" = revoke ] || settle
 	case $verb in
 	certificate)
 		if [ -n "$staged$queue" ] || { ready && clocks; }; then do_certificate; fi
@@ -1258,4 +1265,5 @@ while read_request; do
 	esac
 done
 commit
+settle
 exit 0

@@ -59,6 +59,10 @@ func IssuedBy(name string, r transport.Result) ([]Issued, *x509.Certificate, err
 	if err != nil {
 		return nil, nil, err
 	}
+	revoked := make(map[string]*pki.Revoked, len(state.Revoked))
+	for i, known := range state.Revoked {
+		revoked[known.Serial.String()] = &state.Revoked[i]
+	}
 	var out []Issued
 	for _, line := range list.Fields["issued"] {
 		i, err := parseIssued(line)
@@ -66,11 +70,7 @@ func IssuedBy(name string, r transport.Result) ([]Issued, *x509.Certificate, err
 			return nil, nil, err
 		}
 		i.Authority = name
-		for _, known := range state.Revoked {
-			if known.Serial.Cmp(i.Serial) == 0 {
-				i.Revoked = &known
-			}
-		}
+		i.Revoked = revoked[i.Serial.String()]
 		out = append(out, i)
 	}
 	slices.SortFunc(out, func(a, b Issued) int { return a.Serial.Cmp(b.Serial) })

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -194,5 +197,54 @@ func TestIssuedBy(t *testing.T) {
 		"nobody canary /CN=pgfleet-canary-clients", "nobody canary /CN=pgfleet-canary-clients cessationOfOperation"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// An authority grows old: with thousands of records, of which many are revoked, each is looked at once, and index.txt is written once for all that is revoked in a call.
+func TestRevokeAmongManyRecords(t *testing.T) {
+	w := newCAWorld(t, walkthrough()[:1]...)
+	w.mustRun("a")
+	var leaves []string
+	for range 3 {
+		request, _ := csr(t)
+		leaf, err := w.issue(request, client("dbuser1"), "e", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaves = append(leaves, named(leaf))
+	}
+	count := filepath.Join(t.TempDir(), "count")
+	w.program = strings.Replace(caProgram, "\nrebuild() {\n", "\nrebuild() {\n\techo >>"+count+"\n", 1)
+	if changed, err := w.revoke("a", "superseded", leaves...); !changed || err != nil {
+		t.Fatalf("changed %v, %v", changed, err)
+	}
+	if data, err := os.ReadFile(count); err != nil || len(data) != 1 {
+		t.Errorf("index.txt was written %d times; %v", len(data), err)
+	}
+
+	const many = 2000
+	var issued, revoked strings.Builder
+	for i := range many {
+		fmt.Fprintf(&issued, "issued 41%06X 991231235959Z client e /CN=dbuser1\n", i)
+		fmt.Fprintf(&revoked, "revoked 41%06X 261126115000Z superseded 491231235959Z\n", i)
+	}
+	r := w.one(t.Context(), IssuedProbe(w.fleet.Authorities["clients"]))
+	text := strings.Replace(string(r.Stdout), "\nissued ", "\n"+issued.String()+"issued ", 1)
+	r.Stdout = []byte(strings.Replace(text, "\nrevoked ", "\n"+revoked.String()+"revoked ", 1))
+	var list []Issued
+	allocations := testing.AllocsPerRun(1, func() {
+		var err error
+		if list, _, err = IssuedBy("clients", r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	over := 0
+	for _, i := range list {
+		if i.Revoked != nil && i.Revoked.Serial.Cmp(i.Serial) == 0 {
+			over++
+		}
+	}
+	if len(list) < many || over < many || allocations > 100*many {
+		t.Errorf("%d certificates, %d of them revoked, %.0f allocations", len(list), over, allocations)
 	}
 }
