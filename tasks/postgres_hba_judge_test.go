@@ -27,11 +27,13 @@ func TestJudgesManyRolesAndRules(t *testing.T) {
 		t.Fatal("nothing was taken out")
 	}
 	got, err := w.shutOut()
-	if want := "role customer999 from 10.3.249.0 to database db999: admitted now by line 2001: host db999 customer999 10.3.249.0/24 scram-sha-256"; err != nil || len(got) != 1 || got[0] != want {
+	if want := "\n  role customer999 from 10.3.249.0 to database db999: admitted now by line 2001: host db999 customer999 10.3.249.0/24 scram-sha-256\n"; err != nil || len(got) != 1 ||
+		!strings.Contains(got[0], want) || strings.Count(got[0], "\n  role ") != 1 {
 		t.Errorf("%q %v", got, err)
 	}
 	w.after = strings.Replace(before, "host db17 all 192.168.7.17/32", "host db17 all 192.168.7.18/32", 1)
-	if got, err := w.shutOut(); err != nil || len(got) != 1+customers+others || !strings.HasPrefix(got[1], "role customer0 from 192.168.7.17 to database db17: ") {
-		t.Errorf("%d, %.200q %v", len(got), got, err)
+	if got, err := w.shutOut(); err != nil || len(got) != 1 || !strings.Contains(got[0], "\n  role customer0 from 192.168.7.17 to database db17: ") ||
+		strings.Count(got[0], "\n  role ") != mostNamed || !strings.Contains(got[0], fmt.Sprintf("\n  and %d more\n", 1+customers+others-mostNamed)) {
+		t.Errorf("%.400q %v", got, err)
 	}
 }

@@ -151,6 +151,9 @@ func (c *Cluster) addressesOf(client *Host) []netip.Addr {
 	return out
 }
 
+// mostNamed is how many of those who would be refused for the same reason are named: a server may have thousands of roles.
+const mostNamed = 50
+
 // shutOut says who would be refused by surprise, and what to do about it: roles that may log in and sessions that are open, both without being declared; applications that do not show
 // their certificate; clients that come from another address. Each part is one reason.
 func (w *hbaWork) shutOut() (parts []string, err error) {
@@ -191,9 +194,14 @@ func (w *hbaWork) shutOut() (parts []string, err error) {
 			"have them use their service or its files (pgfleet.env) and connect again, then run again", applications},
 		{"these come from another address than the rules would be for, and would be refused", "add the address to names of that client in the inventory, or to addresses of this task", j.elsewhere()},
 	} {
-		if len(part.who) > 0 {
-			parts = append(parts, part.what+":\n  "+strings.Join(part.who, "\n  ")+"\n"+part.todo+", or go on with --accept-refusals")
+		if len(part.who) == 0 {
+			continue
 		}
+		who := part.who
+		if more := len(who) - mostNamed; more > 0 {
+			who = append(who[:mostNamed:mostNamed], fmt.Sprintf("and %d more", more))
+		}
+		parts = append(parts, part.what+":\n  "+strings.Join(who, "\n  ")+"\n"+part.todo+", or go on with --accept-refusals")
 	}
 	return parts, nil
 }
