@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
@@ -69,8 +70,11 @@ func (a *auth) refused(err error) error {
 	if len(a.notes) > 0 {
 		what += "; " + strings.Join(a.notes, "; ")
 	}
-	return &hinted{fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err),
-		"ssh_user and ssh_identity_file of the inventory, else your ssh_config and agent, say who logs in with which key; ssh -v shows what the host takes"}
+	refused := fmt.Errorf("%w: user %s on %s (%s): %w", transport.ErrAuth, a.target.User, address(a.target), what, err)
+	if a.offered > 1 && strings.Contains(err.Error(), "Too many authentication failures") {
+		return &hinted{refused, "the host gave up before every key was tried (MaxAuthTries): name the right one with ssh_identity_file, and set ssh_identities_only: true"}
+	}
+	return &hinted{refused, "ssh_user and ssh_identity_file of the inventory, else your ssh_config and agent, say who logs in with which key; ssh -v shows what the host takes"}
 }
 
 // heard keeps what the other side says before the login is decided: why an account may not log in is said this way alone.
@@ -179,7 +183,7 @@ func (a *auth) agentSigners() []ssh.Signer {
 	if socket == "" {
 		return nil
 	}
-	ac, err := once(a.ctx, a.pool, a.pool.agents, socket, false, func() (*agentConn, error) { return dialAgent(a.ctx, expand(socket)) })
+	ac, err := once(a.ctx, a.pool, a.pool.agents, socket, false, func() (*agentConn, error) { return dialAgent(a.ctx, expand(socket), connectTimeout(a.target)/3) })
 	if err != nil {
 		a.note("agent: %v", err)
 		return nil
@@ -187,7 +191,10 @@ func (a *auth) agentSigners() []ssh.Signer {
 	return ac.signers
 }
 
-func dialAgent(ctx context.Context, socket string) (*agentConn, error) {
+// dialAgent asks an agent for its keys. One that hangs, behind a connection that is dead or a window that nobody sees, leaves time for the keys in files.
+func dialAgent(ctx context.Context, socket string, limit time.Duration) (*agentConn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s gave no answer within %v", socket, limit))
+	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {

@@ -41,6 +41,9 @@ func (p *Pool) openKey(file string) (*keyFile, error) {
 			return nil, fmt.Errorf("open key: %w", err)
 		}
 		k.why = "the private key is neither there nor in the agent"
+		if !errors.Is(err, os.ErrNotExist) {
+			k.why = fmt.Sprintf("%v, and the agent does not have it", errors.Unwrap(err))
+		}
 		return k, nil
 	}
 	signer, err := ssh.ParsePrivateKey(pem)

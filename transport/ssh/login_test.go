@@ -2,6 +2,7 @@ package ssh
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -300,6 +301,55 @@ func TestAgent(t *testing.T) {
 	}
 	target.IdentityAgent = "none"
 	fails(t, "none", s.try(t, target, Options{Getenv: func(string) string { return socket }}), transport.ErrAuth)
+}
+
+// An agent that hangs costs a few seconds, not the login; one with more keys than the host takes is named as what to change.
+func TestAgentInTheWay(t *testing.T) {
+	s := newServer(t)
+	target := s.target
+	target.IdentitiesOnly, target.ConnectTimeout = false, 6*time.Second
+	target.IdentityAgent = filepath.Join(t.TempDir(), "silent")
+	silent, err := net.Listen("unix", target.IdentityAgent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if err := s.try(t, target, Options{}); err != nil {
+		t.Errorf("a key in a file, beside an agent that hangs: %v", err)
+	}
+	unreadable := filepath.Join(t.TempDir(), "folder")
+	writeKey(t, unreadable, "")
+	if err := os.WriteFile(unreadable+".pub", []byte(writeKey(t, unreadable, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(unreadable), os.Mkdir(unreadable, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	target.IdentityFiles = []string{unreadable}
+	fails(t, "no key", s.try(t, target, Options{}), transport.ErrAuth, "agent: "+target.IdentityAgent+" gave no answer", unreadable+": is a directory, and the agent")
+
+	keyring := agent.NewKeyring()
+	for range 10 {
+		_, private, err := ed25519.GenerateKey(rand.Reader)
+		if err == nil {
+			err = keyring.Add(agent.AddedKey{PrivateKey: &private})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	target.IdentityAgent = filepath.Join(t.TempDir(), "many")
+	many, err := net.Listen("unix", target.IdentityAgent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer many.Close()
+	go func() {
+		for c, err := many.Accept(); err == nil; c, err = many.Accept() {
+			go agent.ServeAgent(keyring, c)
+		}
+	}()
+	fails(t, "ten keys", s.try(t, target, Options{}), transport.ErrAuth, "10 keys offered", "ssh_identities_only: true")
 }
 
 func TestCertificateLogin(t *testing.T) {
