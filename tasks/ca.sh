@@ -864,7 +864,7 @@ acceptable() {
 	problem="the authority has no certificate yet"
 	[ -f certs/ca.crt ] || return 1
 	if [ -n "$key" ] && [ -f "holders/$key" ] && read -r holder <"holders/$key" && [ "$holder" != "$host" ]; then
-		problem="its key is used by host $holder already: make a new key on $host"
+		problem="its key is used by host $holder already: make a new key on $host (pgfleet rotate --force --new-key -l $host)"
 		return 1
 	fi
 	[ "$profile" != ca ] || [ -n "$policy" ] || ! key_revoked || return 1

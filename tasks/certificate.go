@@ -25,8 +25,9 @@ Servers keep them in /etc/pgfleet/VERSION-CLUSTER/v/TIME/ (key root:postgres 064
 ~/.postgresql/pgfleet/DATABASE-USER/v/TIME/ and are switched by one rename of ~/.pg_service.conf. Before that, the user who will read the files has checked that
 key and certificate belong together and that the chain leads to its root.
 
-Renewed when two thirds of its life are over, when names, issuer or key changed, when it was revoked, or with force. The key is kept unless new_key says otherwise or
-the certificate was revoked because its key is known to others. Where only an authority above it was renewed, the certificate stays and its file gets the new chain.
+Renewed when two thirds of its life are over, when names, issuer or key changed, when it was revoked, or with force. The key is kept unless new_key says otherwise,
+the certificate was revoked because its key is known to others, or it is a server's that had another name (renamed, or a copy of that machine). Where only an
+authority above it was renewed, the certificate stays and its file gets the new chain.
 
 A client's new certificate is tried before it is put in force: where a server that accepts the one in force does not accept it, nothing is switched and the task fails.
 Then after_change of the identity runs, once the certificate has changed; one that fails is tried again by the next run.

@@ -201,10 +201,19 @@ func (p *certificatePlan) chooseKey(t *certificateTask) {
 // keepable is the version in force when its key may be used again, else nil.
 func (p *certificatePlan) keepable(t *certificateTask) *version {
 	v := p.Current
-	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || p.by.knownToOthers(v, p.Versions) {
+	if v == nil || t.NewKey && !p.Keep || v.Key.Encrypted || len(v.Key.spki()) == 0 || !t.fits(v) || p.by.knownToOthers(v, p.Versions) || p.ofAnother(v) {
 		return nil
 	}
 	return v
+}
+
+// ofAnother tells whether the key of a version in force was certified for a server of another name: this host was renamed, or is a copy of the other one. On record
+// the key is that host's, and its authority certifies it for no other.
+func (p *certificatePlan) ofAnother(v *version) bool {
+	leaf := v.leaf()
+	names := p.Template.Names()
+	return p.Template.Profile == pki.ProfileServer && leaf != nil && len(names) > 0 &&
+		!slices.Contains(pki.Template{DNSNames: leaf.DNSNames, IPAddresses: leaf.IPAddresses}.Names(), names[0])
 }
 
 func (t *certificateTask) keyType() string {

@@ -117,6 +117,14 @@ func TestRenewServer(t *testing.T) {
 	if path, _, key3, _ := w.serverFiles(); path != path2 || key3 != key {
 		t.Errorf("forced, in force is %s with key %s", path, key3)
 	}
+
+	// A key is on record as its host's: with another name of the host comes another key.
+	w.server.Name = "db9.example.net"
+	w.must(w.server, task(t, "certificate", data), true)
+	w.must(w.server, task(t, "certificate", data), false)
+	if _, _, key4, _ := w.serverFiles(); key4 == key {
+		t.Error("a renamed server keeps the key that is on record as another's")
+	}
 	w.sb.Shell("pg_ctlcluster 15 main restart")
 }
 
