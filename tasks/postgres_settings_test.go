@@ -201,3 +201,12 @@ func TestCopiesBelowADefaultACL(t *testing.T) {
 		t.Error(open)
 	}
 }
+
+// A disk that is too full for the copy of what was before is called that.
+func TestCopiesOnAFullDisk(t *testing.T) {
+	p := newPGHost(t)
+	p.Shell("mkdir -m 755 /etc/pgfleet && mount -t tmpfs -o size=8k,mode=755 none /etc/pgfleet")
+	if err := p.run(&postgresSettings{Settings: map[string]string{"work_mem": "8MB"}}); err == nil || !strings.Contains(err.Error(), "No space left on device") {
+		t.Fatal(err)
+	}
+}

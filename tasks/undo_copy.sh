@@ -53,6 +53,7 @@ keep_before() {
       case $keep_code:$meta in
       3:*'No such file'*) printf -- '- - - - %s\n' "$keep" >>"$folder/manifest.new" ;;
       3:*) fail "cannot look at $keep as $who: $meta" ;;
+      *"$nl"*) fail "cannot copy $keep as $who: ${meta##*"$nl"}" ;; # what cat says, after stat's line
       *) fail "cannot copy $keep as $who, or it has more than 16 MiB" ;;
       esac
     fi
