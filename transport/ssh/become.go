@@ -46,6 +46,7 @@ func (c *conn) startRoot(ctx context.Context, ahead []transport.Step) (*shell.Se
 				first = err
 			}
 			if !missing(err) {
+				first = err // the tool that is there says what is wrong
 				break
 			}
 		}
@@ -170,6 +171,9 @@ func said(err error) string {
 // missing says whether the host has no such tool.
 func missing(err error) bool {
 	text := said(err)
+	if strings.Contains(text, "doas is not enabled") {
+		return false // it lacks its doas.conf
+	}
 	return strings.Contains(text, "not found") || strings.Contains(text, "No such file or directory")
 }
 
@@ -199,6 +203,10 @@ var sudoSays = []struct{ text, reason, advice string }{
 	{"authentication is required", "sudo asks for a password", "give -K, or sudo_password in the inventory, or let sudo ask for none (NOPASSWD)"},
 	{"terminal is required to read the password", "sudo asks for a password", "give -K, or sudo_password in the inventory, or let sudo ask for none (NOPASSWD)"},
 	{"doas: Authorization required", "doas asks for a password", "let doas ask for none (nopass)"},
+	{"doas: Authentication required", "doas asks for a password", "let doas ask for none, in doas.conf: permit nopass USER"},
+	{"doas: Operation not permitted", "doas.conf does not let the user do this", "allow it in doas.conf: permit nopass USER"},
+	{"doas is not enabled", "doas has no doas.conf, and sudo is not there", "write one: permit nopass USER"},
+	{"not installed setuid", "doas is not setuid, and sudo is not there", "install doas again, or chmod u+s its program"},
 	{"not in the sudoers file", "sudoers does not name the user", "add the user to sudoers"},
 	{"may not run sudo", "sudoers does not let the user do this", "add the user to sudoers"},
 	{"is not allowed to execute", "sudoers does not let the user run /bin/sh as root", "allow it: USER ALL=(ALL) NOPASSWD: ALL"},

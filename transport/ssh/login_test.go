@@ -143,6 +143,12 @@ func TestSudo(t *testing.T) {
 			t.Errorf("a step that cannot be sent: %v", err)
 		}
 	}
+	for message, reason := range map[string]string{"Authentication required": "doas asks for a password", "Operation not permitted": "doas.conf does not let",
+		"doas is not enabled, /etc/doas.conf: No such file or directory": "doas has no doas.conf"} {
+		s.Exec("rm", "/usr/bin/doas") // it still runs
+		s.WriteFile("/usr/bin/doas", "#!/bin/sh\necho 'doas: "+message+"' >&2\nexit 1\n", 0o755)
+		fails(t, message, s.try(t, target, s.options()), transport.ErrBecome, reason, "permit nopass ops")
+	}
 	s.Exec("rm", "/usr/bin/doas")
 	fails(t, "no sudo", s.try(t, target, s.options()), transport.ErrBecome, "sudo")
 	target.Become = false
