@@ -164,3 +164,11 @@ func TestDefaultIdentities(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestHostNamesSayHowToWriteThem(t *testing.T) {
+	for name, want := range map[string]string{"db1.example.net.": "write db1.example.net", "bücher.example.net": "xn--", "a b.": "neither a host name", ".": "neither a host name", "": "neither a host name"} {
+		if err := checkHost(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", name, err, want)
+		}
+	}
+}

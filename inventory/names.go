@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 var (
@@ -41,6 +42,12 @@ func checkHost(name string) error {
 	}
 	for _, label := range strings.Split(name, ".") {
 		if !labelRE.MatchString(label) {
+			switch plain := strings.TrimSuffix(name, "."); {
+			case plain != name && plain != "" && checkHost(plain) == nil:
+				return fmt.Errorf("%q ends with a dot, which no certificate may hold: write %s", short(name), short(plain))
+			case strings.ContainsFunc(name, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsLetter(r) }):
+				return fmt.Errorf("%q has letters that no name in a certificate may hold: write it as DNS has it, xn--…", short(name))
+			}
 			return fmt.Errorf("%q is neither a host name nor an IP address", short(name))
 		}
 	}
