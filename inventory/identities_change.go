@@ -50,7 +50,7 @@ func (r *reader) afterChange(n *yaml.Node, what string) *Command {
 func (r *reader) words(n *yaml.Node, what string) []string {
 	out := []string{}
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		r.add(n.Line, "%s: wants a list of words: [systemctl, reload, app]; no shell reads them", what)
+		r.add(n.Line, "%s: wants a list of words: [systemctl, try-reload-or-restart, app]; no shell reads them", what)
 		return out
 	}
 	for _, it := range r.list(n, what, false) {
