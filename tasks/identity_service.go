@@ -79,21 +79,16 @@ func servicesOf(h *Host, st *identityState, files ServiceFiles) ([]Service, erro
 		}
 		for _, s := range serverServices(h.Fleet, server, st) {
 			s.OSUser, s.DBUser, s.Server, s.Files = st.ID.OSUser, st.ID.DBUser, name, files
-			s.HomeDir, s.ServiceFile, s.DB = st.Home, st.ServiceFile, firstDatabase(st.ID)
+			s.HomeDir, s.ServiceFile, s.DB = st.Home, st.ServiceFile, "postgres"
 			s.Psql = st.Psql
+			if len(st.ID.Databases) > 0 {
+				s.DB = st.ID.Databases[0]
+			}
 			_, s.Installed = st.Services[s.Name]
 			out = append(out, s)
 		}
 	}
 	return out, nil
-}
-
-// firstDatabase is the one to use for a test: the identity's first, else postgres.
-func firstDatabase(id Identity) string {
-	if len(id.Databases) > 0 {
-		return id.Databases[0]
-	}
-	return "postgres"
 }
 
 // serverServices gives name, cluster, host and port of each cluster of a server, in the order of their names: that in which clusters are found changes when one is restarted. Of a

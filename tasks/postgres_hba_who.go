@@ -117,12 +117,8 @@ func (w *hbaWork) sameRulesFor(client *Host) bool {
 // stageFor tells what pgfleet's block of a pg_hba.conf asks of a client's identity, from each of its addresses and for each of its databases; ""
 // when that differs, or when one of them is not certainly admitted.
 func (c *Cluster) stageFor(hba []byte, client *Host, id Identity) string {
-	databases := id.Databases
-	if len(databases) == 0 {
-		databases = []string{"postgres"}
-	}
 	reader := postgres.Reader{Major: c.Major, Groups: groupsOf(c.Roles)}
-	stage := ""
+	databases, stage := c.databasesOf(hba, id), ""
 	for i, addr := range c.addressesOf(client) {
 		for j, db := range databases {
 			one := reader.StageFor(hba, postgres.Login{User: id.DBUser, Database: db, Replication: id.Replication, Address: addr})
@@ -133,6 +129,17 @@ func (c *Cluster) stageFor(hba []byte, client *Host, id Identity) string {
 		}
 	}
 	return stage
+}
+
+// databasesOf are those of an identity; where the inventory names none, those that the block does (databases of postgres_hba), else postgres.
+func (c *Cluster) databasesOf(hba []byte, id Identity) []string {
+	if len(id.Databases) > 0 {
+		return id.Databases
+	}
+	if list := (postgres.Reader{Major: c.Major}).DatabasesFor(hba, id.DBUser); len(list) > 0 {
+		return list
+	}
+	return []string{"postgres"}
 }
 
 // addressesOf are the addresses that the inventory gives a client, else those that its name means on the server.

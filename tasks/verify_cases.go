@@ -234,6 +234,9 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 		c.stage = now
 	}
 	c.now, c.anyDatabase = now, len(c.identity(h).Databases) == 0
+	if c.anyDatabase {
+		c.service.DB = cluster.databasesOf(cluster.HBA, c.identity(h))[0]
+	}
 	if now != "permissive" {
 		c.now = cluster.stageFor(cluster.HBA, h, c.identity(h))
 	}
@@ -254,7 +257,7 @@ func (c *pairContext) ofCluster(h *Host, cluster *Cluster) error {
 	}
 	for _, id := range h.Identities {
 		if id.DBUser != c.service.DBUser && !id.Replication && cluster.stageFor(cluster.HBA, h, id) == "cert" {
-			c.others = append(c.others, otherUser{id.DBUser, firstDatabase(id)})
+			c.others = append(c.others, otherUser{id.DBUser, cluster.databasesOf(cluster.HBA, id)[0]})
 		}
 	}
 	return nil

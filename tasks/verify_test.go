@@ -265,6 +265,18 @@ func TestVerifyOtherUserDatabase(t *testing.T) {
 	t.Error("no login as another user is tried")
 }
 
+// TestVerifyDatabasesOfRules: where the inventory names no databases, those that the rules name (databases of postgres_hba) are what a login is tried in.
+func TestVerifyDatabasesOfRules(t *testing.T) {
+	from := []netip.Prefix{netip.MustParsePrefix("10.0.0.7/32")}
+	block := postgres.Block{Admit: []postgres.Admission{{User: "one", Databases: []string{"shop", "archive"}, Addresses: from, Method: "cert"}}}
+	c := &Cluster{ID: "15/main", Major: 15, HBA: postgres.JoinBlock(block.Lines(nil), nil)}
+	client := &Host{Name: "app1", Address: "10.0.0.7", Identities: []Identity{{OSUser: "app", DBUser: "one"}}}
+	pair := &pairContext{service: Service{OSUser: "app", DBUser: "one", DB: "postgres"}}
+	if err := pair.ofCluster(client, c); err != nil || pair.now != "cert" || pair.service.DB != "shop" {
+		t.Errorf("stage %q in database %q, %v", pair.now, pair.service.DB, err)
+	}
+}
+
 // What a server says in its own language is known by its code: that the login was done, and the database is closed to the user.
 func TestClassifyCode(t *testing.T) {
 	for code, want := range map[[2]string]outcome{{"42501", "CheckMyDatabase"}: databaseClosed, {"42501", "InitPostgres"}: notReplicating, {"3D000", "InitPostgres"}: databaseMissing} {

@@ -89,3 +89,32 @@ func (rd Reader) StageFor(hba []byte, l Login) string {
 	}
 	return stageOfLine(deciding[0].Text)
 }
+
+// DatabasesFor gives the databases that pgfleet's block names for a declared user; nil when it names none, or all.
+func (rd Reader) DatabasesFor(hba []byte, user string) []string {
+	block, _, err := SplitBlock(hba)
+	at := slices.Index(block, declaredMark)
+	if err != nil || at < 0 {
+		return nil
+	}
+	// Lines that may be his alone: there is one for each client of each other user.
+	block = slices.DeleteFunc(slices.Clone(block[at:]), func(line string) bool { return !strings.Contains(line, user) })
+	rules, err := ReadHBA([]byte(strings.Join(block, "\n")+"\n"), rd.Major)
+	if err != nil {
+		return nil
+	}
+	for _, r := range rules {
+		if r.Type != "hostssl" || len(r.Users) != 1 || r.Users[0].Text != user {
+			continue
+		}
+		var out []string
+		for _, db := range r.Databases {
+			if db.is("all") {
+				return nil
+			}
+			out = append(out, db.Text)
+		}
+		return out
+	}
+	return nil
+}
