@@ -111,7 +111,7 @@ replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may wo
   ' sh "$1" "$2" "$3" "$4" "$who" >/dev/null
 }
 ask() { # ask BINDIR SOCKETDIR PORT [SQL], or <sql
-  as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres "${4:+-c}${4:--f-}"
+  as "$owner" "$1/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v VERBOSITY=terse -h "$2" -p "$3" -d postgres -c 'set search_path = pg_catalog' "${4:+-c}${4:--f-}"
 }
 # check_tls CERT KEY CA CRL PASSPHRASE [CHAIN]: as the server would at its next start; "" is not set, PASSPHRASE yes: a command gives it. CHAIN: where CERT leads.
 # Prints what is wrong, or for a key that it has found good a note for note_key.

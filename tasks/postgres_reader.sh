@@ -20,9 +20,9 @@ $status"
     put problem "it has no Unix socket (unix_socket_directories is empty), so it cannot be asked; give it one"
     exit 0
   fi
-  PGOPTIONS='-c role=none -c search_path=pg_catalog -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error'
+  PGOPTIONS='-c role=none -c lc_messages=C -c statement_timeout=15s -c client_min_messages=error'
   # Up to 4096 bytes, some shells need no process to hand it over.
-  answer=$("$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -f - 2>&1 <<'SQL'
+  answer=$("$2/psql" -X -A -t -q -w -h "$socket" -p "$port" -d postgres -c 'set search_path = pg_catalog' -f - 2>&1 <<'SQL'
 with f as materialized (select seqno, sourcefile, sourceline, lower(name) as name, setting, applied, error from pg_file_settings),
   ours as materialized (select name from f where sourcefile ~ '^/etc/pgfleet/'),
   s as materialized (select * from pg_settings)

@@ -30,7 +30,7 @@ write() { # write SQL LINE
 }
 streams() { # a walreceiver streams, another one than before, and with what is wanted where that is said
   printf "select count(*) from pg_stat_wal_receiver where status = 'streaming' and pid::text <> :'before' and (:'holds' = '' or position(:'holds' in conninfo) > 0);\n" |
-    as "$owner" "$bin/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v holds="${1-}" -v before="$before" -h "$socket" -p "$port" -d postgres -f - 2>/dev/null
+    as "$owner" "$bin/psql" -X -A -t -q -w -v ON_ERROR_STOP=1 -v holds="${1-}" -v before="$before" -h "$socket" -p "$port" -d postgres -c 'set search_path = pg_catalog' -f - 2>/dev/null
 }
 within() { # within SECONDS WORD…: WORD… says 1 within that time
   tries=$(($1 * 5))

@@ -40,7 +40,7 @@ func TestVersions(t *testing.T) {
 		name string
 		do   func(*testing.T, *fleet)
 	}{
-		{"mutual TLS", func(t *testing.T, f *fleet) { f.finishes(t) }},
+		{"mutual TLS", func(t *testing.T, f *fleet) { noteLogins(t, f); f.finishes(t) }},
 		{"rotation", rotateVersions},
 		{"revocation", revokeOnVersions},
 		{"settings", settingsOnVersions},
@@ -49,6 +49,17 @@ func TestVersions(t *testing.T) {
 		if !t.Run(part.name, func(t *testing.T) { part.do(t, f); f.expectVersions(t) }) {
 			t.FailNow()
 		}
+	}
+}
+
+// noteLogins has the servers that can (17 on) write down every login, in the way of PostgreSQL's manual (17, 38.5): its function names its table without a schema.
+func noteLogins(t *testing.T, f *fleet) {
+	for _, server := range []string{"db6", "db7"} {
+		f.sql(t, server, `create table logins (who text);
+			create function note_login() returns event_trigger security definer language plpgsql as
+				$$ begin insert into logins values (session_user); end $$;
+			create event trigger note_logins on login execute function note_login();
+			alter event trigger note_logins enable always`)
 	}
 }
 
