@@ -10,7 +10,7 @@ unset HOME PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGPASSFILE PGSE
 # Names of roles are bytes, in the encoding of whichever database they were made in, and a login is compared with them byte by byte: nothing is converted.
 PGAPPNAME=pgfleet PGCONNECT_TIMEOUT=5 PGCLIENTENCODING=SQL_ASCII
 # Not the search_path: what a login sets off (event triggers, PostgreSQL 17) would not find its tables. Programs set it themselves, first of all.
-PGOPTIONS='-c role=none -c default_transaction_read_only=off -c standard_conforming_strings=on -c lc_messages=C -c statement_timeout=30s -c client_min_messages=warning'
+PGOPTIONS='-c role=none -c default_transaction_read_only=off -c standard_conforming_strings=on -c lc_messages=C -c statement_timeout=30s -c client_min_messages=error'
 export PGAPPNAME PGCONNECT_TIMEOUT PGCLIENTENCODING PGOPTIONS
 me=${PGFLEET_USER:-$(id -un)} # the connection's shell says who runs a step
 as_for='' as_exec=''

@@ -30,7 +30,8 @@ esac
 accepted=yes
 if [ -n "$query" ]; then
   wrong=$(as_exec=exec; ask "$bin" "$socket" "$port" "$query" 2>&1 </dev/null) || accepted=no
-  case $wrong in *'refused: '*) accepted=no ;; esac # what else there is are warnings, of another version of the collation for one
+  # What else there is are warnings: of another version of the collation for one, or with our query in them.
+  case $nl$wrong in *"${nl}refused: "*) accepted=no ;; esac
 fi
 if [ "$accepted" = no ]; then
   rewrite <"$copied" || fail "cannot put $path back as it was: $wrong"

@@ -19,8 +19,8 @@ try() { # try ID CONNINFO PASSWORD
 		out=$("$psql" -X -A -t -w -d "$2" -c "$query" 2>&1 </dev/null)
 	fi
 	code=$?
-	# At most 4096 bytes (POSIX's PIPE_BUF) are one write, into which no other test writes.
-	[ "${#out}" -le 4000 ] || out=$(printf '%.4000s' "$out")
+	# At most 4096 bytes (POSIX's PIPE_BUF) are one write, into which no other test writes. The answer stands last, after whatever the server tells of the query.
+	[ "${#out}" -le 4000 ] || out=$(printf '%s' "$out" | tail -c 4000)
 	printf '%s %s %s\n%s\n' "$1" "$code" "${#out}" "$out"
 }
 query=$1

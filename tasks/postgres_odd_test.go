@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -64,4 +65,21 @@ func TestServerWithAnotherRoleByDefault(t *testing.T) {
 	}
 	p.must(true, &postgresRole{Password: "once"})
 	p.must(false, &postgresRole{Password: "once"})
+}
+
+// A server that tells whoever asks how it does so (auto_explain, pgaudit) says the words of our own questions.
+func TestServerThatTellsTheQuery(t *testing.T) {
+	p := newPGHost(t)
+	p.withTLS()
+	p.Shell(`printf '%s\n' "session_preload_libraries = auto_explain" "auto_explain.log_min_duration = 0" "auto_explain.log_level = warning" >>/etc/postgresql/15/main/postgresql.conf`)
+	p.sql("select pg_reload_conf()")
+	p.host.Fleet.Proofs.Add("app1", "db1", "verify-full")
+	p.must(true, &postgresRole{Password: "once"})
+	p.must(true, hbaTask("cert"))
+	p.must(true, &postgresReload{WithProof: true})
+	p.must(false, hbaTask("cert"))
+	if out := p.Shell(`printf '1\nport=5432\n\n' >/tmp/in; cd /; runuser -u postgres -- sh -c "$1" sh "$2" </tmp/in`, verifyProgram,
+		"set debug_print_plan = on; set client_min_messages = log; select count(*) from pg_class c join pg_attribute a on a.attrelid = c.oid where false; select 't|TLSv1.3|7|dbuser1'"); !strings.Contains(out, "t|TLSv1.3|7|dbuser1") {
+		t.Error(out)
+	}
 }
