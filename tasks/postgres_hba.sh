@@ -20,7 +20,7 @@ rewrite() { # rewrite <bytes: in one rename, with mode and owner as they are
     put "$path"
   ' sh "$path" >/dev/null
 }
-rewrite || fail "cannot write $path as $who"
+wrong=$(rewrite 2>&1) || unwritable "$path" "$wrong"
 case $state:$kind$major in
 running:hba*) query="select 'refused: ' || coalesce(to_jsonb(r)->>'file_name', '') || ':' || line_number || ': ' || coalesce(error, 'not accepted') from pg_hba_file_rules r
   where (type is null or error is not null) and coalesce(error, '') not like '%because SSL is disabled%'" ;;

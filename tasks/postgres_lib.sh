@@ -102,6 +102,12 @@ placing='
     sync "${1%/*}" 2>/dev/null || :
   }
 '
+unwritable() { # unwritable PATH WHY: ends with why who could not replace it, in one line
+  unwritable_at=$(readlink -f "$1" 2>/dev/null) || unwritable_at=$1
+  unwritable_why=$(printf '%s' "$2" | tr '\n' ' ')
+  if [ "$who" = root ] || [ "${unwritable_at%/*}" -ef "${1%/*}" ]; then fail "cannot write $1 as $who: $unwritable_why"; fi
+  fail "cannot write $1 as $who: it is a link to $unwritable_at, and root follows no link that $who could have made: let $who write there (chown $who ${unwritable_at%/*} $unwritable_at), or put the file itself in the link's place ($unwritable_why)"
+}
 replace() { # replace PATH MODE OWNER GROUP <bytes: in one rename, as who may work there; through a link, its target
   actor "$1" || return 1
   as "$who" /bin/sh -c "$placing"'

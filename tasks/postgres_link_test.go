@@ -1,6 +1,9 @@
 package tasks
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestReloadLinkedDataDirectory: the data directory is a symbolic link, and the server's files are named relative to it, as PostgreSQL's own default does.
 func TestReloadLinkedDataDirectory(t *testing.T) {
@@ -60,4 +63,26 @@ func TestReloadIsLookedAt(t *testing.T) {
 	if len(task.Undo(p.host)) == 0 {
 		t.Error("nothing is put back where the server cannot be asked")
 	}
+}
+
+// TestLinkedConfigurationOfRoot: the configuration is a link into a folder of root's, which neither the server's OS user can write nor root follows to. That is said, and what helps.
+func TestLinkedConfigurationOfRoot(t *testing.T) {
+	p := newPGHost(t)
+	p.withTLS()
+	p.host.Fleet.Proofs.Add("app1", "db1", "verify-full")
+	p.Shell(`set -e
+		mkdir /srv/conf && cd /etc/postgresql/15/main
+		for f in postgresql.conf pg_hba.conf; do mv $f /srv/conf/$f && ln -s /srv/conf/$f $f && chown root:postgres /srv/conf/$f; done
+		sed -i /pgfleet/d /srv/conf/postgresql.conf`)
+	const helps = "chown postgres /srv/conf /srv/conf/"
+	if err := p.run(settingsTask(map[string]string{"ssl": "on"})); err == nil || !strings.Contains(err.Error(), helps+"postgresql.conf") {
+		t.Errorf("settings: %v", err)
+	}
+	p.must(true, &postgresRole{Password: "once"})
+	if err := p.run(hbaTask("cert")); err == nil || !strings.Contains(err.Error(), helps+"pg_hba.conf") || !strings.Contains(err.Error(), "Permission denied") {
+		t.Errorf("rules: %v", err)
+	}
+	p.Shell("chown postgres /srv/conf /srv/conf/*")
+	p.must(true, settingsTask(map[string]string{"ssl": "on"}))
+	p.must(true, hbaTask("cert"))
 }

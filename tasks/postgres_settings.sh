@@ -97,10 +97,10 @@ fi
 sync "$dir" 2>/dev/null || :
 if [ "$include" = yes ]; then
   actor "$conf" || exit 1
-  as "$who" /bin/sh -c "$placing"'
+  wrong=$(as "$who" /bin/sh -c "$placing"'
     real "$1"
     like
     { { grep -Fxv -- "$2" "$path" || [ $? = 1 ]; } && printf "%s\n" "$2"; } >"$new" || { rm -f "$new"; wrong "cannot write $new"; }
     put "$path"
-  ' sh "$conf" "$line" >/dev/null || fail "cannot write $conf as $who"
+  ' sh "$conf" "$line" 2>&1 >/dev/null) || unwritable "$conf" "$wrong"
 fi
