@@ -68,14 +68,29 @@ func (c *Cluster) readAnswer(body []byte) error {
 	}
 	for _, topic := range []string{"server", "settings", "lines", "hba", "roles", "databases", "sessions"} {
 		if !seen[topic] {
-			c.problem(fmt.Sprintf("its server runs but could not be asked as %s through %s, port %d (psql's code %s): %s", c.OSUser, c.SocketDir, c.Port, code,
-				strings.Join(complaints, "; ")) + "; that OS user has to be let in as a superuser of the same name, into the database postgres, without being asked (local all " + c.OSUser +
-				" peer as first line of pg_hba.conf, or a ~/.pgpass)")
+			c.problem(fmt.Sprintf("its server runs but could not be asked as %s through %s, port %d (psql's code %s): %s; %s", c.OSUser, c.SocketDir, c.Port, code,
+				strings.Join(complaints, "; "), c.letIn(complaints)))
 			return nil
 		}
 	}
 	c.fillPaths()
 	return nil
+}
+
+// letIn says what lets a server be asked that said something else.
+func (c *Cluster) letIn(complaints []string) string {
+	said := strings.Join(complaints, "\n")
+	for _, known := range []struct{ text, advice string }{
+		{"too many clients", "all of its connections are in use, those for superusers too: end some (pg_terminate_backend, or the programs that hold them), or raise max_connections, then run again"},
+		{`database "postgres" does not exist`, "that database is asked whatever the server is for: make it again (createdb -T template0 postgres)"},
+		{"the database system is ", "wait until it is ready, then run again"},
+	} {
+		if strings.Contains(said, known.text) {
+			return known.advice
+		}
+	}
+	return "that OS user has to be let in as a superuser of the same name, into the database postgres, without being asked (local all " + c.OSUser +
+		" peer as first line of pg_hba.conf, or a ~/.pgpass)"
 }
 
 func (c *Cluster) knowsTopic(topic string) bool {
