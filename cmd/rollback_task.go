@@ -64,6 +64,10 @@ func (t *rollbackTask) Check(_ context.Context, h *tasks.Host) (*tasks.Change, e
 	if err != nil {
 		return nil, err
 	}
+	if others := tasks.OfOthers(clusters, files); len(others) > 0 {
+		return nil, fmt.Errorf("%w: what is kept of before run %s is %s, the configuration of another cluster: this one was copied from it (pg_upgradecluster), and would lack what it needs to start", tasks.ErrRefused,
+			t.run, strings.Join(others, ", "))
+	}
 	var diff strings.Builder
 	before := false // pgfleet
 	for _, f := range files {

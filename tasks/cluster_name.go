@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -34,11 +35,12 @@ func strange(r rune) bool {
 }
 
 // nameClusters gives each cluster its ID and folder. A cluster that includes our settings file already keeps the folder named there, so that a
-// second cluster of the same name, found later, moves nothing.
-func nameClusters(list []*Cluster) {
+// second cluster of the same name, found later, moves nothing. It gives those that are to be looked at: a cluster whose configuration was copied to a
+// newer one (pg_upgradecluster), and which is not used any more, is not.
+func nameClusters(list []*Cluster) []*Cluster {
 	ours, strangers := splitStrangers(list)
-	nameAmong(strangers)
-	nameAmong(ours)
+	left := append(nameAmong(strangers), nameAmong(ours)...)
+	return slices.DeleteFunc(list, func(c *Cluster) bool { return slices.Contains(left, c) })
 }
 
 func splitStrangers(list []*Cluster) (ours, strangers []*Cluster) {
@@ -52,7 +54,8 @@ func splitStrangers(list []*Cluster) (ours, strangers []*Cluster) {
 	return ours, strangers
 }
 
-func nameAmong(list []*Cluster) {
+// nameAmong gives those that are left alone.
+func nameAmong(list []*Cluster) (left []*Cluster) {
 	count := map[string]int{}
 	for _, c := range list {
 		c.ID = clusterID(c, false)
@@ -69,12 +72,40 @@ func nameAmong(list []*Cluster) {
 	}
 	taken := map[string]*Cluster{}
 	for _, c := range list {
-		if other := taken[c.ID]; other != nil {
-			c.problem("it has the same name as the cluster in " + other.DataDir)
-			other.problem("it has the same name as the cluster in " + c.DataDir)
+		other := taken[c.ID]
+		if other == nil {
+			taken[c.ID] = c
+			continue
 		}
-		taken[c.ID] = c
+		copied := includedDir(c.Config) != "" && includedDir(c.Config) == includedDir(other.Config)
+		old := unused(c, other)
+		if copied && old != nil {
+			left = append(left, old)
+			if old == other {
+				taken[c.ID] = c
+			}
+			continue
+		}
+		for c, other := range map[*Cluster]*Cluster{c: other, other: c} {
+			if copied {
+				c.problem("its postgresql.conf includes the same file " + c.Dir + "/" + settingsFile + " as that of the cluster in " + other.DataDir + ", of which one is a copy: stop the one that is not needed any more")
+			} else {
+				c.problem("it has the same name as the cluster in " + other.DataDir)
+			}
+		}
 	}
+	return left
+}
+
+// unused is that one of two clusters which does not run, or, where both are stopped, that of the older version; nil: both are needed.
+func unused(a, b *Cluster) *Cluster {
+	switch {
+	case a.Running && b.Running, a.Running == b.Running && a.Major == b.Major:
+		return nil
+	case a.Running, !b.Running && a.Major > b.Major:
+		return b
+	}
+	return a
 }
 
 // clusterID is "15/main" for /etc/postgresql/15/main, else the major version and the last part (long: the last two parts) of the data directory.

@@ -59,7 +59,7 @@ func parseClusters(out []byte) ([]*Cluster, error) {
 		c.findOwnConfig()
 		c.checkPaths()
 	}
-	nameClusters(s.clusters)
+	s.clusters = nameClusters(s.clusters)
 	for _, c := range s.clusters {
 		c.Now, c.Resolved = s.now, s.resolved
 		for _, r := range later {

@@ -153,6 +153,9 @@ func chooseClusters(h *Host, found []*Cluster) ([]*Cluster, error) {
 	var out []*Cluster
 	for _, id := range h.Clusters {
 		i := indexOf(ids, id)
+		if i < 0 { // one whose configuration came from an older cluster has that one's name
+			i = slices.IndexFunc(found, func(c *Cluster) bool { return clusterID(c, false) == id })
+		}
 		if i < 0 {
 			more := ""
 			// It may be one that could not be asked for its version.

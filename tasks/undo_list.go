@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/pgfleet/pgfleet/tasks/postgres"
@@ -29,6 +30,9 @@ type KeptCopy struct {
 	Missing bool
 	// Theirs is a digest of what in the copy is not pgfleet's, "" where none was made; see theirs.
 	Theirs string
+
+	// dir is the folder of the cluster that it was kept for.
+	dir string
 }
 
 // String tells what a rollback does with the file.
@@ -72,6 +76,7 @@ func CopiedFiles(h *Host, run string) ([]KeptCopy, error) {
 		for _, f := range files {
 			if !seen[f.Path] {
 				seen[f.Path] = true
+				f.dir = path.Dir(path.Dir(folder))
 				out = append(out, f)
 			}
 		}
@@ -110,6 +115,20 @@ func ChangedByOthers(clusters []*Cluster, files []KeptCopy) (out []string) {
 	for _, f := range files {
 		if text, ok := now[f.Path]; ok && f.Theirs != "" && f.Theirs != theirs(text) {
 			out = append(out, f.Path)
+		}
+	}
+	return out
+}
+
+// OfOthers gives those of the files that are the configuration of another cluster than the one that they were kept for: pg_upgradecluster has copied it to a newer one since,
+// which goes on with the settings of the older.
+func OfOthers(clusters []*Cluster, files []KeptCopy) (out []string) {
+	for _, c := range clusters {
+		for _, f := range files {
+			named := slices.Contains([]string{"postgresql.conf", "pg_hba.conf", "pg_ident.conf"}, path.Base(f.Path))
+			if f.dir == c.Dir && named && !slices.Contains([]string{c.ConfigFile, c.HBAFile, c.IdentFile}, f.Path) {
+				out = append(out, f.Path)
+			}
 		}
 	}
 	return out

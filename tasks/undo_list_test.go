@@ -16,8 +16,9 @@ func TestCopiedFiles(t *testing.T) {
 		"/etc/pgfleet/15-two/.undo/R2\n1 640 postgres postgres /two\n\n"
 	h.View.Put(transport.Result{Key: KeyCopies, Stdout: []byte(answer)})
 	got, err := CopiedFiles(h, "R1")
-	want := []KeptCopy{{"/etc/pgfleet/15-main/pgfleet.conf", true, ""}, {"/etc/postgresql/15/my main/postgresql.conf", false, "0a1b"}, {"/d/ca.crt", true, ""},
-		{"/etc/postgresql/15/my main/pg_hba.conf", false, ""}, {"/etc/postgresql/15/my main/pg_ident.conf", false, ""}}
+	const dir = "/etc/pgfleet/15-main"
+	want := []KeptCopy{{"/etc/pgfleet/15-main/pgfleet.conf", true, "", dir}, {"/etc/postgresql/15/my main/postgresql.conf", false, "0a1b", dir}, {"/d/ca.crt", true, "", dir},
+		{"/etc/postgresql/15/my main/pg_hba.conf", false, "", dir}, {"/etc/postgresql/15/my main/pg_ident.conf", false, "", dir}}
 	if err != nil || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", want) {
 		t.Errorf("got %v, %v", got, err)
 	}
