@@ -188,10 +188,7 @@ func (j *judge) elsewhere() []string {
 	for _, client := range j.w.h.Fleet.Clients(j.w.h.Name) {
 		for _, from := range proofs.Sources(client.Name, j.w.h.Name) {
 			for _, id := range client.identitiesAt(j.w.h) {
-				l := postgres.Login{User: id.DBUser, Database: "postgres", Address: from, TLS: true}
-				if len(id.Databases) > 0 {
-					l.Database = id.Databases[0]
-				}
+				l := postgres.Login{User: id.DBUser, Database: j.w.c.databasesOf([]byte(j.w.after), id)[0], Address: from, TLS: true}
 				if id.Replication || j.admitted(j.after, l) {
 					continue
 				}

@@ -73,6 +73,7 @@ func TestNobodyIsSurprised(t *testing.T) {
 		{cert, "10.0.0.3", "orders of app1: connects from 10.0.0.3, and by the inventory from 10.0.0.2\n  reports of app1: connects from 10.0.0.3"},
 		{cert, "2001:db8::2", "orders of app1: connects from 2001:db8::2"},
 		{"hostssl all all all cert", "10.0.0.3", ""},
+		{"# declared identities, from their clients only\nhostssl shop orders,reports 10.0.0.2/32 cert\nhostssl reports reports 10.0.0.2/32 cert\nhostssl shop orders 10.0.0.2/32 cert", "10.0.0.2", ""},
 		{"hostssl all all 10.0.0.0/24 cert", "10.0.0.3", ""},
 	} {
 		if got := surprised(t, tt.admit, nil, tt.from); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
