@@ -83,6 +83,7 @@ func (c *Cluster) letIn(complaints []string) string {
 	for _, known := range []struct{ text, advice string }{
 		{"too many clients", "all of its connections are in use, those for superusers too: end some (pg_terminate_backend, or the programs that hold them), or raise max_connections, then run again"},
 		{`database "postgres" does not exist`, "that database is asked whatever the server is for: make it again (createdb -T template0 postgres)"},
+		{"Hot standby mode is disabled", "set hot_standby = on there and restart it, or leave the host out"},
 		{"the database system is ", "wait until it is ready, then run again"},
 	} {
 		if strings.Contains(said, known.text) {

@@ -87,14 +87,15 @@ func TestServerThatTellsTheQuery(t *testing.T) {
 // What a server says that cannot be asked decides what is advised.
 func TestServerThatCannotBeAsked(t *testing.T) {
 	for said, want := range map[string]string{
-		"FATAL:  sorry, too many clients already":                      "max_connections",
-		`FATAL:  database "postgres" does not exist`:                   "createdb -T template0 postgres",
-		"FATAL:  the database system is shutting down":                 "wait until it is ready",
-		`FATAL:  Peer authentication failed for user "postgres"`:       "local all postgres peer",
-		`FATAL:  no pg_hba.conf entry for host "[local]", user "root"`: "local all postgres peer",
+		"FATAL:  sorry, too many clients already":                                                          "max_connections",
+		`FATAL:  database "postgres" does not exist`:                                                       "createdb -T template0 postgres",
+		"FATAL:  the database system is not accepting connections\nDETAIL:  Hot standby mode is disabled.": "hot_standby = on",
+		"FATAL:  the database system is shutting down":                                                     "wait until it is ready",
+		`FATAL:  Peer authentication failed for user "postgres"`:                                           "local all postgres peer",
+		`FATAL:  no pg_hba.conf entry for host "[local]", user "root"`:                                     "local all postgres peer",
 	} {
 		c := &Cluster{OSUser: "postgres", Settings: map[string]Setting{}}
-		if err := c.readAnswer([]byte("2\npsql: error: " + said)); err != nil || !strings.Contains(c.Problem, want) || !strings.Contains(c.Problem, said) {
+		if err := c.readAnswer([]byte("2\npsql: error: " + said)); err != nil || !strings.Contains(c.Problem, want) || !strings.Contains(c.Problem, strings.ReplaceAll(said, "\n", "; ")) {
 			t.Errorf("%s: %s %v", said, c.Problem, err)
 		}
 	}
