@@ -40,7 +40,7 @@ func TestUnderLoad(t *testing.T) {
 		{"leaves renewed, same keys", "certificate", "certificate", u.runs("rotate", "--force", "-l", "db_server,client")},
 		{"leaves renewed, new keys", "certificate key", "certificate key", u.runs("rotate", "--force", "--new-key", "-l", "db_server,client")},
 		{"lists of revoked certificates renewed", "lists", "lists", u.runs("run", "crl", "-e", "list=new")},
-		{"intermediates renewed", "chain believed", "chain believed", func(t *testing.T) {
+		{"intermediates renewed, and their lists", "chain believed lists", "chain believed lists", func(t *testing.T) {
 			u.want(t, 0, nil, "rotate", "--force", "-l", "ca3.example.net")
 			u.want(t, 0, nil, "rotate")
 		}},
