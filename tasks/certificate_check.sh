@@ -12,8 +12,8 @@ fail() {
 	exit 1
 }
 # folders MODE LAST ANCHOR NAME…: each NAME below the one before, made when it is missing, with MODE, the last with LAST; never through a link, never below a
-# stranger's folder: what is there is looked at before anything is made. Of several that cannot be made the first one's reason is told. rights has owner, rights and path of it, and of the file also, which
-# is not judged, if one is named.
+# stranger's folder: what is there is looked at before anything is made. Of several that cannot be made the first one's reason is told. rights has owner,
+# rights and path of what is there, and of the file also, which is not judged, if one is named.
 also=
 folders() {
 	mode=$1

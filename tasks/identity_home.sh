@@ -23,7 +23,7 @@ for name in ${above#/}; do
 	esac
 done
 unset IFS
-[ ! -e "$new" ] && [ ! -L "$new" ] || rm -rf -- "$new" || exit 1
-# It is the user's before it has its name: whoever stops here leaves no folder that the user cannot enter.
-mkdir -m 700 -- "$new" && chown "$2:" "$new" && mv -- "$new" "$1" || exit 1
+# It is the user's before it has its name: whoever stops here leaves no folder that the user cannot enter, and the next run goes on with it.
+[ -d "$new" ] && [ ! -L "$new" ] || mkdir -m 700 -- "$new" || exit 1
+chmod 700 -- "$new" && chown "$2:" "$new" && mv -- "$new" "$1" || exit 1
 if command -v restorecon >/dev/null 2>&1; then restorecon "$1" || exit 1; fi

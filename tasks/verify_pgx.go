@@ -161,7 +161,7 @@ func classifyGo(err error) outcome {
 }
 
 // classifyCode tells by what the protocol carries beside a message why a server refuses: it says the message in its own language (lc_messages), but never the code and the
-// function that has given it (PostgreSQL 17 manual, 54.8 and appendix A; the functions are those of PostgreSQL 12 to 18).
+// function that has given it (PostgreSQL manual, "Error and Notice Message Fields" and appendix A; the functions are those of PostgreSQL 12 to 18).
 func classifyCode(code, routine string) outcome {
 	switch code + " " + routine {
 	case "28000 ClientAuthentication": // so do rules of pg_hba.conf, which its message names

@@ -8,7 +8,8 @@ nl='
 routes=
 for name; do
 	case $name in
-	*[!0-9a-fA-F.:]*) found=$(getent ahosts "$name" 2>/dev/null) || continue ;;
+	*:*) found=$name ;;
+	*[!0-9.]*) found=$(getent ahosts "$name" 2>/dev/null) || continue ;;
 	*) found=$name ;;
 	esac
 	to=${found%%[!0-9a-fA-F.:]*}

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"net/netip"
 	"testing"
+
+	"github.com/pgfleet/pgfleet/transport"
 )
 
 func TestParseSources(t *testing.T) {
@@ -20,6 +22,23 @@ local 10.88.0.23 dev lo src 10.88.0.23 uid 0 \    cache <local>
 	want := map[string]netip.Addr{"db1.example.net": netip.MustParseAddr("10.88.0.99"), "db2": netip.MustParseAddr("2001:db8::99"), "10.88.0.23": netip.MustParseAddr("10.88.0.23")}
 	if got := parseSources(out); !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A host's short name can look like an address in hexadecimal.
+func TestSourcesOnAHost(t *testing.T) {
+	w := newWorld(t)
+	w.sb.Shell(`ip link set lo up; ip addr add 10.7.7.7/32 dev lo; echo "10.7.7.7 db1 cafe.fade db1.example.net" >>/etc/hosts`)
+	results, err := w.conn.Do(t.Context(), transport.Step{Key: "routes", Shell: verifySourceProgram, Argv: []string{"10.7.7.7", "db1", "cafe.fade", "db1.example.net", "nowhere.invalid"}, Probe: true})
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results)
+	}
+	want := map[string]netip.Addr{}
+	for _, name := range []string{"10.7.7.7", "db1", "cafe.fade", "db1.example.net"} {
+		want[name] = netip.MustParseAddr("10.7.7.7")
+	}
+	if got := parseSources(string(results[0].Stdout)); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v, of %s", got, want, results[0].Stdout)
 	}
 }
 
